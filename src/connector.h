@@ -1,0 +1,146 @@
+/*-------------------------------------------------------------------------
+ *
+ * connector.h
+ *	  A destination's API as data: compile, render, authorize, judge.
+ *
+ * A connector is a JSON document (src/connectors/NAME.json).  It is compiled
+ * once per run into a tree of segments; rendering a batch writes straight
+ * into the request's body.  Nothing here touches the database or the
+ * network, so all of it may run outside a transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_CONNECTOR_H
+#define ACT_CONNECTOR_H
+
+#include "http.h"
+#include "lib/stringinfo.h"
+#include "row.h"
+
+typedef struct Connector Connector;
+
+/* What templates may name besides the row. */
+typedef struct ConnectorScope
+{
+	const char *sync_name;
+	const char *object;			/* NULL: none */
+	const char *match;			/* destination field(s), comma separated, or NULL */
+	int64		run_id;
+	int			nkeys;
+	char	  **key_names;		/* model's key columns, UTF-8 */
+
+	/*
+	 * A server option or a secret by name, NULL where it is not set.  The
+	 * returned string is the caller's for the length of the call.
+	 */
+	const char *(*option) (void *arg, const char *name);
+	const char *(*secret) (void *arg, const char *name);
+	void	   *arg;
+} ConnectorScope;
+
+/* What a connector says about one operation. */
+typedef struct ConnectorOperation
+{
+	RowOp		op;
+	const char *mix;			/* operations with one mix share requests */
+	int			max_rows;
+	int			max_bytes;		/* of the body; 0: no limit but the engine's */
+	bool		idempotent;
+} ConnectorOperation;
+
+/* How one option of a server may look; options are a table, not code. */
+typedef enum OptionKind
+{
+	OPTION_TEXT,
+	OPTION_URL,
+	OPTION_INTEGER,
+	OPTION_DURATION,
+	OPTION_RATE,
+	OPTION_BOOLEAN,
+	OPTION_JSON,
+	OPTION_FILE
+} OptionKind;
+
+typedef struct ConnectorOption
+{
+	const char *name;
+	OptionKind	kind;
+	bool		required;
+	const char *default_value;	/* NULL: none */
+} ConnectorOption;
+
+/* What an answer means for the batch as a whole. */
+typedef enum Verdict
+{
+	VERDICT_ROWS,				/* each row has its outcome */
+	VERDICT_REFUSED,			/* certain refusal of the batch, no row named */
+	VERDICT_TOO_LARGE,			/* halve it */
+	VERDICT_THROTTLED,			/* certainly not applied; wait, charge nothing */
+	VERDICT_UNREACHED,			/* certainly not applied; try again */
+	VERDICT_UNCERTAIN,			/* may have been applied; try again */
+	VERDICT_AUTH,				/* credentials refused: stop, charge nothing */
+	VERDICT_CONFIGURATION		/* wrong URL, TLS, DNS, redirect: stop, charge nothing */
+} Verdict;
+
+typedef struct ConnectorAnswer
+{
+	Verdict		verdict;
+	int			http_status;
+	char	   *code;			/* machine-readable reason, or NULL */
+	char	   *message;		/* the destination's words, or the transport's; never NULL unless ROWS */
+	char	   *hint;
+	int64		wait_ms;		/* Retry-After; -1: it said nothing */
+} ConnectorAnswer;
+
+/*
+ * Compiles a document, in the current memory context.  ERROR 22023 names the
+ * JSON pointer of what is wrong and what would be right.
+ */
+extern Connector *act_connector_compile(const char *name, const char *spec);
+
+extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
+extern const char *act_connector_title(const Connector *connector);
+extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
+extern int	act_connector_concurrency(const Connector *connector);	/* its default */
+
+/* Options (beyond the common ones) and secrets it knows; NULL-name ended. */
+extern const ConnectorOption *act_connector_options(const Connector *connector);
+extern const char *const *act_connector_secrets(const Connector *connector);
+
+/*
+ * The first thing wrong about which secrets are set (none where one is
+ * needed, username without password), or NULL.
+ */
+extern char *act_connector_secret_problem(const Connector *connector, const ConnectorScope *scope);
+
+/*
+ * Renders the rows (all of one mix) as one request, without credentials.
+ * ERROR where the document and the rows do not fit together.
+ */
+extern void act_connector_render(const Connector *connector, const ConnectorScope *scope,
+								 Row **rows, int nrows, HttpRequest *request);
+
+/* Bytes a row adds to a body: what a batch by bytes is measured with. */
+extern size_t act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row);
+
+/* The harmless request of check_destination(). */
+extern void act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request);
+/* true: ok; else *problem says why not. */
+extern bool act_connector_read_check(const Connector *connector, const HttpResponse *response, char **problem);
+
+/*
+ * Adds the credentials: called for each try, since signatures carry the time
+ * (Unix seconds).  A preview passes a scope whose secrets are masked.
+ */
+extern void act_connector_authorize(const Connector *connector, const ConnectorScope *scope,
+									HttpRequest *request, int64 now_s);
+
+/*
+ * Reads an answer: fills in each row's outcome when the verdict is
+ * VERDICT_ROWS, and leaves the rows alone otherwise.  Strings are allocated
+ * in the current memory context, are valid UTF-8 and of bounded length.
+ */
+extern void act_connector_read(const Connector *connector, const HttpResponse *response,
+							   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
+
+#endif							/* ACT_CONNECTOR_H */

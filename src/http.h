@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.h
+ *	  HTTP requests under way on one event loop (design decision 5).
+ *
+ * No transaction is assumed and none is touched: callers close theirs first.
+ * Includes neither curl nor anything of the database.  Everything that must
+ * outlive an error is released by act_http_loop_destroy(), which a caller
+ * runs in its PG_FINALLY and which never throws.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_HTTP_H
+#define ACT_HTTP_H
+
+#include "nodes/pg_list.h"
+
+typedef struct HttpHeader
+{
+	char	   *name;
+	char	   *value;
+} HttpHeader;
+
+/* Made by the connector engine, in the caller's memory context. */
+typedef struct HttpRequest
+{
+	const char *method;
+	char	   *url;
+	List	   *headers;		/* of HttpHeader * */
+	char	   *body;			/* NULL: no body; kept until the answer */
+	size_t		body_len;
+} HttpRequest;
+
+/* How to reach one destination: the same for all its requests. */
+typedef struct HttpPolicy
+{
+	int			connect_timeout_ms;
+	int			timeout_ms;		/* the whole request */
+	size_t		max_response_bytes; /* decoded body; headers have their own cap */
+	int			max_connections;
+	const char *ca_file;		/* NULL: the system's */
+	const char *client_cert_file;
+	const char *client_key_file;
+	const char *proxy;			/* NULL: none, whatever the environment says */
+	const char *allowed_hosts;	/* pg_activate.allowed_hosts */
+} HttpPolicy;
+
+/* What came of the transport; the answer itself is the connector's to read. */
+typedef enum HttpTransport
+{
+	HTTP_ANSWERED,				/* a whole answer is there */
+	HTTP_FORBIDDEN,				/* address or scheme not allowed: nothing sent */
+	HTTP_UNRESOLVED,			/* name not found: nothing sent */
+	HTTP_UNREACHED,				/* no connection: nothing sent */
+	HTTP_UNTRUSTED,				/* TLS failed: nothing sent */
+	HTTP_LOST,					/* may have been applied: reset, timeout, cut-off answer */
+	HTTP_TOO_LARGE				/* the answer exceeded max_response_bytes: may have been applied */
+} HttpTransport;
+
+typedef struct HttpResponse
+{
+	HttpTransport transport;
+	char	   *problem;		/* in words, for any but HTTP_ANSWERED */
+	char	   *hint;			/* what to type, where there is something */
+	int			status;			/* 0 where none arrived */
+	List	   *headers;		/* of HttpHeader * */
+	char	   *body;			/* NUL-terminated; never NULL */
+	size_t		body_len;
+	double		duration_ms;
+} HttpResponse;
+
+typedef struct HttpLoop HttpLoop;
+
+/*
+ * act_http_loop_create: in the current memory context.  Throws where file
+ * descriptors or memory are short.
+ */
+extern HttpLoop *act_http_loop_create(const HttpPolicy *policy);
+
+/* Never throws. Whatever is in flight is dropped; safe to call twice. */
+extern void act_http_loop_destroy(HttpLoop *loop);
+
+/* Starts a request; owner comes back with its answer. */
+extern void act_http_send(HttpLoop *loop, const HttpRequest *request, void *owner);
+
+/* How many requests are under way. */
+extern int	act_http_in_flight(const HttpLoop *loop);
+
+/*
+ * Waits until an answer arrived, the latch was set or timeout_ms passed (-1:
+ * no limit; 0: only look).  Serves interrupts, so it throws on cancel, and
+ * exits when the postmaster dies.
+ */
+extern void act_http_wait(HttpLoop *loop, long timeout_ms);
+
+/*
+ * The next finished request, or NULL.  The response is allocated in the
+ * current memory context.
+ */
+extern HttpResponse *act_http_next(HttpLoop *loop, void **owner);
+
+/* Value of a response header by its case-insensitive name, or NULL. */
+extern const char *act_http_header(const HttpResponse *response, const char *name);
+
+/*
+ * Milliseconds a Retry-After header (seconds or an HTTP date) asks to wait
+ * from now_ms (Unix time in milliseconds), or -1 where it says nothing
+ * usable.  At least 0.
+ */
+extern int64 act_http_retry_after(const HttpResponse *response, int64 now_ms);
+
+#endif							/* ACT_HTTP_H */

@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.h
+ *	  A row on its way from the model to a destination.
+ *
+ * Plain data, shared by every layer: the diff makes rows (values already
+ * rendered as text, so that nothing outside a transaction touches catalogs
+ * or type output), the connector engine renders and judges them, delivery
+ * moves them, settling writes down what became of them.  Includes neither
+ * curl nor anything of the database.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_ROW_H
+#define ACT_ROW_H
+
+#define ACT_DIGEST_LEN 16		/* fingerprints and change ids: 128 bits */
+
+/* What is asked of the destination, by the name it has in the webhook. */
+typedef enum RowOp
+{
+	ROW_OP_NONE,				/* nothing is sent: bookkeeping only */
+	ROW_OP_INSERT,
+	ROW_OP_UPDATE,
+	ROW_OP_UPSERT,
+	ROW_OP_DELETE,
+	ROW_OP_ARCHIVE,
+	ROW_OP_CLEAR,
+	ROW_OP_ADD,
+	ROW_OP_REMOVE
+} RowOp;
+#define ROW_OP_COUNT (ROW_OP_REMOVE + 1)
+
+/* Why the row is here: under which of the run's three sums it counts. */
+typedef enum RowCause
+{
+	ROW_ADDED,
+	ROW_CHANGED,
+	ROW_REMOVED
+} RowCause;
+
+/*
+ * What became of a row in a run.  DELAYED, SKIPPED and the like are decided
+ * without asking the destination; a row in DOUBT counts as delayed.
+ */
+typedef enum RowOutcome
+{
+	ROW_UNDECIDED,
+	ROW_ACCEPTED,
+	ROW_REJECTED,				/* said no; tried again with back-off */
+	ROW_REFUSED,				/* said no for good */
+	ROW_ABSENT,					/* the record to update is not there */
+	ROW_DOUBT,					/* answer lost: may or may not be applied */
+	ROW_UNKNOWN,				/* the same, where asking twice is not safe */
+	ROW_DELAYED,				/* not tried, or certainly not applied */
+	ROW_SKIPPED,				/* parked, muted, refused before */
+	ROW_WAITING,				/* a referenced row has no id yet */
+	ROW_HELD_OUT
+} RowOutcome;
+#define ROW_OUTCOME_COUNT (ROW_HELD_OUT + 1)
+
+typedef struct Row
+{
+	/* made by the diff */
+	RowOp		op;
+	RowCause	cause;
+	bool		in_doubt;		/* an earlier answer was lost */
+	int			nkeys;
+	char	  **key_values;		/* type output of each key column, for settling */
+	char	   *key;			/* {"customer_id": 7}: JSON, UTF-8 */
+	char	   *fields;			/* payload as a JSON object, UTF-8, or NULL */
+	char	   *external_id;	/* UTF-8, or NULL while unknown */
+	uint8		fingerprint[ACT_DIGEST_LEN];
+	uint8		change_id[ACT_DIGEST_LEN];
+	int			attempts;		/* charged before this run */
+
+	/* made by reading the answer; strings in UTF-8 */
+	RowOutcome	outcome;
+	int			http_status;	/* 0: none */
+	char	   *code;
+	char	   *message;
+	char	   *new_external_id;
+} Row;
+
+extern const char *act_row_op_name(RowOp op);
+extern RowOp act_row_op_parse(const char *name);	/* ROW_OP_NONE: no such op */
+extern const char *act_row_outcome_name(RowOutcome outcome);
+extern bool act_row_op_has_fields(RowOp op);
+extern bool act_row_op_removes(RowOp op);
+
+#endif							/* ACT_ROW_H */
