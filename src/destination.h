@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * destination.h
+ *	  A destination: a foreign server, its options and credentials.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_DESTINATION_H
+#define ACT_DESTINATION_H
+
+#include "connector.h"
+
+typedef struct Destination
+{
+	Oid			server_oid;
+	Oid			server_owner;
+	char	   *name;
+	char	   *connector_name;
+	Connector  *connector;
+	char	   *base_url;
+	int			batch_size;		/* 0: the connector's */
+	int			concurrency;
+	HttpPolicy	policy;
+	List	   *options;		/* of HttpHeader: server options by name, defaults of the connector included */
+	List	   *secrets;		/* of HttpHeader: values, files read */
+	List	   *extra_headers;	/* of HttpHeader: option "headers" */
+} Destination;
+
+/*
+ * Resolves a destination for a role, inside a transaction, in the current
+ * memory context: USAGE is checked (42501), options and secrets are checked
+ * in full (what the validator skipped too), the credential's host against
+ * base_url (28000), files are read.  need_secrets false: for previews and
+ * definitions, where every secret that is set stands as '********'.
+ */
+extern Destination *act_destination_load(const char *name, Oid role, bool need_secrets);
+
+/* Scope callbacks; arg is the Destination. */
+extern const char *act_destination_option(void *arg, const char *name);
+extern const char *act_destination_secret(void *arg, const char *name);
+
+/* Overwrites secrets in memory. Never throws. */
+extern void act_destination_wipe(Destination *destination);
+
+/* Replaces each secret value in text that comes from outside by asterisks. */
+extern char *act_destination_redact(const Destination *destination, const char *text);
+
+#endif							/* ACT_DESTINATION_H */

@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * fault.h
+ *	  Test build only: faults between durable states, and a settable clock.
+ *
+ * pg_activate.debug_faults is a list of point:action[:skip], where action is
+ * error, kill (SIGKILL to itself) or wait, and skip the times it passes
+ * first.  A release build has neither the points nor the settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_FAULT_H
+#define ACT_FAULT_H
+
+#include "datatype/timestamp.h"
+
+#ifdef ACT_TEST
+extern void act_fault(const char *point);
+extern void act_fault_define_settings(void);
+extern bool act_fault_claims_off;
+#define ACT_FAULT(point) act_fault(point)
+#else
+#define ACT_FAULT(point) ((void) 0)
+#endif
+
+/* The time of day, which the test build can move. */
+extern TimestampTz act_now(void);
+
+#endif							/* ACT_FAULT_H */

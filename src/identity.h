@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.h
+ *	  On whose behalf the engine works: the only two ways (decision 9).
+ *
+ * "As owner" is the sync's owner: the model, the mapping, activate_data.*,
+ * a user's types and functions.  "As extension" is the extension's owner
+ * with fixed, fully qualified SQL on the tables of schema activate and
+ * built-in types only.  Each is entered and left inside one transaction;
+ * nothing is committed and no socket waited for in between.  After an error
+ * the abort of the transaction (or subtransaction) restores everything, so
+ * callers need no PG_TRY for it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_IDENTITY_H
+#define ACT_IDENTITY_H
+
+typedef struct Identity
+{
+	Oid			user;
+	int			security_context;
+	int			guc_nest;
+} Identity;
+
+/*
+ * search_path and time_zone as stored with the sync; NULL search_path: only
+ * pg_catalog; NULL time_zone: UTC.  Output formats are fixed in either case.
+ */
+extern void act_identity_owner(Identity *identity, Oid owner,
+							   const char *search_path, const char *time_zone);
+extern void act_identity_extension(Identity *identity);
+extern void act_identity_leave(Identity *identity);
+
+extern Oid	act_extension_owner(void);
+
+/* 42501 unless the current user is a member of the role that owns the sync. */
+extern void act_require_membership(Oid owner, const char *sync_name);
+
+#endif							/* ACT_IDENTITY_H */

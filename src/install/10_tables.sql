@@ -1,0 +1,144 @@
+/*
+ * The tables behind the views.  Only the extension's owner writes them, with
+ * built-in types only: no code of a user runs here.  Names instead of OIDs,
+ * so that dump, restore and pg_upgrade keep them true.
+ */
+CREATE TABLE activate.connector (
+	name		pg_catalog.text PRIMARY KEY,
+	spec		pg_catalog.json NOT NULL,
+	builtin		pg_catalog.bool NOT NULL DEFAULT false
+);
+COMMENT ON TABLE activate.connector IS 'connector documents; the built-in ones come with the extension';
+SELECT pg_catalog.pg_extension_config_dump('activate.connector', 'WHERE NOT builtin');
+
+CREATE TABLE activate.sync (
+	sync_id		pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name		pg_catalog.text NOT NULL UNIQUE,
+	model		pg_catalog.text NOT NULL,
+	model_is_query pg_catalog.bool NOT NULL,
+	key			pg_catalog.text[] NOT NULL,
+	destination	pg_catalog.text NOT NULL,
+	object		pg_catalog.text,
+	match		pg_catalog.text[] NOT NULL DEFAULT '{}',
+	mapping		pg_catalog.text NOT NULL,
+	mode		pg_catalog.text NOT NULL,
+	on_removed	pg_catalog.text NOT NULL,
+	schedule	pg_catalog.text NOT NULL,
+	options		pg_catalog.jsonb NOT NULL DEFAULT '{}',
+	search_path	pg_catalog.text NOT NULL,
+	time_zone	pg_catalog.text NOT NULL,
+	system_identifier pg_catalog.int8 NOT NULL,
+	database_oid pg_catalog.oid NOT NULL,
+	host		pg_catalog.text NOT NULL,
+	paused		pg_catalog.bool NOT NULL DEFAULT false,
+	pause_reason pg_catalog.text,
+	fingerprint_format pg_catalog.int4 NOT NULL,
+	definition_changed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	first_batch_alone pg_catalog.bool NOT NULL DEFAULT true,
+	created_at	pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE activate.sync IS 'definitions of syncs; the owner of a sync is the owner of its table in activate_data';
+COMMENT ON COLUMN activate.sync.system_identifier IS 'with database_oid and host: where this sync may run; recorded by create_sync() and confirm_cluster()';
+COMMENT ON COLUMN activate.sync.first_batch_alone IS 'after creation or a change of definition the first batch of a run goes alone';
+SELECT pg_catalog.pg_extension_config_dump('activate.sync', '');
+SELECT pg_catalog.pg_extension_config_dump('activate.sync_sync_id_seq', '');
+
+CREATE TABLE activate.run (
+	run_id		pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sync_id		pg_catalog.int8 NOT NULL REFERENCES activate.sync ON DELETE CASCADE,
+	cause		pg_catalog.text NOT NULL,
+	status		pg_catalog.text NOT NULL,
+	pid			pg_catalog.int4,
+	started_at	pg_catalog.timestamptz NOT NULL,
+	finished_at	pg_catalog.timestamptz,
+	rows_in_model pg_catalog.int8 NOT NULL DEFAULT 0,
+	added		pg_catalog.int8 NOT NULL DEFAULT 0,
+	changed		pg_catalog.int8 NOT NULL DEFAULT 0,
+	removed		pg_catalog.int8 NOT NULL DEFAULT 0,
+	accepted	pg_catalog.int8 NOT NULL DEFAULT 0,
+	rejected	pg_catalog.int8 NOT NULL DEFAULT 0,
+	invalid		pg_catalog.int8 NOT NULL DEFAULT 0,
+	delayed		pg_catalog.int8 NOT NULL DEFAULT 0,
+	unknown		pg_catalog.int8 NOT NULL DEFAULT 0,
+	waiting		pg_catalog.int8 NOT NULL DEFAULT 0,
+	absent		pg_catalog.int8 NOT NULL DEFAULT 0,
+	skipped		pg_catalog.int8 NOT NULL DEFAULT 0,
+	held_out	pg_catalog.int8 NOT NULL DEFAULT 0,
+	leaving		pg_catalog.int8 NOT NULL DEFAULT 0,
+	unchanged	pg_catalog.int8 NOT NULL DEFAULT 0,
+	duplicates	pg_catalog.int8 NOT NULL DEFAULT 0,
+	requests	pg_catalog.int8 NOT NULL DEFAULT 0,
+	retries		pg_catalog.int8 NOT NULL DEFAULT 0,
+	bytes_sent	pg_catalog.int8 NOT NULL DEFAULT 0,
+	error		pg_catalog.text,
+	detail		pg_catalog.text,
+	hint		pg_catalog.text,
+	digest		pg_catalog.uuid,
+	approved_by	pg_catalog.text,
+	approved_at	pg_catalog.timestamptz
+);
+COMMENT ON TABLE activate.run IS 'runs of syncs, with what became of their rows';
+COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send';
+CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
+SELECT pg_catalog.pg_extension_config_dump('activate.run', '');
+SELECT pg_catalog.pg_extension_config_dump('activate.run_run_id_seq', '');
+
+CREATE TABLE activate.claim (
+	claim_id	pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sync_id		pg_catalog.int8 NOT NULL REFERENCES activate.sync ON DELETE CASCADE,
+	run_id		pg_catalog.int8 NOT NULL,
+	ops			pg_catalog.text[] NOT NULL,
+	key_values	pg_catalog.text[] NOT NULL,
+	fingerprints pg_catalog.uuid[] NOT NULL,
+	change_ids	pg_catalog.uuid[] NOT NULL,
+	claimed_at	pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE activate.claim IS 'batches whose request may be under way: written before the first byte goes out, gone when the answer is settled';
+COMMENT ON COLUMN activate.claim.key_values IS 'key columns of the rows, row after row, as text';
+CREATE INDEX claim_sync_idx ON activate.claim (sync_id);
+SELECT pg_catalog.pg_extension_config_dump('activate.claim', '');
+SELECT pg_catalog.pg_extension_config_dump('activate.claim_claim_id_seq', '');
+
+CREATE TABLE activate.invalid_row (
+	sync_id		pg_catalog.int8 NOT NULL REFERENCES activate.sync ON DELETE CASCADE,
+	key			pg_catalog.jsonb NOT NULL,
+	code		pg_catalog.text NOT NULL,
+	message		pg_catalog.text NOT NULL,
+	run_id		pg_catalog.int8 NOT NULL,
+	at			pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE activate.invalid_row IS 'rows of the model that could not be sent, as the latest run found them; at most 1000 a sync';
+CREATE INDEX invalid_row_sync_idx ON activate.invalid_row (sync_id);
+SELECT pg_catalog.pg_extension_config_dump('activate.invalid_row', '');
+
+CREATE TABLE activate.event (
+	event_id	pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at			pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	kind		pg_catalog.text NOT NULL,
+	severity	pg_catalog.text NOT NULL,
+	sync_id		pg_catalog.int8 REFERENCES activate.sync ON DELETE CASCADE,
+	sync		pg_catalog.text,
+	destination	pg_catalog.text,
+	run_id		pg_catalog.int8,
+	message		pg_catalog.text NOT NULL,
+	details		pg_catalog.jsonb
+);
+COMMENT ON TABLE activate.event IS 'changes of state, one row each';
+CREATE INDEX event_sync_idx ON activate.event (sync_id);
+SELECT pg_catalog.pg_extension_config_dump('activate.event', '');
+SELECT pg_catalog.pg_extension_config_dump('activate.event_event_id_seq', '');
+
+/*
+ * Which host a stored credential was meant for.  Keyed by OIDs, so rows of
+ * another cluster mean nothing: the event trigger writes new ones when a dump
+ * is restored, and the system identifier tells those that pg_upgrade carried.
+ */
+CREATE TABLE activate.credential (
+	mapping_oid	pg_catalog.oid PRIMARY KEY,
+	server_oid	pg_catalog.oid NOT NULL,
+	system_identifier pg_catalog.int8 NOT NULL,
+	host		pg_catalog.text NOT NULL
+);
+COMMENT ON TABLE activate.credential IS 'the host that each stored credential was stored for';
+
+REVOKE ALL ON ALL TABLES IN SCHEMA activate FROM PUBLIC;

@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * model.h
+ *	  The model and the mapping over it: from text to SQL and to JSON.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_MODEL_H
+#define ACT_MODEL_H
+
+#include "row.h"
+#include "sync.h"
+#include "value.h"
+
+/*
+ * A mapping, parsed.  Its leaves are SQL expressions over the model, in
+ * order; the payload is a tree of objects, arrays, constants and leaves.
+ */
+typedef struct Mapping Mapping;
+
+/*
+ * Parses a select list, or JSON text (starts with '{').  Needs no catalogs,
+ * so it may run in any transaction.  Everything wrong is ERROR with the
+ * field, what is wrong and what to type.
+ */
+extern Mapping *act_mapping_parse(const char *text);
+
+extern int	act_mapping_nleaves(const Mapping *mapping);
+extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
+
+/* Top-level fields, in order: what a match field must be among. */
+extern int	act_mapping_nfields(const Mapping *mapping);
+extern const char *act_mapping_field_name(const Mapping *mapping, int field);
+/* The leaf that is the whole of the top-level field, or -1 (constant, object, array). */
+extern int	act_mapping_field_leaf(const Mapping *mapping, int field);
+
+/* All leaves as a select list, without names: "expr, expr, ...". */
+extern void act_mapping_append_select(StringInfo buf, const Mapping *mapping);
+
+/*
+ * The payload of a row as a JSON object.  values and nulls are the leaves in
+ * order.  Returns NULL or why the row cannot be sent, with *leaf set.
+ */
+extern const char *act_mapping_append_json(StringInfo buf, const Mapping *mapping,
+										   ValueType *const *types, const Datum *values,
+										   const bool *nulls, int *leaf);
+
+/* The payload of op clear: the same tree with every field null but the match. */
+extern void act_mapping_append_clear(StringInfo buf, const Mapping *mapping,
+									 int nmatch, char *const *match);
+
+/*
+ * A sync's model, resolved as it is now.  Made inside a transaction, in the
+ * current memory context.
+ */
+typedef struct Model
+{
+	const Sync *sync;
+	Mapping    *mapping;
+	Oid			relation;		/* InvalidOid: a query */
+	char		relkind;		/* RELKIND_*; 0 for a query */
+	char	   *from;			/* what stands behind FROM: a quoted qualified name, or (query) */
+
+	Oid		   *key_types;		/* as in the model */
+	Oid		   *key_collations;
+	char	  **key_type_names; /* format_type with modifiers, qualified */
+
+	int			nleaves;
+	Oid		   *leaf_types;
+	ValueType **leaf_values;	/* how to hash and print each */
+	char	  **leaf_type_names;	/* for people */
+	bool	   *leaf_is_key;	/* the leaf is an expression over key columns alone */
+
+	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	bool		key_ordered;	/* the table lies in key order and has an index for it */
+} Model;
+
+/*
+ * Resolves a sync's model as its owner (enters and leaves that identity
+ * itself).  ERROR: 42P01 model gone, 42703 column gone (sync and field
+ * named), 42501 not readable (hint: the GRANT), 22023 what may not stand in
+ * a mapping or a model, 42804 a key type without order.
+ */
+extern Model *act_model_resolve(const Sync *sync);
+
+/*
+ * Model text as given to a canonical form: a relation is stored schema
+ * qualified, a query without its final semicolon.  Runs under the caller's
+ * search_path.
+ */
+extern char *act_model_canonical(const char *model, bool *is_query);
+
+/* 'a, "B"' to names. */
+extern char **act_identifier_list(const char *what, const char *text, int *count);
+
+/*
+ * Mapping text as given to what is stored: NULL, '*' and '* EXCEPT (a, b)'
+ * become the columns as they are now (a NOTICE lists them), everything else
+ * stays.  As the owner.
+ */
+extern char *act_mapping_canonical(const Sync *sync, const char *mapping);
+
+#endif							/* ACT_MODEL_H */

@@ -1,0 +1,117 @@
+/*-------------------------------------------------------------------------
+ *
+ * sync.h
+ *	  A sync's definition, as stored in activate.sync.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_SYNC_H
+#define ACT_SYNC_H
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+typedef enum SyncMode
+{
+	MODE_UPSERT,
+	MODE_INSERT,
+	MODE_UPDATE,
+	MODE_MIRROR
+} SyncMode;
+
+typedef enum OnRemoved
+{
+	REMOVED_IGNORE,
+	REMOVED_DELETE,
+	REMOVED_ARCHIVE,
+	REMOVED_CLEAR
+} OnRemoved;
+
+/* A guard: a count, or a percentage of what is synced. */
+typedef struct Limit
+{
+	bool		set;
+	bool		percent;
+	double		value;
+} Limit;
+
+/* Parsed from activate.sync.options, with the defaults of design 2.2. */
+typedef struct SyncOptions
+{
+	Limit		max_changed;
+	Limit		max_removed;	/* default 5 % */
+	Limit		max_invalid;	/* default 10 % */
+	Limit		max_rejected;	/* default 10 % */
+	int64		remove_after_ms;	/* default 1 hour for delete, else 0 */
+	int			batch_size;		/* 0: the destination's or the connector's */
+	int			max_attempts;	/* default 10 */
+	int64		max_run_time_ms;	/* 0: no limit */
+} SyncOptions;
+
+typedef struct Sync
+{
+	int64		sync_id;
+	char	   *name;
+	char	   *model;
+	bool		model_is_query;
+	int			nkeys;
+	char	  **key;			/* column names, unquoted */
+	char	   *destination;
+	char	   *object;			/* or NULL */
+	int			nmatch;
+	char	  **match;
+	char	   *mapping;		/* canonical text, never '*' */
+	SyncMode	mode;
+	OnRemoved	on_removed;
+	char	   *schedule;
+	char	   *options_text;	/* jsonb as text */
+	SyncOptions options;
+	char	   *search_path;
+	char	   *time_zone;
+	int64		system_identifier;
+	Oid			database_oid;
+	char	   *host;
+	bool		paused;
+	char	   *pause_reason;
+	bool		first_batch_alone;
+
+	/* not stored: the table in activate_data and who owns it */
+	Oid			table_oid;		/* InvalidOid: it is gone */
+	Oid			owner;
+} Sync;
+
+/*
+ * Reads a definition as the extension, inside a transaction with SPI
+ * connected; allocated in the current memory context.  missing_ok: NULL
+ * instead of ERROR 42704 (which names the nearest sync).  Checks that the
+ * current user may see it: 42501 otherwise.
+ */
+extern Sync *act_sync_load(const char *name, bool missing_ok);
+extern Sync *act_sync_load_by_id(int64 sync_id);	/* no check; NULL if gone */
+
+/*
+ * The sync's table before each use: same oid, a plain table, owned by the
+ * sync's owner, no rules.  Locks it; conditional: returns false instead of
+ * waiting for the lock.
+ */
+extern bool act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional);
+
+extern char *act_sync_table_name(const Sync *sync);	/* quoted, qualified */
+
+/*
+ * The options of a definition: ERROR 22023 with the nearest name for an
+ * unknown one, 0A000 for one that is not built yet.
+ */
+extern void act_sync_options_parse(Jsonb *options, OnRemoved on_removed, SyncOptions *parsed);
+
+extern const char *act_sync_mode_name(SyncMode mode);
+extern const char *act_on_removed_name(OnRemoved on_removed);
+extern SyncMode act_sync_mode_parse(const char *name);
+extern OnRemoved act_on_removed_parse(const char *name);
+
+/* 55000 unless this cluster, database and host may run the sync (decision 8). */
+extern void act_sync_require_home(const Sync *sync);
+extern int64 act_system_identifier(void);
+extern char *act_host_name(void);
+
+#endif							/* ACT_SYNC_H */

@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * transaction.h
+ *	  Transactions of a run, and SQL inside them.
+ *
+ * A run is made of short transactions: in a CALL by SPI's transaction
+ * control (an empty transaction stays open in between), in a background
+ * worker by transaction commands.  Callers connect SPI once, around it all.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_TRANSACTION_H
+#define ACT_TRANSACTION_H
+
+#include "executor/spi.h"
+
+/*
+ * Commits and leaves no snapshot, xid or relation lock behind.  synchronous:
+ * with the cluster's synchronous_commit; otherwise the flush is left to
+ * later.
+ */
+extern void act_transaction_commit(bool synchronous);
+
+/*
+ * After an error, in PG_CATCH with the error copied and flushed: drops
+ * connections to SPI that the error left behind above ours, and rolls back.
+ */
+extern void act_transaction_rollback(void);
+
+/* READ COMMITTED and writable, whatever the session's defaults are. */
+extern void act_transaction_writable(void);
+
+/* READ COMMITTED and READ ONLY: nothing that the model calls may write. */
+extern void act_transaction_read_only(void);
+
+/*
+ * One statement of ours with arguments; nulls may be NULL.  Throws unless
+ * SPI answers with what was expected.
+ */
+typedef struct SqlArgument
+{
+	Oid			type;
+	Datum		value;
+	bool		isnull;
+} SqlArgument;
+
+extern uint64 act_sql(int expected, const char *sql, int nargs, const SqlArgument *args);
+
+/* Values of the current SPI_tuptable, copied into the current context. */
+extern char *act_sql_text(uint64 row, int column);	/* NULL for null */
+extern int64 act_sql_int64(uint64 row, int column); /* 0 for null */
+extern bool act_sql_bool(uint64 row, int column);	/* false for null */
+extern bool act_sql_isnull(uint64 row, int column);
+
+#define SQL_TEXT(v)		{TEXTOID, (v) ? CStringGetTextDatum(v) : (Datum) 0, (v) == NULL}
+#define SQL_INT8(v)		{INT8OID, Int64GetDatum(v), false}
+#define SQL_INT4(v)		{INT4OID, Int32GetDatum(v), false}
+#define SQL_BOOL(v)		{BOOLOID, BoolGetDatum(v), false}
+
+#endif							/* ACT_TRANSACTION_H */
