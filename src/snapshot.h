@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * snapshot.h
+ *	  The table of a sync in activate_data: what its destination accepted.
+ *
+ * Typed key columns by their model's names, then the engine's columns, all
+ * prefixed activate_.  Created as the extension's owner (nobody else may
+ * create in that schema), then given to the sync's owner, who *is* the owner
+ * of the sync.  From then on it is only touched as that owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_SNAPSHOT_H
+#define ACT_SNAPSHOT_H
+
+#include "model.h"
+
+/* Fingerprints of another format are not comparable: stored with each sync. */
+#define SNAPSHOT_FORMAT 1
+
+/* States of a row in activate_state. */
+#define STATE_ACCEPTED "accepted"
+#define STATE_REJECTED "rejected"	/* next_attempt_at NULL: parked */
+#define STATE_REFUSED "refused"
+#define STATE_ABSENT "absent"
+#define STATE_DOUBT "doubt"			/* answer lost: no fingerprint */
+#define STATE_DELAYED "delayed"		/* tried, certainly not applied */
+#define STATE_UNKNOWN "unknown"
+#define STATE_LEAVING "leaving"		/* gone from the model, within remove_after */
+#define STATE_LEFT "left"			/* gone, on_removed ignore */
+#define STATE_REMOVED "removed"		/* archived or cleared at the destination */
+
+/*
+ * All of these are called inside a transaction with SPI connected and change
+ * identity themselves.
+ */
+extern void act_snapshot_create(const Sync *sync, const Model *model, Oid owner);
+extern void act_snapshot_drop(const Sync *sync);
+extern void act_snapshot_rename(const Sync *sync, const char *new_name);
+extern void act_snapshot_give(const Sync *sync, Oid new_owner);
+
+/* Key columns renamed to those of new_key; types and values must agree (22023). */
+extern void act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key);
+
+/* reset_sync: forget everything sent; or accept today's rows as sent. */
+extern void act_snapshot_forget(const Sync *sync);
+extern int64 act_snapshot_baseline(const Sync *sync, const Model *model);
+
+/*
+ * alter_sync(resend => none): rows unchanged under the old mapping count as
+ * sent under the new one.  Returns how many rows.
+ */
+extern int64 act_snapshot_carry_over(const Sync *sync, const Model *old_model, const Model *new_model);
+/* alter_sync(resend => all): every row counts as changed. */
+extern void act_snapshot_resend_all(const Sync *sync);
+
+#endif							/* ACT_SNAPSHOT_H */
