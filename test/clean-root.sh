@@ -17,6 +17,7 @@ targets=("$@")
 [ $# -gt 0 ] || targets=(demo test)
 
 ROOT=$(mktemp -d "${TMPDIR:-/var/tmp}/pg_activate.root.XXXXXX")
+chmod 755 "$ROOT"
 
 mounts_off()
 {
@@ -50,7 +51,7 @@ in_root()
 
 debootstrap --variant=minbase --include=git,make,ca-certificates "$SUITE" "$ROOT" "$MIRROR"
 cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
-[ ! -d /etc/apt/apt.conf.d ] || cp -L /etc/apt/apt.conf.d/* "$ROOT/etc/apt/apt.conf.d/"
+apt-config dump --format '%f "%v";%n' Acquire >"$ROOT/etc/apt/apt.conf.d/90acquire"	# proxies
 cp -rL /usr/local/share/ca-certificates/. "$ROOT/usr/local/share/ca-certificates/" 2>/dev/null &&
 	in_root update-ca-certificates >/dev/null
 mount -t proc proc "$ROOT/proc"

@@ -34,7 +34,7 @@ run_pg_regress()
 {
 	local program=$1 input=$2 database=$3
 	shift 3
-	local output=build/results/$(basename "$program")
+	local output=build/results/${program##*/}
 	rm -rf "$output"
 	mkdir -p "$output"
 	missing_expected "$input" "$@"
