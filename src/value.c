@@ -78,6 +78,7 @@ static void build_composite(ValueType *type);
 static void build_row(RowLayout *row, Oid type_oid, int32 typmod);
 static char *type_name(Oid type_oid);
 static void append_quoted(StringInfo buf, const char *name);
+static void append_other(StringInfo buf, const ValueType *type, Datum value);
 static void append_bytes(StringInfo buf, const char *data, Size len);
 static void append_varlena(StringInfo buf, Datum value);
 static void append_numeric(StringInfo buf, Datum value);
@@ -364,6 +365,19 @@ append_fixed(StringInfo buf, ImageTag tag, const void *data, int len)
 	memcpy(end + 1, data, len);
 }
 
+/*
+ * Bytes of a length that needs no digest.
+ */
+static inline void
+append_short(StringInfo buf, const char *data, uint32 len)
+{
+	char	   *end = extend(buf, 1 + sizeof(len) + len);
+
+	*end = TAG_BYTES;
+	memcpy(end + 1, &len, sizeof(len));
+	memcpy(end + 1 + sizeof(len), data, len);
+}
+
 static inline void
 append_int(StringInfo buf, int64 value)
 {
@@ -373,6 +387,10 @@ append_int(StringInfo buf, int64 value)
 /*
  * act_value_append_image appends the bytes that stand for a value.  The
  * buffer holds bytes: it is not kept NUL-terminated.
+ *
+ * Fields of a row in a warehouse are numbers, times and short text, nearly
+ * all of them: these are done here, and what needs more of a stack frame is
+ * kept out.
  */
 void
 act_value_append_image(StringInfo buf, const ValueType *type, Datum value, bool isnull)
@@ -418,11 +436,31 @@ act_value_append_image(StringInfo buf, const ValueType *type, Datum value, bool 
 		case VALUE_BYTE8:
 			append_fixed(buf, TAG_FIXED, &value, sizeof(Datum));
 			return;
+		case VALUE_VARLENA:
+			/* A pointer to a value out of line has the short header too. */
+			if (VARATT_IS_SHORT(DatumGetPointer(value)) &&
+				!VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+				append_short(buf, VARDATA_SHORT(DatumGetPointer(value)),
+							 VARSIZE_SHORT(DatumGetPointer(value)) - VARHDRSZ_SHORT);
+			else
+				append_varlena(buf, value);
+			return;
+		default:
+			append_other(buf, type, value);
+			return;
+	}
+}
+
+/*
+ * The same for the kinds that take more than appending.
+ */
+static pg_noinline void
+append_other(StringInfo buf, const ValueType *type, Datum value)
+{
+	switch (type->kind)
+	{
 		case VALUE_FIXED:
 			append_fixed(buf, TAG_FIXED, DatumGetPointer(value), type->len);
-			return;
-		case VALUE_VARLENA:
-			append_varlena(buf, value);
 			return;
 		case VALUE_CSTRING:
 			append_bytes(buf, DatumGetCString(value), strlen(DatumGetCString(value)));
@@ -458,7 +496,17 @@ act_value_append_image(StringInfo buf, const ValueType *type, Datum value, bool 
 		case VALUE_MULTIRANGE:
 			append_multirange(buf, type, value);
 			return;
+		case VALUE_INT2:
+		case VALUE_INT4:
+		case VALUE_INT8:
+		case VALUE_BYTE1:
+		case VALUE_BYTE2:
+		case VALUE_BYTE4:
+		case VALUE_BYTE8:
+		case VALUE_VARLENA:
+			break;				/* done by the caller */
 	}
+	Assert(false);
 }
 
 /*
@@ -479,23 +527,17 @@ fold(StringInfo buf, int start)
 static void
 append_bytes(StringInfo buf, const char *data, Size len)
 {
-	uint32		prefix = (uint32) len;
-	char	   *end;
+	uint8		digest[ACT_DIGEST_LEN];
+	uint64		prefix = len;
 
-	if (len > IMAGE_MAX_BYTES)
+	if (len <= IMAGE_MAX_BYTES)
 	{
-		uint8		digest[ACT_DIGEST_LEN];
-		uint64		prefix64 = len;
-
-		act_digest(data, len, digest);
-		append_fixed(buf, TAG_DIGEST, &prefix64, sizeof(prefix64));
-		memcpy(extend(buf, sizeof(digest)), digest, sizeof(digest));
+		append_short(buf, data, (uint32) len);
 		return;
 	}
-	end = extend(buf, 1 + sizeof(prefix) + (int) len);
-	*end = TAG_BYTES;
-	memcpy(end + 1, &prefix, sizeof(prefix));
-	memcpy(end + 1 + sizeof(prefix), data, len);
+	act_digest(data, len, digest);
+	append_fixed(buf, TAG_DIGEST, &prefix, sizeof(prefix));
+	memcpy(extend(buf, sizeof(digest)), digest, sizeof(digest));
 }
 
 /*
@@ -511,7 +553,7 @@ open_packed(Datum value, bool *copied)
 	return *copied ? pg_detoast_datum_packed(varlena) : varlena;
 }
 
-static void
+static pg_noinline void
 append_varlena(StringInfo buf, Datum value)
 {
 	bool		copied;
