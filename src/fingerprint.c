@@ -139,10 +139,17 @@ fix_setting(const char *name, const char *value)
 Datum
 act_test_value_json(PG_FUNCTION_ARGS)
 {
-	ValueType  *type = argument_type(fcinfo, 0);
 	StringInfoData buf;
 	const char *reason;
 	int			nest = NewGUCNestLevel();
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		fcinfo->flinfo->fn_extra = argument_type(fcinfo, 0);
+		MemoryContextSwitchTo(old);
+	}
 
 	fix_setting("DateStyle", "ISO, YMD");
 	fix_setting("IntervalStyle", "postgres");
@@ -152,7 +159,8 @@ act_test_value_json(PG_FUNCTION_ARGS)
 	fix_setting("lc_monetary", "C");
 
 	initStringInfo(&buf);
-	reason = act_value_append_json(&buf, type, PG_GETARG_DATUM(0), PG_ARGISNULL(0));
+	reason = act_value_append_json(&buf, fcinfo->flinfo->fn_extra,
+								   PG_GETARG_DATUM(0), PG_ARGISNULL(0));
 	if (reason != NULL)
 	{
 		resetStringInfo(&buf);
