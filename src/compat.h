@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between PostgreSQL 15 and 18, in one place.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_COMPAT_H
+#define ACT_COMPAT_H
+
+#include "storage/latch.h"
+#include "utils/wait_event.h"
+
+/*
+ * A WaitEventSet that outlives transactions: up to 16 it belongs to a memory
+ * context, from 17 on to a resource owner, here to none.
+ */
+static inline WaitEventSet *
+act_compat_wait_event_set(int events)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, events);
+#else
+	return CreateWaitEventSet(CurrentMemoryContext, events);
+#endif
+}
+
+/*
+ * What pg_stat_activity shows while we wait: our own name from 17 on.  Each
+ * caller keeps the number it got, since names are registered but once.
+ */
+static inline uint32
+act_compat_wait_event(uint32 *kept, const char *name)
+{
+	if (*kept == 0)
+	{
+#if PG_VERSION_NUM >= 170000
+		*kept = WaitEventExtensionNew(name);
+#else
+		*kept = PG_WAIT_EXTENSION;
+#endif
+	}
+	return *kept;
+}
+
+#endif							/* ACT_COMPAT_H */
