@@ -1,0 +1,82 @@
+#!/bin/bash
+# What building and testing needs, and how to get it on Debian.
+#
+#   packages.sh ensure    root or sudo: install what is missing
+#                         else: print the one line to type, exit 1
+#   packages.sh report    print what is wrong, exit 1
+#
+# A thing counts as there when it works, however it was installed.
+set -euo pipefail
+
+PG_MAJOR=${PG_MAJOR:-15}
+
+header() { command -v gcc && echo "#include <$1>" | gcc -E -o /dev/null -x c -; }
+pgxs() { test -f "$("${PG_CONFIG:-pg_config}" --pgxs)"; }
+server() { test -x "$("${PG_CONFIG:-pg_config}" --bindir)/postgres"; }
+lint_clang() { compgen -c clang | grep -E '^clang(-[0-9]+)?$'; }
+
+# Prints the packages of what is missing.
+missing()
+{
+	local package probe
+	while IFS='|' read -r package probe; do
+		eval "$probe" >/dev/null 2>&1 </dev/null || echo "$package"
+	done <<-END
+		gcc|command -v gcc
+		make|command -v make
+		libc6-dev|header stdio.h
+		clang|lint_clang
+		postgresql-$PG_MAJOR|server
+		postgresql-server-dev-$PG_MAJOR|pgxs
+		libcurl4-openssl-dev|header curl/curl.h
+		libcjson-dev|header cjson/cJSON.h
+		libxxhash-dev|header xxhash.h
+		libssl-dev|header openssl/evp.h
+		perl|command -v prove && perl -MJSON::PP -e1
+		libipc-run-perl|perl -MIPC::Run -e1
+	END
+}
+
+apt_line() { echo "apt-get install -y --no-install-recommends $*"; }
+
+# Installing PostgreSQL on Debian starts a cluster unless told otherwise.
+install_packages()
+{
+	local sudo=$1
+	shift
+	local conf=/etc/postgresql-common/createcluster.d/pg_activate_test.conf
+	$sudo mkdir -p "${conf%/*}"
+	echo 'create_main_cluster = false' | $sudo tee "$conf" >/dev/null
+	export DEBIAN_FRONTEND=noninteractive
+	local status=0
+	{
+		$sudo apt-get -q update &&
+			$sudo apt-get -q install -y --no-install-recommends "$@"
+	} </dev/null >&2 || status=$?
+	$sudo rm -f "$conf"
+	return $status
+}
+
+main()
+{
+	local packages
+	mapfile -t packages < <(missing)
+	if [ ${#packages[@]} -eq 0 ]; then
+		[ "${1:-}" = ensure ] && exit 0
+		echo "pg_activate: ${PG_CONFIG:-pg_config} --pgxs names no file: set PG_CONFIG" >&2
+		exit 1
+	fi
+
+	if [ "${1:-}" = ensure ] && command -v apt-get >/dev/null; then
+		if [ "$(id -u)" = 0 ]; then
+			install_packages "" "${packages[@]}" && exit 0
+		elif sudo -n true 2>/dev/null; then
+			install_packages "sudo -n" "${packages[@]}" && exit 0
+		fi
+	fi
+	echo "pg_activate: missing packages. As root:" >&2
+	echo "    $(apt_line "${packages[@]}")" >&2
+	exit 1
+}
+
+main "$@"

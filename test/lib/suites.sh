@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# The kinds of test: each runs a list of files and adds to PASSED and FAILED,
+# one for each file. Sourced after server.sh, with a stage ready.
+
+PASSED=0
+FAILED=0
+
+# Adds up the lines of a pg_regress log; a file without a line has failed.
+regress_count()
+{
+	local log=$1 expected=$2 passed
+	passed=$(grep -cE '^(test .* \.\.\. ok|ok [0-9]+)' "$log" || true)
+	PASSED=$((PASSED + passed))
+	FAILED=$((FAILED + expected - passed))
+	[ "$passed" = "$expected" ]
+}
+
+# Names of the tests in folder $1 with suffix $2, sorted.
+test_names() { find "$1" -maxdepth 1 -name "*$2" -printf '%f\n' 2>/dev/null | sed "s/\\$2\$//" | sort; }
+
+# run_pg_regress PROGRAM INPUTDIR DATABASE NAME...
+run_pg_regress()
+{
+	local program=$1 input=$2 database=$3
+	shift 3
+	local output=build/results/$(basename "$program")
+	rm -rf "$output"
+	mkdir -p "$output"
+	"$program" --bindir="$PG_BIN" --inputdir="$input" --outputdir="$output" \
+		--host="$PGHOST" --port="$PGPORT" --user="$PGUSER" --dbname="$database" \
+		--launcher="$STAGE/test/lib/mask.sh" "$@" 2>&1 | tee "$output/log" || true
+	if ! regress_count "$output/log" $#; then
+		[ ! -f "$output/regression.diffs" ] || head -400 "$output/regression.diffs"
+		return 1
+	fi
+}
+
+suite_regress()
+{
+	[ $# -gt 0 ] || { echo "no sql/*.sql"; return 0; }
+	echo "== regress"
+	run_pg_regress "$PGXS_DIR/src/test/regress/pg_regress" . contrib_regression "$@"
+}
+
+suite_isolation()
+{
+	[ $# -gt 0 ] || { echo "no test/specs/*.spec"; return 0; }
+	echo "== isolation"
+	run_pg_regress "$PGXS_DIR/src/test/isolation/pg_isolation_regress" test isolation_regression "$@"
+}
+
+# Environment of PostgreSQL::Test and of our own modules.
+tap_environment()
+{
+	export PERL5LIB=$STAGE/test/perl:$PGXS_DIR/src/test/perl${PERL5LIB:+:$PERL5LIB}
+	export PG_REGRESS=$PGXS_DIR/src/test/regress/pg_regress
+	export TESTDIR=$STAGE/build/tap TESTLOGDIR=$STAGE/build/tap/log TESTDATADIR=$STAGE/build/tap/data
+	export ACT_SHIM=$STAGE/build/tools/shim.so
+	mkdir -p "$TESTLOGDIR" "$TESTDATADIR"
+}
+
+# The tests bring their own clusters and destinations.
+suite_tap()
+{
+	[ $# -gt 0 ] || { echo "no tests"; return 0; }
+	echo "== tap"
+	tap_environment
+	local log=build/tap/prove.log passed
+	(
+		unset PGHOST PGPORT PGUSER
+		# shellcheck disable=SC2086
+		prove --timer --norc -j "${PROVE_JOBS:-1}" ${PROVE_FLAGS:-} "$@" </dev/null 2>&1
+	) | tee "$log" || true
+	passed=$(grep -cE '\.pl \.+ (ok|skipped)' "$log" || true)
+	PASSED=$((PASSED + passed))
+	FAILED=$((FAILED + $# - passed))
+	[ "$passed" = $# ]
+}
