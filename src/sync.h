@@ -28,20 +28,20 @@ typedef enum OnRemoved
 } OnRemoved;
 
 /* A guard: a count, or a percentage of what is synced. */
-typedef struct Limit
+typedef struct GuardLimit
 {
 	bool		set;
 	bool		percent;
 	double		value;
-} Limit;
+} GuardLimit;
 
 /* Parsed from activate.sync.options, with the defaults of design 2.2. */
 typedef struct SyncOptions
 {
-	Limit		max_changed;
-	Limit		max_removed;	/* default 5 % */
-	Limit		max_invalid;	/* default 10 % */
-	Limit		max_rejected;	/* default 10 % */
+	GuardLimit	max_changed;
+	GuardLimit	max_removed;	/* default 5 % */
+	GuardLimit	max_invalid;	/* default 10 % */
+	GuardLimit	max_rejected;	/* default 10 % */
 	int64		remove_after_ms;	/* default 1 hour for delete, else 0 */
 	int			batch_size;		/* 0: the destination's or the connector's */
 	int			max_attempts;	/* default 10 */

@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * event.c
+ *	  Changes of state as rows of activate.event, and NOTIFY pg_activate.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+
+#include "event.h"
+#include "identity.h"
+#include "transaction.h"
+
+/*
+ * Anybody may listen: ids and names only.  The longest names stay far below
+ * the limit of a notification (8000 bytes).
+ */
+static void
+notify(int64 event_id, const char *kind, const Sync *sync, int64 run_id)
+{
+	StringInfoData payload;
+
+	initStringInfo(&payload);
+	appendStringInfo(&payload, "{\"event_id\": " INT64_FORMAT ", \"kind\": ", event_id);
+	escape_json(&payload, kind);
+	if (sync != NULL)
+	{
+		appendStringInfoString(&payload, ", \"sync\": ");
+		escape_json(&payload, sync->name);
+	}
+	if (run_id != 0)
+		appendStringInfo(&payload, ", \"run_id\": " INT64_FORMAT, run_id);
+	appendStringInfoChar(&payload, '}');
+	Async_Notify("pg_activate", payload.data);
+	pfree(payload.data);
+}
+
+void
+act_event_record(const char *kind, const char *severity, const Sync *sync,
+				 int64 run_id, const char *message, const char *details)
+{
+	Identity	identity;
+	SqlArgument args[] = {
+		SQL_TEXT(kind),
+		SQL_TEXT(severity),
+		{INT8OID, Int64GetDatum(sync ? sync->sync_id : 0), sync == NULL},
+		SQL_TEXT(sync ? sync->name : NULL),
+		SQL_TEXT(sync ? sync->destination : NULL),
+		{INT8OID, Int64GetDatum(run_id), run_id == 0},
+		SQL_TEXT(message),
+		SQL_TEXT(details),
+	};
+
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_INSERT_RETURNING,
+			"INSERT INTO activate.event (kind, severity, sync_id, sync, destination, run_id, message, details)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8::pg_catalog.jsonb) RETURNING event_id",
+			lengthof(args), args);
+	notify(act_sql_int64(0, 1), kind, sync, run_id);
+	act_identity_leave(&identity);
+}

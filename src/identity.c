@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.c
+ *	  On whose behalf the engine works.
+ *
+ * The only file that changes the current user.  A switched identity must
+ * never live across a commit: an error afterwards would restore the identity
+ * of the *next* transaction's start, which is then the switched one for the
+ * rest of the session.  SECURITY_RESTRICTED_OPERATION keeps deferred
+ * triggers, temporary tables and SET ROLE of user code out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#include "identity.h"
+
+/* Settings that change what SQL of ours means or how values print. */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			fixed_settings[] =
+{
+	{"DateStyle", "ISO, YMD"},
+	{"IntervalStyle", "postgres"},
+	{"extra_float_digits", "1"},
+	{"bytea_output", "hex"},
+	{"lc_monetary", "C"},
+	{"xmloption", "content"},
+	{"xmlbinary", "base64"},
+	{"array_nulls", "on"},
+	{"transform_null_equals", "off"},
+	{"quote_all_identifiers", "off"},
+	{"row_security", "on"},
+	{"lock_timeout", "0"},
+	{"default_tablespace", ""},
+	{"default_table_access_method", "heap"},
+	{"check_function_bodies", "on"},
+};
+
+static void
+set_local(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+enter(Identity *identity, Oid role, const char *search_path, const char *time_zone)
+{
+	GetUserIdAndSecContext(&identity->user, &identity->security_context);
+	identity->guc_nest = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(fixed_settings); i++)
+		set_local(fixed_settings[i].name, fixed_settings[i].value);
+	set_local("TimeZone", time_zone);
+
+	SetUserIdAndSecContext(role, identity->security_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	/* After the switch: "$user" and schema rights are those of the role. */
+	set_local("search_path", search_path);
+}
+
+void
+act_identity_owner(Identity *identity, Oid owner,
+				   const char *search_path, const char *time_zone)
+{
+	enter(identity, owner,
+		  search_path != NULL ? search_path : "pg_catalog, pg_temp",
+		  time_zone != NULL ? time_zone : "UTC");
+}
+
+void
+act_identity_extension(Identity *identity)
+{
+	enter(identity, act_extension_owner(), "pg_catalog, pg_temp", "UTC");
+}
+
+void
+act_identity_leave(Identity *identity)
+{
+	AtEOXact_GUC(false, identity->guc_nest);
+	SetUserIdAndSecContext(identity->user, identity->security_context);
+}
+
+/*
+ * Looked up each time: ALTER EXTENSION has no OWNER, but REASSIGN and drop
+ * and create do change it, and nothing cached here would be told.
+ */
+Oid
+act_extension_owner(void)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	Oid			owner = InvalidOid;
+
+	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("pg_activate"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	if (!OidIsValid(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"pg_activate\" is not installed in this database"),
+				 errhint("CREATE EXTENSION pg_activate;")));
+	return owner;
+}
+
+void
+act_require_membership(Oid owner, const char *sync_name)
+{
+	if (!has_privs_of_role(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for sync \"%s\"", sync_name),
+				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(owner, false)),
+				 errhint("GRANT %s TO %s;",
+						 quote_identifier(GetUserNameFromId(owner, false)),
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+}

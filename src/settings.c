@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The module's configuration parameters.
+ *
+ * All that reach outside the database are set by whoever may edit the
+ * configuration; allowed_hosts is SUSET so that a superuser can try it, and
+ * progress_interval is anybody's own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "address.h"
+#include "settings.h"
+
+bool		act_enabled = true;
+char	   *act_allowed_hosts = NULL;
+char	   *act_secrets_directory = NULL;
+char	   *act_key_file = NULL;
+char	   *act_environment = NULL;
+char	   *act_hosts = NULL;
+char	   *act_approver_role = NULL;
+int			act_max_in_flight = 64;
+int			act_max_response_bytes = 1024 * 1024;
+int			act_run_retention = 90 * 24 * 60 * 60;
+int			act_request_log_retention = 7 * 24 * 60 * 60;
+int			act_progress_interval = 1000;
+
+static bool
+check_allowed_hosts(char **newval, void **extra, GucSource source)
+{
+	char	   *problem = NULL;
+
+	if (*newval == NULL || act_address_list_valid(*newval, &problem))
+		return true;
+	GUC_check_errdetail("%s", problem);
+	GUC_check_errhint("A list of host, host:port, *.domain, CIDR or *, separated by commas.");
+	return false;
+}
+
+static void
+define_texts(void)
+{
+	DefineCustomStringVariable("pg_activate.allowed_hosts",
+							   "Private hosts and plain http hosts that destinations may be at.",
+							   "A list of host, host:port, *.domain, CIDR or *, separated by commas.",
+							   &act_allowed_hosts, "", PGC_SUSET, GUC_LIST_INPUT,
+							   check_allowed_hosts, NULL, NULL);
+	DefineCustomStringVariable("pg_activate.secrets_directory",
+							   "Directory that options naming a file are relative to.",
+							   NULL, &act_secrets_directory, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_activate.key_file",
+							   "File with the key that stored secrets are encrypted with.",
+							   NULL, &act_key_file, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_activate.environment",
+							   "Environment of this server; destinations that name another one are refused.",
+							   NULL, &act_environment, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_activate.hosts",
+							   "Names of the hosts that may send; empty: the one recorded with each sync; *: any.",
+							   NULL, &act_hosts, "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_activate.approver_role",
+							   "Role whose members may approve held runs; empty: whoever owns the sync.",
+							   NULL, &act_approver_role, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+void
+act_settings_define(void)
+{
+	DefineCustomBoolVariable("pg_activate.enabled",
+							 "Whether anything is sent at all.",
+							 NULL, &act_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_texts();
+	DefineCustomIntVariable("pg_activate.max_in_flight",
+							"Requests that one run may have under way.",
+							NULL, &act_max_in_flight, 64, 1, 1024, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.max_response_bytes",
+							"Bytes of an answer's decoded body beyond which it is given up.",
+							NULL, &act_max_response_bytes, 1024 * 1024, 1024, INT_MAX / 4,
+							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.run_retention",
+							"How long finished runs are kept.",
+							NULL, &act_run_retention, 90 * 24 * 60 * 60, 60, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.request_log_retention",
+							"How long logged requests are kept.",
+							NULL, &act_request_log_retention, 7 * 24 * 60 * 60, 60, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.progress_interval",
+							"Time between two INFO lines of a run in a session; 0: none.",
+							NULL, &act_progress_interval, 1000, 0, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+}

@@ -1,0 +1,378 @@
+/*-------------------------------------------------------------------------
+ *
+ * sync.c
+ *	  A sync's definition, as stored in activate.sync.
+ *
+ * Definitions are read as the extension.  A sync's owner is the owner of its
+ * table in activate_data and is stored nowhere else.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <netdb.h>
+#include <unistd.h>
+
+#include "access/table.h"
+#include "access/xlog.h"
+#include "common/ip.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "identity.h"
+#include "nearest.h"
+#include "settings.h"
+#include "sync.h"
+#include "transaction.h"
+
+static const char *const mode_names[] = {
+	[MODE_UPSERT] = "upsert",
+	[MODE_INSERT] = "insert",
+	[MODE_UPDATE] = "update",
+	[MODE_MIRROR] = "mirror",
+	NULL
+};
+
+static const char *const on_removed_names[] = {
+	[REMOVED_IGNORE] = "ignore",
+	[REMOVED_DELETE] = "delete",
+	[REMOVED_ARCHIVE] = "archive",
+	[REMOVED_CLEAR] = "clear",
+	NULL
+};
+
+#define SYNC_COLUMNS \
+	"SELECT sync_id, name, model, model_is_query, key, destination, object, match," \
+	" mapping, mode, on_removed, schedule, options::pg_catalog.text, search_path, time_zone," \
+	" system_identifier, database_oid, host, paused, pause_reason, first_batch_alone" \
+	" FROM activate.sync "
+
+const char *
+act_sync_mode_name(SyncMode mode)
+{
+	return mode_names[mode];
+}
+
+const char *
+act_on_removed_name(OnRemoved on_removed)
+{
+	return on_removed_names[on_removed];
+}
+
+static int
+parse_name(const char *what, const char *name, const char *const *names,
+		   const char *const *later)
+{
+	const char *nearest;
+
+	for (int i = 0; names[i] != NULL; i++)
+	{
+		if (strcmp(names[i], name) == 0)
+			return i;
+	}
+	for (int i = 0; later[i] != NULL; i++)
+	{
+		if (strcmp(later[i], name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s \"%s\" is not supported by this version of pg_activate", what, name)));
+	}
+	nearest = act_nearest_name(name, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown %s \"%s\"", what, name),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
+			 errhint("It is one of: %s, %s, %s, %s.", names[0], names[1], names[2], names[3])));
+	return -1;
+}
+
+SyncMode
+act_sync_mode_parse(const char *name)
+{
+	static const char *const later[] = {"append", "replace", NULL};
+
+	return (SyncMode) parse_name("mode", name, mode_names, later);
+}
+
+OnRemoved
+act_on_removed_parse(const char *name)
+{
+	static const char *const later[] = {"update", "remove", NULL};
+
+	return (OnRemoved) parse_name("on_removed", name, on_removed_names, later);
+}
+
+static char **
+text_array(uint64 row, int column, int *count)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+									  column, &isnull);
+	Datum	   *elements;
+	char	  **names;
+
+	*count = 0;
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, count);
+	names = palloc(sizeof(char *) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+		names[i] = TextDatumGetCString(elements[i]);
+	return names;
+}
+
+/* The table that makes the sync's owner; both stay invalid when it is gone. */
+static void
+find_table(Sync *sync)
+{
+	Oid			schema = get_namespace_oid("activate_data", true);
+	HeapTuple	tuple;
+
+	sync->table_oid = OidIsValid(schema) ? get_relname_relid(sync->name, schema) : InvalidOid;
+	sync->owner = InvalidOid;
+	if (!OidIsValid(sync->table_oid))
+		return;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(sync->table_oid));
+	if (HeapTupleIsValid(tuple))
+	{
+		sync->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	else
+		sync->table_oid = InvalidOid;
+}
+
+static Sync *
+sync_from_result(MemoryContext context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Sync	   *sync = palloc0(sizeof(Sync));
+	Jsonb	   *options;
+
+	sync->sync_id = act_sql_int64(0, 1);
+	sync->name = act_sql_text(0, 2);
+	sync->model = act_sql_text(0, 3);
+	sync->model_is_query = act_sql_bool(0, 4);
+	sync->key = text_array(0, 5, &sync->nkeys);
+	sync->destination = act_sql_text(0, 6);
+	sync->object = act_sql_text(0, 7);
+	sync->match = text_array(0, 8, &sync->nmatch);
+	sync->mapping = act_sql_text(0, 9);
+	sync->mode = act_sync_mode_parse(act_sql_text(0, 10));
+	sync->on_removed = act_on_removed_parse(act_sql_text(0, 11));
+	sync->schedule = act_sql_text(0, 12);
+	sync->options_text = act_sql_text(0, 13);
+	sync->search_path = act_sql_text(0, 14);
+	sync->time_zone = act_sql_text(0, 15);
+	sync->system_identifier = act_sql_int64(0, 16);
+	sync->database_oid = (Oid) act_sql_int64(0, 17);
+	sync->host = act_sql_text(0, 18);
+	sync->paused = act_sql_bool(0, 19);
+	sync->pause_reason = act_sql_text(0, 20);
+	sync->first_batch_alone = act_sql_bool(0, 21);
+
+	options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text)));
+	act_sync_options_parse(options, sync->on_removed, &sync->options);
+	find_table(sync);
+	MemoryContextSwitchTo(caller);
+	return sync;
+}
+
+/* 42704, with the nearest name among the syncs that the user may see. */
+static void
+report_unknown_sync(const char *name, Oid user)
+{
+	SqlArgument args[] = {{OIDOID, ObjectIdGetDatum(user), false}};
+	uint64		n = act_sql(SPI_OK_SELECT,
+							"SELECT s.name FROM activate.sync s"
+							" JOIN pg_catalog.pg_class c ON c.relname = s.name"
+							" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+							" AND n.nspname = 'activate_data'"
+							" WHERE pg_catalog.pg_has_role($1, c.relowner, 'USAGE') ORDER BY 1",
+							1, args);
+	const char **names = palloc0(sizeof(char *) * (n + 1));
+	const char *nearest;
+
+	for (uint64 i = 0; i < n; i++)
+		names[i] = act_sql_text(i, 1);
+	nearest = act_nearest_name(name, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("sync \"%s\" does not exist", name),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
+			 errhint("SELECT sync FROM activate.syncs;")));
+}
+
+Sync *
+act_sync_load(const char *name, bool missing_ok)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Identity	identity;
+	Oid			user = GetUserId();
+	Sync	   *sync = NULL;
+	SqlArgument args[] = {SQL_TEXT(name)};
+
+	act_identity_extension(&identity);
+	if (act_sql(SPI_OK_SELECT, SYNC_COLUMNS "WHERE name = $1", 1, args) == 1)
+		sync = sync_from_result(context);
+	else if (!missing_ok)
+		report_unknown_sync(name, user);
+	act_identity_leave(&identity);
+
+	if (sync == NULL)
+		return NULL;
+	if (OidIsValid(sync->owner))
+		act_require_membership(sync->owner, sync->name);
+	else if (!has_privs_of_role(GetUserId(), act_extension_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table activate_data.%s of sync \"%s\" is gone, and with it the sync's owner",
+						quote_identifier(name), name),
+				 errhint("A superuser can remove the rest: SELECT activate.drop_sync(%s);",
+						 quote_literal_cstr(name))));
+	return sync;
+}
+
+Sync *
+act_sync_load_by_id(int64 sync_id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Identity	identity;
+	Sync	   *sync = NULL;
+	SqlArgument args[] = {SQL_INT8(sync_id)};
+
+	act_identity_extension(&identity);
+	if (act_sql(SPI_OK_SELECT, SYNC_COLUMNS "WHERE sync_id = $1", 1, args) == 1)
+		sync = sync_from_result(context);
+	act_identity_leave(&identity);
+	return sync;
+}
+
+/*
+ * Whoever owns the table can turn it into something else; nothing of ours
+ * may follow him there.
+ */
+bool
+act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional)
+{
+	Relation	rel;
+	const char *problem = NULL;
+
+	if (!OidIsValid(sync->table_oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s of sync \"%s\" does not exist", act_sync_table_name(sync), sync->name),
+				 errhint("Drop the sync and create it again.")));
+	if (!conditional)
+		LockRelationOid(sync->table_oid, lockmode);
+	else if (!ConditionalLockRelationOid(sync->table_oid, lockmode))
+		return false;
+
+	rel = try_relation_open(sync->table_oid, NoLock);
+	if (rel == NULL)
+		problem = "it was dropped";
+	else
+	{
+		if (RelationGetNamespace(rel) != get_namespace_oid("activate_data", true) ||
+			strcmp(RelationGetRelationName(rel), sync->name) != 0)
+			problem = "it was moved or renamed";
+		else if (rel->rd_rel->relkind != RELKIND_RELATION)
+			problem = "it is no table any more";
+		else if (rel->rd_rel->relowner != sync->owner)
+			problem = "its owner changed meanwhile";
+		else if (rel->rd_rel->relhasrules)
+			problem = "it has rules";
+		relation_close(rel, NoLock);
+	}
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s of sync \"%s\" cannot be used: %s",
+						act_sync_table_name(sync), sync->name, problem),
+				 errhint("Only the extension changes this table. Put it back, or drop the sync and create it again.")));
+	return true;
+}
+
+char *
+act_sync_table_name(const Sync *sync)
+{
+	return quote_qualified_identifier("activate_data", sync->name);
+}
+
+int64
+act_system_identifier(void)
+{
+	return (int64) GetSystemIdentifier();
+}
+
+char *
+act_host_name(void)
+{
+	char		name[NI_MAXHOST + 1];
+
+	if (gethostname(name, sizeof(name) - 1) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not get the name of this host: %m")));
+	name[sizeof(name) - 1] = '\0';
+	return pstrdup(name);
+}
+
+/* pg_activate.hosts where it is set, else the host recorded with the sync. */
+static bool
+host_may_send(const char *host, const char *recorded)
+{
+	List	   *names;
+	ListCell   *cell;
+
+	if (act_hosts == NULL || act_hosts[0] == '\0')
+		return strcmp(host, recorded) == 0;
+	if (!SplitGUCList(pstrdup(act_hosts), ',', &names))
+		return false;
+	foreach(cell, names)
+	{
+		const char *name = lfirst(cell);
+
+		if (strcmp(name, "*") == 0 || strcmp(name, host) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+act_sync_require_home(const Sync *sync)
+{
+	char	   *host = act_host_name();
+	const char *detail = NULL;
+
+	if (!act_enabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_activate is switched off on this server"),
+				 errhint("ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
+
+	if (sync->system_identifier != act_system_identifier())
+		detail = "It was created in another cluster: this one was restored, upgraded or cloned from it.";
+	else if (sync->database_oid != MyDatabaseId)
+		detail = "It was created in another database of this cluster: this one is a copy.";
+	else if (!host_may_send(host, sync->host))
+		detail = psprintf("It may run on host \"%s\", and this is \"%s\".",
+						  act_hosts != NULL && act_hosts[0] != '\0' ? act_hosts : sync->host, host);
+	if (detail != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sync \"%s\" may not send from here", sync->name),
+				 errdetail_internal("%s", detail),
+				 errhint("If this server is to send from now on: SELECT activate.confirm_cluster('move');")));
+}

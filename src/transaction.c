@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * transaction.c
+ *	  Transactions of a run, and SQL inside them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "storage/proc.h"
+#include "tcop/pquery.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
+
+#include "transaction.h"
+
+/*
+ * After it, nothing may hold back VACUUM or DDL.  That is checked at run
+ * time and not by Assert, which packaged servers leave out.
+ */
+void
+act_transaction_commit(bool synchronous)
+{
+	if (!synchronous)
+		(void) set_config_option("synchronous_commit", "off",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	else if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		(void) set_config_option("synchronous_commit", "local",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	SPI_commit();
+
+	InvalidateCatalogSnapshot();
+	if (TransactionIdIsValid(MyProc->xmin) || ActiveSnapshotSet())
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("a snapshot is still held between two transactions of a run")));
+}
+
+void
+act_transaction_rollback(void)
+{
+	/* Functions of the model that failed left their connections behind. */
+	while (!SPI_inside_nonatomic_context())
+	{
+		if (SPI_finish() != SPI_OK_FINISH)
+			elog(ERROR, "not connected to SPI");
+	}
+
+	/* And statements their snapshots, which SPI_rollback() would wonder at. */
+	while (ActiveSnapshotSet() &&
+		   (ActivePortal == NULL || GetActiveSnapshot() != ActivePortal->portalSnapshot))
+		PopActiveSnapshot();
+
+	SPI_rollback();
+}
+
+/* Set before the transaction's first snapshot; the next one starts afresh. */
+void
+act_transaction_writable(void)
+{
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+}
+
+void
+act_transaction_read_only(void)
+{
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = true;
+}
+
+uint64
+act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
+{
+	Oid		   *types = palloc(sizeof(Oid) * Max(nargs, 1));
+	Datum	   *values = palloc(sizeof(Datum) * Max(nargs, 1));
+	char	   *nulls = palloc(Max(nargs, 1));
+	int			result;
+
+	for (int i = 0; i < nargs; i++)
+	{
+		types[i] = args[i].type;
+		values[i] = args[i].value;
+		nulls[i] = args[i].isnull ? 'n' : ' ';
+	}
+
+	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	if (result != expected)
+		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(result), sql);
+
+	pfree(types);
+	pfree(values);
+	pfree(nulls);
+	return SPI_processed;
+}
+
+static Datum
+result_value(uint64 row, int column, bool *isnull)
+{
+	if (SPI_tuptable == NULL || row >= SPI_tuptable->numvals)
+		elog(ERROR, "row " UINT64_FORMAT " of an SPI result does not exist", row);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+char *
+act_sql_text(uint64 row, int column)
+{
+	if (SPI_tuptable == NULL || row >= SPI_tuptable->numvals)
+		elog(ERROR, "row " UINT64_FORMAT " of an SPI result does not exist", row);
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+int64
+act_sql_int64(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	if (isnull)
+		return 0;
+	switch (SPI_gettypeid(SPI_tuptable->tupdesc, column))
+	{
+		case INT8OID:
+			return DatumGetInt64(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case OIDOID:
+			return DatumGetObjectId(value);
+		default:
+			elog(ERROR, "column %d of an SPI result is no integer", column);
+	}
+	return 0;
+}
+
+bool
+act_sql_bool(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = result_value(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+bool
+act_sql_isnull(uint64 row, int column)
+{
+	bool		isnull;
+
+	(void) result_value(row, column, &isnull);
+	return isnull;
+}
