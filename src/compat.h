@@ -1,21 +1,58 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  What differs between PostgreSQL 15 and later releases.
+ *	  What differs between PostgreSQL 15 and 18, in one place.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef ACT_COMPAT_H
 #define ACT_COMPAT_H
 
-#include "catalog/pg_foreign_server.h"
-#include "utils/acl.h"
+#include "storage/latch.h"
+#include "utils/wait_event.h"
 
-/* 16 has one function for the rights on all kinds of objects. */
-#if PG_VERSION_NUM < 160000
-#define act_server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
+/*
+ * A WaitEventSet that outlives transactions: up to 16 it belongs to a memory
+ * context, from 17 on to a resource owner, here to none.
+ */
+static inline WaitEventSet *
+act_compat_wait_event_set(int events)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, events);
 #else
-#define act_server_aclcheck(server, role, mode) object_aclcheck(ForeignServerRelationId, server, role, mode)
+	return CreateWaitEventSet(CurrentMemoryContext, events);
+#endif
+}
+
+/*
+ * What pg_stat_activity shows while we wait: our own name from 17 on.  Each
+ * caller keeps the number it got, since names are registered but once.
+ */
+static inline uint32
+act_compat_wait_event(uint32 *kept, const char *name)
+{
+	if (*kept == 0)
+	{
+#if PG_VERSION_NUM >= 170000
+		*kept = WaitEventExtensionNew(name);
+#else
+		*kept = PG_WAIT_EXTENSION;
+#endif
+	}
+	return *kept;
+}
+
+/*
+ * Rights on a foreign server; 16 has one function for all kinds of objects.
+ * A macro, so that only who uses it includes what it needs (utils/acl.h).
+ */
+#if PG_VERSION_NUM < 160000
+#define act_compat_server_aclcheck(server, role, mode) \
+	pg_foreign_server_aclcheck(server, role, mode)
+#else
+#define act_compat_server_aclcheck(server, role, mode) \
+	object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
 #endif							/* ACT_COMPAT_H */

@@ -13,11 +13,13 @@
 #include "postgres.h"
 
 #include "access/reloptions.h"
+#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
@@ -97,7 +99,7 @@ find_server(const char *name, Oid role)
 				 errmsg("server \"%s\" is not a destination", name),
 				 errdetail("It belongs to foreign-data wrapper \"%s\".", wrapper),
 				 errhint("A destination is made by CREATE SERVER ... FOREIGN DATA WRAPPER activate OPTIONS (connector '...');")));
-	if (act_server_aclcheck(server->serverid, role, ACL_USAGE) != ACLCHECK_OK)
+	if (act_compat_server_aclcheck(server->serverid, role, ACL_USAGE) != ACLCHECK_OK)
 	{
 		char	   *user = GetUserNameFromId(role, false);
 
