@@ -54,36 +54,44 @@ elapsed_ms(instr_time start)
 
 /* The answer, or NULL when time is up. */
 static HttpResponse *
+wait_for_answer(HttpLoop *loop, instr_time start)
+{
+	HttpResponse *response;
+	void	   *owner;
+
+	while ((response = act_http_next(loop, &owner)) == NULL)
+	{
+		long		left = CHECK_TIMEOUT_MS - elapsed_ms(start);
+
+		if (left <= 0)
+			return NULL;
+		act_http_wait(loop, left);
+	}
+	return response;
+}
+
+static HttpResponse *
 exchange(const Destination *destination, const HttpRequest *request)
 {
 	HttpPolicy	policy = destination->policy;
-	HttpLoop   *volatile loop = NULL;
 	HttpResponse *volatile response = NULL;
+	HttpLoop   *loop;
 	instr_time	start;
-	void	   *owner;
 
 	policy.timeout_ms = Min(policy.timeout_ms, CHECK_TIMEOUT_MS);
 	policy.connect_timeout_ms = Min(policy.connect_timeout_ms, policy.timeout_ms);
 	policy.max_connections = 1;
 	INSTR_TIME_SET_CURRENT(start);
 
+	loop = act_http_loop_create(&policy);
 	PG_TRY();
 	{
-		loop = act_http_loop_create(&policy);
 		act_http_send(loop, request, NULL);
-		while ((response = act_http_next(loop, &owner)) == NULL)
-		{
-			long		left = CHECK_TIMEOUT_MS - elapsed_ms(start);
-
-			if (left <= 0)
-				break;
-			act_http_wait(loop, left);
-		}
+		response = wait_for_answer(loop, start);
 	}
 	PG_FINALLY();
 	{
-		if (loop != NULL)
-			act_http_loop_destroy(loop);
+		act_http_loop_destroy(loop);
 	}
 	PG_END_TRY();
 	return response;
