@@ -112,17 +112,6 @@ find_server(const char *name, Oid role)
 	return server;
 }
 
-/* Without slashes at the end: templates put theirs. */
-static char *
-trim_url(const char *url)
-{
-	char	   *trimmed = pstrdup(url);
-
-	for (size_t len = strlen(trimmed); len > 0 && trimmed[len - 1] == '/'; len--)
-		trimmed[len - 1] = '\0';
-	return trimmed;
-}
-
 /*
  * Server options, the connector's defaults for those that are not set, and
  * base_url: the option, else the connector's own; NULL where neither says.
@@ -132,7 +121,6 @@ collect_options(Destination *destination)
 {
 	const ConnectorOption *own = NULL;
 	ConnectorScope scope = {.option = act_destination_option, .arg = destination};
-	const char *url;
 	ListCell   *cell;
 
 	foreach(cell, destination->server_options)
@@ -151,19 +139,9 @@ collect_options(Destination *destination)
 										   make_pair(own->name, pstrdup(own->default_value)));
 	}
 
-	url = find_value(destination->options, "base_url");
-	if (url == NULL && destination->connector != NULL)
-		url = act_connector_base_url(destination->connector, &scope);
-	if (url == NULL)
-		return;
-	destination->base_url = trim_url(url);
-	foreach(cell, destination->options)
-	{
-		if (strcmp(((HttpHeader *) lfirst(cell))->name, "base_url") == 0)
-			destination->options = foreach_delete_current(destination->options, cell);
-	}
-	destination->options = lappend(destination->options,
-								   make_pair("base_url", destination->base_url));
+	destination->base_url = destination->connector != NULL ?
+		act_connector_base_url(destination->connector, &scope) :
+		(char *) find_value(destination->options, "base_url");
 }
 
 static void

@@ -139,13 +139,20 @@ Datum
 act_check_destination(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name;
 	Destination *destination;
 	Datum		values[6] = {0};
 	bool		nulls[6] = {false, true, true, true, true, false};
 	const char *environment;
 	char	   *detail = NULL;
 	bool		ok = false;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("destination must not be null"),
+				 errhint("SELECT destination FROM activate.destinations;")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	InitMaterializedSRF(fcinfo, 0);
 	require_sending_host(name);

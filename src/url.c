@@ -60,9 +60,7 @@ parse(const char *text, Url *url)
 
 	if (strchr(text, '#') != NULL)
 		return "it has a fragment";
-	if (strchr(text, '?') != NULL)
-		return "it has a query: such URLs often carry keys, and everybody can read the options of a server";
-	end = url->host + strcspn(url->host, "/");
+	end = url->host + strcspn(url->host, "/?");
 	if (memchr(url->host, '@', end - url->host) != NULL)
 		return "it contains a user name or password, and everybody can read the options of a server";
 

@@ -67,7 +67,7 @@ COMMENT ON EVENT TRIGGER activate_after_server_ddl IS 'pg_activate: credentials 
 CREATE FUNCTION activate.check_destination(destination pg_catalog.text)
 	RETURNS TABLE (ok pg_catalog.bool, account pg_catalog.text, environment pg_catalog.text,
 		scopes pg_catalog.text, missing pg_catalog.text, detail pg_catalog.text)
-	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'act_check_destination';
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_check_destination';
 COMMENT ON FUNCTION activate.check_destination(pg_catalog.text) IS 'one harmless authenticated request to the destination: whether it can be reached with these options and credentials';
 
 CREATE VIEW activate.connectors WITH (security_barrier) AS
