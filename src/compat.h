@@ -61,4 +61,16 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	return proc != NULL ? proc->pid : 0;
 }
 
+/*
+ * Rights on a foreign server; 16 has one function for all kinds of objects.
+ * A macro, so that only who uses it includes what it needs (utils/acl.h).
+ */
+#if PG_VERSION_NUM < 160000
+#define act_compat_server_aclcheck(server, role, mode) \
+	pg_foreign_server_aclcheck(server, role, mode)
+#else
+#define act_compat_server_aclcheck(server, role, mode) \
+	object_aclcheck(ForeignServerRelationId, server, role, mode)
+#endif
+
 #endif							/* ACT_COMPAT_H */

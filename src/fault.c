@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
+#include "utils/wait_event.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
