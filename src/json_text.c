@@ -1,0 +1,293 @@
+/*-------------------------------------------------------------------------
+ *
+ * json_text.c
+ *	  JSON and UTF-8 as text: escaping, splicing, no trees.
+ *
+ * For rendering, which writes each row straight into a request's body, so
+ * nothing here allocates but what it appends.  No transaction is needed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "json_text.h"
+
+static const char *skip_white(const char *next, const char *end);
+static const char *skip_string(const char *next, const char *end);
+static const char *skip_value(const char *next, const char *end);
+static bool name_equals(const char *literal, size_t len, const char *name);
+
+void
+act_json_append_string(StringInfo buf, const char *text, size_t len)
+{
+	appendStringInfoCharMacro(buf, '"');
+	act_json_append_escaped(buf, text, len);
+	appendStringInfoCharMacro(buf, '"');
+}
+
+void
+act_json_append_escaped(StringInfo buf, const char *text, size_t len)
+{
+	const char *end = text + len;
+	const char *run = text;
+
+	for (; text < end; text++)
+	{
+		unsigned char c = (unsigned char) *text;
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		appendBinaryStringInfo(buf, run, text - run);
+		run = text + 1;
+		if (c == '"' || c == '\\')
+		{
+			appendStringInfoChar(buf, '\\');
+			appendStringInfoChar(buf, c);
+		}
+		else if (c == '\n')
+			appendStringInfoString(buf, "\\n");
+		else if (c == '\r')
+			appendStringInfoString(buf, "\\r");
+		else if (c == '\t')
+			appendStringInfoString(buf, "\\t");
+		else
+			appendStringInfo(buf, "\\u%04x", c);
+	}
+	appendBinaryStringInfo(buf, run, text - run);
+}
+
+bool
+act_json_read_hex4(const char *text, const char *end, unsigned int *code)
+{
+	*code = 0;
+	if (end - text < 4)
+		return false;
+	for (int i = 0; i < 4; i++)
+	{
+		char		c = text[i];
+
+		if (c >= '0' && c <= '9')
+			*code = *code * 16 + (c - '0');
+		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+			*code = *code * 16 + ((c | 0x20) - 'a' + 10);
+		else
+			return false;
+	}
+	return true;
+}
+
+static void
+append_code_point(StringInfo buf, unsigned int code)
+{
+	if (code < 0x80)
+		appendStringInfoChar(buf, (char) code);
+	else if (code < 0x800)
+		appendStringInfo(buf, "%c%c", 0xC0 | (code >> 6), 0x80 | (code & 0x3F));
+	else if (code < 0x10000)
+		appendStringInfo(buf, "%c%c%c", 0xE0 | (code >> 12),
+						 0x80 | ((code >> 6) & 0x3F), 0x80 | (code & 0x3F));
+	else
+		appendStringInfo(buf, "%c%c%c%c", 0xF0 | (code >> 18), 0x80 | ((code >> 12) & 0x3F),
+						 0x80 | ((code >> 6) & 0x3F), 0x80 | (code & 0x3F));
+}
+
+void
+act_json_append_unescaped(StringInfo buf, const char *literal, size_t len)
+{
+	static const char from[] = "bfnrt";
+	static const char to[] = "\b\f\n\r\t";
+	const char *end = literal + len;
+	const char *found;
+
+	if (len < 2 || *literal != '"')
+		return;
+	literal++;
+	end--;
+	while (literal < end)
+	{
+		const char *run = literal;
+		unsigned int code;
+		unsigned int low;
+
+		while (literal < end && *literal != '\\')
+			literal++;
+		appendBinaryStringInfo(buf, run, literal - run);
+		if (end - literal < 2)
+			return;
+		literal++;
+		if (*literal == 'u' && act_json_read_hex4(literal + 1, end, &code))
+		{
+			literal += 5;
+			if (code >= 0xD800 && code <= 0xDBFF && end - literal >= 6 &&
+				literal[0] == '\\' && literal[1] == 'u' && act_json_read_hex4(literal + 2, end, &low) &&
+				low >= 0xDC00 && low <= 0xDFFF)
+			{
+				code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+				literal += 6;
+			}
+			if (code == 0 || (code >= 0xD800 && code <= 0xDFFF))
+				code = 0xFFFD;
+			append_code_point(buf, code);
+			continue;
+		}
+		found = *literal == '\0' ? NULL : strchr(from, *literal);
+		appendStringInfoChar(buf, found != NULL ? to[found - from] : *literal);
+		literal++;
+	}
+}
+
+bool
+act_json_find_member(const char *object, size_t len, const char *name,
+					 const char **value, size_t *value_len)
+{
+	const char *end = object + len;
+	const char *next = skip_white(object, end);
+
+	if (next == end || *next != '{')
+		return false;
+	next = skip_white(next + 1, end);
+	while (next < end && *next == '"')
+	{
+		const char *literal = next;
+		size_t		literal_len;
+		const char *after;
+
+		next = skip_string(next, end);
+		literal_len = next - literal;
+		next = skip_white(next, end);
+		if (next == end || *next != ':')
+			return false;
+		next = skip_white(next + 1, end);
+		after = skip_value(next, end);
+		if (name_equals(literal, literal_len, name))
+		{
+			*value = next;
+			*value_len = after - next;
+			return after > next;
+		}
+		next = skip_white(after, end);
+		if (next == end || *next != ',')
+			return false;
+		next = skip_white(next + 1, end);
+	}
+	return false;
+}
+
+static bool
+name_equals(const char *literal, size_t len, const char *name)
+{
+	StringInfoData text;
+	bool		equal;
+
+	if (len < 2)
+		return false;
+	if (memchr(literal, '\\', len) == NULL)
+		return strlen(name) == len - 2 && memcmp(literal + 1, name, len - 2) == 0;
+	initStringInfo(&text);
+	act_json_append_unescaped(&text, literal, len);
+	equal = strcmp(text.data, name) == 0;
+	pfree(text.data);
+	return equal;
+}
+
+static const char *
+skip_white(const char *next, const char *end)
+{
+	while (next < end && (*next == ' ' || *next == '\t' || *next == '\n' || *next == '\r'))
+		next++;
+	return next;
+}
+
+static const char *
+skip_string(const char *next, const char *end)
+{
+	for (next++; next < end && *next != '"'; next++)
+	{
+		if (*next == '\\' && next + 1 < end)
+			next++;
+	}
+	return next < end ? next + 1 : end;
+}
+
+static const char *
+skip_value(const char *next, const char *end)
+{
+	int			depth = 0;
+
+	while (next < end)
+	{
+		if (*next == '"')
+		{
+			next = skip_string(next, end);
+			if (depth == 0)
+				return next;
+			continue;
+		}
+		if (*next == '{' || *next == '[')
+			depth++;
+		else if (*next == '}' || *next == ']')
+		{
+			if (depth == 0)
+				return next;
+			if (--depth == 0)
+				return next + 1;
+		}
+		else if (depth == 0 && (*next == ',' || skip_white(next, end) > next))
+			return next;
+		next++;
+	}
+	return next;
+}
+
+void
+act_utf8_append(StringInfo buf, const char *bytes, size_t len)
+{
+	const char *end = bytes + len;
+	const char *run = bytes;
+
+	while (bytes < end)
+	{
+		int			width = act_utf8_length(bytes, end - bytes);
+
+		if (width > 0)
+		{
+			bytes += width;
+			continue;
+		}
+		appendBinaryStringInfo(buf, run, bytes - run);
+		appendStringInfoString(buf, ACT_UTF8_REPLACEMENT);
+		run = ++bytes;
+	}
+	appendBinaryStringInfo(buf, run, bytes - run);
+}
+
+size_t
+act_utf8_clip(const char *text, size_t len, size_t limit)
+{
+	if (len <= limit)
+		return len;
+	while (limit > 0 && (text[limit] & 0xC0) == 0x80)
+		limit--;
+	return limit;
+}
+
+int
+act_utf8_length(const char *bytes, size_t left)
+{
+	const unsigned char *b = (const unsigned char *) bytes;
+	int			len = b[0] < 0x80 ? 1 : b[0] < 0xC2 ? 0 : b[0] < 0xE0 ? 2 : b[0] < 0xF0 ? 3 :
+		b[0] < 0xF5 ? 4 : 0;
+
+	if (len == 0 || b[0] == 0 || left < (size_t) len)
+		return 0;
+	for (int i = 1; i < len; i++)
+	{
+		if ((b[i] & 0xC0) != 0x80)
+			return 0;
+	}
+	/* overlong forms, surrogates, beyond U+10FFFF */
+	if ((b[0] == 0xE0 && b[1] < 0xA0) || (b[0] == 0xED && b[1] > 0x9F) ||
+		(b[0] == 0xF0 && b[1] < 0x90) || (b[0] == 0xF4 && b[1] > 0x8F))
+		return 0;
+	return len;
+}

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.c
+ *	  The names and the few properties of operations and outcomes.
+ *
+ * One table each: a new operation or outcome is one line here.  Nothing
+ * throws and nothing is allocated.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "row.h"
+
+typedef struct OpProperties
+{
+	const char *name;
+	bool		has_fields;
+	bool		removes;
+} OpProperties;
+
+static const OpProperties ops[] = {
+	[ROW_OP_NONE] = {"none", false, false},
+	[ROW_OP_INSERT] = {"insert", true, false},
+	[ROW_OP_UPDATE] = {"update", true, false},
+	[ROW_OP_UPSERT] = {"upsert", true, false},
+	[ROW_OP_DELETE] = {"delete", false, true},
+	[ROW_OP_ARCHIVE] = {"archive", false, true},
+	[ROW_OP_CLEAR] = {"clear", true, true},
+	[ROW_OP_ADD] = {"add", true, false},
+	[ROW_OP_REMOVE] = {"remove", false, true},
+};
+
+static const char *const outcomes[] = {
+	[ROW_UNDECIDED] = "undecided",
+	[ROW_ACCEPTED] = "accepted",
+	[ROW_REJECTED] = "rejected",
+	[ROW_REFUSED] = "refused",
+	[ROW_ABSENT] = "absent",
+	[ROW_DOUBT] = "doubt",
+	[ROW_UNKNOWN] = "unknown",
+	[ROW_DELAYED] = "delayed",
+	[ROW_SKIPPED] = "skipped",
+	[ROW_WAITING] = "waiting",
+	[ROW_HELD_OUT] = "held_out",
+};
+
+StaticAssertDecl(lengthof(ops) == ROW_OP_COUNT, "every operation has its properties");
+StaticAssertDecl(lengthof(outcomes) == ROW_OUTCOME_COUNT, "every outcome has its name");
+
+const char *
+act_row_op_name(RowOp op)
+{
+	return ops[op].name;
+}
+
+RowOp
+act_row_op_parse(const char *name)
+{
+	for (int i = ROW_OP_NONE + 1; i < ROW_OP_COUNT; i++)
+	{
+		if (strcmp(ops[i].name, name) == 0)
+			return (RowOp) i;
+	}
+	return ROW_OP_NONE;
+}
+
+const char *
+act_row_outcome_name(RowOutcome outcome)
+{
+	return outcomes[outcome];
+}
+
+bool
+act_row_op_has_fields(RowOp op)
+{
+	return ops[op].has_fields;
+}
+
+bool
+act_row_op_removes(RowOp op)
+{
+	return ops[op].removes;
+}
