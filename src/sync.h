@@ -9,6 +9,7 @@
 #define ACT_SYNC_H
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "utils/jsonb.h"
 
 typedef enum SyncMode
