@@ -85,7 +85,7 @@ $(DATA_built): src/install/build.sh src/install $(wildcard src/connectors) $(INS
 	mv $@.new $@
 
 # Programs the tests need; no PostgreSQL in them.
-TOOLS = $(patsubst test/destination/%.c,build/tools/%,$(wildcard test/destination/*.c)) $(patsubst test/shim/%.c,build/tools/%.so,$(wildcard test/shim/*.c))
+TOOLS = build/tools/destination build/tools/ask build/tools/shim.so
 TOOL_FLAGS = -std=gnu11 -g -O2 $(WARNINGS) -Wshadow -Wmissing-prototypes
 
 test-tools: $(TOOLS)
@@ -94,9 +94,15 @@ build/tools/shim.so: test/shim/shim.c
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_FLAGS) -fPIC -shared -o $@ $< -ldl
 
-build/tools/%: test/destination/%.c
+DESTINATION_SOURCES = $(addprefix test/destination/, destination.c wire.c webhook.c control.c json.c log.c script.c store.c)
+
+build/tools/destination: $(DESTINATION_SOURCES) $(wildcard test/destination/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(TOOL_FLAGS) -o $@ $< -lcjson
+	$(CC) $(TOOL_FLAGS) -o $@ $(DESTINATION_SOURCES)
+
+build/tools/ask: test/destination/ask.c
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -o $@ $<
 
 # Subsets: make test REGRESS="a b", ISOLATION="c", TAP="t/001_x.pl"
 test:

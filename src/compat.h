@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  What differs between PostgreSQL 15 and later versions.
+ *	  What differs between PostgreSQL 15 and 18, in one place.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,14 +12,59 @@
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
-#include "utils/acl.h"
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
+#endif
+#include "storage/latch.h"
+#include "utils/wait_event.h"
+
+/*
+ * A WaitEventSet that outlives transactions: up to 16 it belongs to a memory
+ * context, from 17 on to a resource owner, here to none.
+ */
+static inline WaitEventSet *
+act_compat_wait_event_set(int events)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, events);
+#else
+	return CreateWaitEventSet(CurrentMemoryContext, events);
+#endif
+}
+
+/*
+ * What pg_stat_activity shows while we wait: our own name from 17 on.  Each
+ * caller keeps the number it got, since names are registered but once.
+ */
+static inline uint32
+act_compat_wait_event(uint32 *kept, const char *name)
+{
+	if (*kept == 0)
+	{
+#if PG_VERSION_NUM >= 170000
+		*kept = WaitEventExtensionNew(name);
+#else
+		*kept = PG_WAIT_EXTENSION;
+#endif
+	}
+	return *kept;
+}
+
+/*
+ * Rights on a foreign server; 16 has one function for all kinds of objects.
+ * A macro, so that only who uses it includes what it needs (utils/acl.h).
+ */
+#if PG_VERSION_NUM < 160000
+#define act_compat_server_aclcheck(server, role, mode) \
+	pg_foreign_server_aclcheck(server, role, mode)
+#else
+#define act_compat_server_aclcheck(server, role, mode) \
+	object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
 /* 16: permissions moved from the range table to a list beside it. */
 static inline Bitmapset *
-act_selected_columns(Query *query, RangeTblEntry *rte)
+act_compat_selected_columns(Query *query, RangeTblEntry *rte)
 {
 #if PG_VERSION_NUM >= 160000
 	return getRTEPermissionInfo(query->rteperminfos, rte)->selectedCols;
@@ -30,7 +75,7 @@ act_selected_columns(Query *query, RangeTblEntry *rte)
 
 /* 16: one function for all kinds of objects. */
 static inline bool
-act_has_schema_usage(Oid schema, Oid role)
+act_compat_schema_usage(Oid schema, Oid role)
 {
 #if PG_VERSION_NUM >= 160000
 	return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK;
@@ -41,7 +86,7 @@ act_has_schema_usage(Oid schema, Oid role)
 
 /* 17: a caller may bring the structure. */
 static inline JsonLexContext *
-act_json_lexer(char *text, int len)
+act_compat_json_lexer(char *text, int len)
 {
 #if PG_VERSION_NUM >= 170000
 	return makeJsonLexContextCstringLen(NULL, text, len, GetDatabaseEncoding(), true);

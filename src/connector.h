@@ -43,9 +43,11 @@ typedef struct ConnectorOperation
 {
 	RowOp		op;
 	const char *mix;			/* operations with one mix share requests */
-	int			max_rows;
+	int			max_rows;		/* what the API takes */
+	int			default_rows;	/* where the user sets no batch_size */
 	int			max_bytes;		/* of the body; 0: no limit but the engine's */
 	bool		idempotent;
+	bool		irreversible;	/* no mode's work: only forget does it */
 } ConnectorOperation;
 
 /* How one option of a server may look; options are a table, not code. */

@@ -12,14 +12,15 @@
 #ifndef ACT_DOCUMENT_H
 #define ACT_DOCUMENT_H
 
+#include "connector.h"
 #include "json.h"
 
 typedef struct Document
 {
 	const char *connector;		/* its name, for messages */
 	const cJSON *root;
-	/* what templates may name; NULL-ended, known once they were read */
-	const char *const *options;
+	/* what templates may name; NULL-name ended, known once they were read */
+	const ConnectorOption *options;
 	const char *const *secrets;
 } Document;
 

@@ -33,7 +33,7 @@ PG_FUNCTION_INFO_V1(act_fingerprint);
 /* What a call site knows after its first row. */
 typedef struct Fingerprint
 {
-	StringInfoData image;		/* empty between calls */
+	StringInfoData image;		/* of the last row, overwritten by the next */
 	ValueType  *types[FLEXIBLE_ARRAY_MEMBER];	/* by argument; not of the seed */
 } Fingerprint;
 
@@ -79,7 +79,7 @@ prepare(FunctionCallInfo fcinfo)
 
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	fingerprint = palloc0(offsetof(Fingerprint, types) + sizeof(ValueType *) * PG_NARGS());
-	initStringInfo(&fingerprint->image);
+	initStringInfo(&fingerprint->image);	/* with room for the seed, ever after */
 	for (int i = 1; i < PG_NARGS(); i++)
 		fingerprint->types[i] = argument_type(fcinfo, i);
 	MemoryContextSwitchTo(old);
@@ -105,8 +105,8 @@ act_fingerprint(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 
 	image = &fingerprint->image;
-	resetStringInfo(image);
-	appendBinaryStringInfo(image, (const char *) PG_GETARG_UUID_P(0)->data, UUID_LEN);
+	memcpy(image->data, PG_GETARG_UUID_P(0)->data, UUID_LEN);
+	image->len = UUID_LEN;
 	for (int i = 1; i < PG_NARGS(); i++)
 		act_value_append_image(image, fingerprint->types[i],
 							   PG_GETARG_DATUM(i), PG_ARGISNULL(i));
@@ -139,10 +139,17 @@ fix_setting(const char *name, const char *value)
 Datum
 act_test_value_json(PG_FUNCTION_ARGS)
 {
-	ValueType  *type = argument_type(fcinfo, 0);
 	StringInfoData buf;
 	const char *reason;
 	int			nest = NewGUCNestLevel();
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		fcinfo->flinfo->fn_extra = argument_type(fcinfo, 0);
+		MemoryContextSwitchTo(old);
+	}
 
 	fix_setting("DateStyle", "ISO, YMD");
 	fix_setting("IntervalStyle", "postgres");
@@ -152,7 +159,8 @@ act_test_value_json(PG_FUNCTION_ARGS)
 	fix_setting("lc_monetary", "C");
 
 	initStringInfo(&buf);
-	reason = act_value_append_json(&buf, type, PG_GETARG_DATUM(0), PG_ARGISNULL(0));
+	reason = act_value_append_json(&buf, fcinfo->flinfo->fn_extra,
+								   PG_GETARG_DATUM(0), PG_ARGISNULL(0));
 	if (reason != NULL)
 	{
 		resetStringInfo(&buf);

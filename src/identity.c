@@ -51,8 +51,8 @@ static const struct
 	{"check_function_bodies", "on"},
 };
 
-static void
-set_local(const char *name, const char *value)
+void
+act_identity_set(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
@@ -65,14 +65,14 @@ enter(Identity *identity, Oid role, const char *search_path, const char *time_zo
 	identity->guc_nest = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(fixed_settings); i++)
-		set_local(fixed_settings[i].name, fixed_settings[i].value);
-	set_local("TimeZone", time_zone);
+		act_identity_set(fixed_settings[i].name, fixed_settings[i].value);
+	act_identity_set("TimeZone", time_zone);
 
 	SetUserIdAndSecContext(role, identity->security_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	/* After the switch: "$user" and schema rights are those of the role. */
-	set_local("search_path", search_path);
+	act_identity_set("search_path", search_path);
 }
 
 void

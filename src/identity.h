@@ -32,6 +32,9 @@ extern void act_identity_owner(Identity *identity, Oid owner,
 extern void act_identity_extension(Identity *identity);
 extern void act_identity_leave(Identity *identity);
 
+/* A setting for as long as the identity is kept. */
+extern void act_identity_set(const char *name, const char *value);
+
 extern Oid	act_extension_owner(void);
 
 /* 42501 unless the current user is a member of the role that owns the sync. */

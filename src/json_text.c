@@ -264,11 +264,13 @@ act_utf8_append(StringInfo buf, const char *bytes, size_t len)
 size_t
 act_utf8_clip(const char *text, size_t len, size_t limit)
 {
+	size_t		clipped = limit;
+
 	if (len <= limit)
 		return len;
-	while (limit > 0 && (text[limit] & 0xC0) == 0x80)
-		limit--;
-	return limit;
+	while (clipped > 0 && limit - clipped < 3 && (text[clipped] & 0xC0) == 0x80)
+		clipped--;
+	return clipped;
 }
 
 int

@@ -262,7 +262,7 @@ act_mapping_parse_json(const char *text)
 	Mapping    *mapping = palloc0(sizeof(Mapping));
 	JsonReader	reader = {0};
 
-	reader.lex = act_json_lexer(pstrdup(text), strlen(text));
+	reader.lex = act_compat_json_lexer(pstrdup(text), strlen(text));
 	next_token(&reader);
 	mapping->root = read_value(&reader, NULL);
 	expect(&reader, reader.lex->token_type == JSON_TOKEN_END, "the end of the text");

@@ -189,7 +189,7 @@ check_relation_readable(Query *query, RangeTblEntry *rte)
 	/* No right on a single column: the relation is what is missing. */
 	if (pg_attribute_aclcheck_all(rte->relid, role, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
 		refuse_unreadable(rte->relid, NULL);
-	columns = act_selected_columns(query, rte);
+	columns = act_compat_selected_columns(query, rte);
 	while ((member = bms_next_member(columns, member)) >= 0)
 	{
 		AttrNumber	attribute = member + FirstLowInvalidHeapAttributeNumber;

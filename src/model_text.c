@@ -99,7 +99,7 @@ require_schema(const char *name)
 	Oid			schema = get_namespace_oid(name, true);
 	char	   *role = GetUserNameFromId(GetUserId(), false);
 
-	if (OidIsValid(schema) && !act_has_schema_usage(schema, GetUserId()))
+	if (OidIsValid(schema) && !act_compat_schema_usage(schema, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("schema \"%s\" is not usable by role \"%s\"", name, role),

@@ -18,17 +18,6 @@
 /* Fingerprints of another format are not comparable: stored with each sync. */
 #define SNAPSHOT_FORMAT 1
 
-/* States of a row in activate_state. */
-#define STATE_ACCEPTED "accepted"
-#define STATE_REJECTED "rejected"	/* next_attempt_at NULL: parked */
-#define STATE_REFUSED "refused"
-#define STATE_ABSENT "absent"
-#define STATE_DOUBT "doubt"			/* answer lost: no fingerprint */
-#define STATE_DELAYED "delayed"		/* tried, certainly not applied */
-#define STATE_UNKNOWN "unknown"
-#define STATE_LEAVING "leaving"		/* gone from the model, within remove_after */
-#define STATE_LEFT "left"			/* gone, on_removed ignore */
-#define STATE_REMOVED "removed"		/* archived or cleared at the destination */
 
 /*
  * All of these are called inside a transaction with SPI connected and change

@@ -13,7 +13,7 @@
 #include <netdb.h>
 #include <unistd.h>
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/xlog.h"
 #include "common/ip.h"
 #include "catalog/namespace.h"

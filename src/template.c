@@ -421,15 +421,28 @@ path_matches(const char *name, const char *path)
 }
 
 static void
-check_declared(Builder *builder, const char *kind, const char *name, const char *const *declared)
+check_secret(Builder *builder, const char *name)
 {
-	for (int i = 0; declared != NULL && declared[i] != NULL; i++)
+	for (const char *const *secret = builder->document->secrets; secret != NULL && *secret != NULL; secret++)
 	{
-		if (strcmp(declared[i], name) == 0)
+		if (strcmp(*secret, name) == 0)
 			return;
 	}
-	act_document_error(builder->document, builder->at, NULL,
-					   "%s \"%s\", which the document does not declare,", kind, name);
+	act_document_error(builder->document, builder->at, "Declare it in \"secrets\".",
+					   "undeclared secret \"%s\"", name);
+}
+
+/* The default of an option that the document declares. */
+static const char *
+option_default(Builder *builder, const char *name)
+{
+	for (const ConnectorOption *option = builder->document->options; option != NULL && option->name != NULL; option++)
+	{
+		if (strcmp(option->name, name) == 0)
+			return option->default_value;
+	}
+	act_document_error(builder->document, builder->at, "Declare it in \"options\".",
+					   "undeclared option \"%s\"", name);
 }
 
 /* a.b.c as a NULL-ended list */
@@ -479,9 +492,9 @@ compile_path(Builder *builder, Expression *expression, const char *path)
 	expression->path = known->kind;
 	expression->name = pstrdup(path + strlen(known->name));
 	if (known->kind == PATH_OPTION)
-		check_declared(builder, "option", expression->name, builder->document->options);
+		expression->fallback = option_default(builder, expression->name);
 	if (known->kind == PATH_SECRET)
-		check_declared(builder, "secret", expression->name, builder->document->secrets);
+		check_secret(builder, expression->name);
 	if (known->kind == PATH_ROW_FIELD)
 		expression->fields = split_fields(expression->name);
 }

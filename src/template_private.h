@@ -46,6 +46,7 @@ typedef struct Expression
 	const char *source;			/* as written, for messages */
 	PathKind	path;
 	const char *name;			/* of the option, secret or column */
+	const char *fallback;		/* of an option that is not set, or NULL */
 	char	  **fields;			/* row.fields.a.b: NULL-ended */
 	int			nfilters;
 	FilterCall *filters;

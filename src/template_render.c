@@ -115,6 +115,18 @@ append_comma(StringInfo out)
 		appendStringInfoCharMacro(out, ',');
 }
 
+/* What a filter made need not be text; it stands in input->from. */
+static void
+make_json_safe(const Expression *expression, TemplateInput *input, Value *value)
+{
+	if (!expression->makes_bytes || value->kind != VALUE_TEXT)
+		return;
+	resetStringInfo(&input->to);
+	act_utf8_append(&input->to, value->data, value->len);
+	value->data = input->to.data;
+	value->len = input->to.len;
+}
+
 static void
 render_segments(const Template *template, TemplateInput *input, StringInfo out)
 {
@@ -140,7 +152,10 @@ render_segments(const Template *template, TemplateInput *input, StringInfo out)
 			case SEGMENT_SLOT:
 				result = evaluate(segment->expression, input, &value);
 				if (result == TEMPLATE_DONE)
+				{
+					make_json_safe(segment->expression, input, &value);
 					append_value(out, &value);
+				}
 				else if (result == TEMPLATE_MISSING)
 				{
 					out->len = mark;
@@ -172,9 +187,18 @@ render_rows(const Template *template, TemplateInput *input, StringInfo out)
 	{
 		const Template *row_template = input->row_templates[input->rows[i]->op];
 
+		int			before = out->len;
+		int			start;
+
 		input->row = input->rows[i];
 		append_comma(out);
+		start = out->len;
 		render_segments(row_template, input, out);
+		if (out->len == start)	/* a single value that is missing */
+		{
+			out->len = before;
+			out->data[before] = '\0';
+		}
 	}
 	input->row = outer;
 }
@@ -223,6 +247,8 @@ render_piece(const Expression *expression, TemplateInput *input, StringInfo out,
 	}
 	if (result != TEMPLATE_DONE)
 		return result;
+	if (is_json)
+		make_json_safe(expression, input, &value);
 	if (value.kind == VALUE_JSON && value.data[0] == '"')
 	{
 		if (is_json)			/* escaped already */
@@ -355,6 +381,14 @@ row_fields(const Row *row)
 	return act_row_op_has_fields(row->op) ? row->fields : NULL;
 }
 
+static const char *
+option_text(const Expression *expression, const ConnectorScope *scope)
+{
+	const char *text = scope->option(scope->arg, expression->name);
+
+	return text == NULL ? expression->fallback : text;
+}
+
 static Value
 resolve(const Expression *expression, TemplateInput *input)
 {
@@ -396,7 +430,7 @@ resolve(const Expression *expression, TemplateInput *input)
 			act_template_batch_digest(input->rows, input->nrows, input->scratch);
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
 		case PATH_OPTION:
-			return text_value(scope->option(scope->arg, expression->name));
+			return text_value(option_text(expression, scope));
 		case PATH_SECRET:
 			return text_value(scope->secret(scope->arg, expression->name));
 		case PATH_MESSAGE_ID:
@@ -481,7 +515,7 @@ expression_bytes(const Expression *expression, const ConnectorScope *scope, cons
 			text = scope->match;
 			break;
 		case PATH_OPTION:
-			text = scope->option(scope->arg, expression->name);
+			text = option_text(expression, scope);
 			break;
 		default:				/* ids, numbers, names of operations */
 			return 40;

@@ -29,14 +29,18 @@ extern const char *act_value_type_signature(const ValueType *type);
 
 /*
  * Appends the bytes that stand for the value to buf, unambiguously: two
- * lists of values give the same bytes only when they print the same JSON.
+ * lists of values of one list of signatures give the same bytes only when
+ * they print the same JSON.  The buffer is not kept NUL-terminated; what is
+ * big enters as its digest.
  */
 extern void act_value_append_image(StringInfo buf, const ValueType *type, Datum value, bool isnull);
 
 /*
  * Appends the value as JSON in UTF-8.  Returns NULL, or in a few words why it
- * cannot be sent (NaN, infinity, bytes that are no text); buf then holds
- * a part of it.
+ * cannot be sent (NaN, infinity, bytes that are no text, more than 256 MB);
+ * buf then holds a part of it.  The caller fixes the settings that output
+ * functions obey: DateStyle, IntervalStyle, TimeZone, bytea_output,
+ * extra_float_digits, lc_monetary.
  */
 extern const char *act_value_append_json(StringInfo buf, const ValueType *type, Datum value, bool isnull);
 

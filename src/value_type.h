@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * value_type.h
- *	  The inside of a ValueType, for value.c and value_json.c alone.
+ *	  The inside of a ValueType, for value*.c alone.
  *
  * A ValueType is a tree: a node for each type, children for elements, bounds
  * and attributes.  What a query needs again for each row (labels, layouts,
@@ -114,7 +114,7 @@ struct ValueType
 	RowLayout  *row;			/* composites and records */
 };
 
-/* value.c: what both files need to read a value */
+/* value.c: what images and JSON both need to read a value */
 extern const EnumLabel *act_value_enum_label(const ValueType *type, Oid value);
 extern char *act_value_oid_alias(const ValueType *type, Datum value);
 extern RowLayout *act_value_deform(const ValueType *type, HeapTupleHeader header);

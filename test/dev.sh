@@ -24,13 +24,19 @@ clean_environment
 "$TREE/test/lib/packages.sh" ensure
 ensure_tester
 STAGE=$STAGE_PARENT/pg_activate.dev.$(id -u).$(echo "$TREE" | cksum | cut -d' ' -f1)
-mkdir -p "$STAGE"
+
 
 command=${1:-start}
 [ $# -eq 0 ] || shift
 case $command in
-	start | regress | isolation | tap | run) stage_fill "$TREE" "$STAGE" ;;
-	psql | ask | log | accept | stop) ;;
+	start | regress | isolation | tap | run)
+		mkdir -p "$STAGE"
+		stage_fill "$TREE" "$STAGE"
+		;;
+	psql | ask | log | accept)
+		[ -d "$STAGE/build" ] || { echo "test/dev.sh first: there is no cluster yet" >&2; exit 1; }
+		;;
+	stop) [ -d "$STAGE/test" ] || { rm -rf "$STAGE"; exit 0; } ;;
 	*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
 esac
 

@@ -85,7 +85,6 @@ destination_start()
 {
 	local tools=${1:-$STAGE/build/tools} tries=0
 	DESTINATION_FILE=${DESTINATION_FILE:-$STAGE/build/destination.out}
-	[ -x "$tools/destination" ] || return 0
 	rm -f "$DESTINATION_FILE"
 	setsid "$tools/destination" >"$DESTINATION_FILE" 2>"$DESTINATION_FILE.err" </dev/null &
 	echo $! >"$DESTINATION_FILE.pid"

@@ -3,6 +3,7 @@
 # user owns, because PostgreSQL does not run as root. Sourced.
 
 TEST_USER=pgactivate
+# shellcheck disable=SC2034
 STAGE_PARENT=${TMPDIR:-/tmp}
 
 is_root() { [ "$(id -u)" = 0 ]; }

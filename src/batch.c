@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.c
+ *	  Rows that travel in one request.
+ *
+ * Needs no transaction: rows are rendered already, and the connector turns
+ * them into a body without looking anything up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "batch.h"
+
+/* Where neither connector nor destination limit a body. */
+#define DEFAULT_MAX_BYTES (5 * 1024 * 1024)
+
+static int
+max_rows(const Run *run, const ConnectorOperation *operation)
+{
+	int			limit = operation->max_rows;
+
+	if (run->destination->batch_size > 0)
+		limit = Min(limit, run->destination->batch_size);
+	if (run->sync->options.batch_size > 0)
+		limit = Min(limit, run->sync->options.batch_size);
+	return Max(limit, 1);
+}
+
+static const ConnectorOperation *
+row_operation(const Run *run, const Row *row)
+{
+	const ConnectorOperation *operation = act_connector_operation(run->destination->connector, row->op);
+
+	if (operation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("connector \"%s\" of destination \"%s\" knows no operation \"%s\"",
+						run->destination->connector_name, run->destination->name,
+						act_row_op_name(row->op))));
+	return operation;
+}
+
+static bool
+same_request(const ConnectorOperation *a, const ConnectorOperation *b)
+{
+	if (a->op == b->op)
+		return true;
+	return a->mix != NULL && b->mix != NULL && strcmp(a->mix, b->mix) == 0;
+}
+
+/*
+ * Rows in the batch's own context, but for the one that turned out to belong
+ * to the next: that one starts the next batch's context.
+ */
+Batch *
+act_batch_read(BatchReader *reader)
+{
+	Run		   *run = reader->run;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+	const ConnectorOperation *operation = NULL;
+	Batch	   *batch;
+	size_t		bytes = 0;
+	int			limit = 0;
+
+	if (reader->done && reader->ahead == NULL)
+		return NULL;
+	context = reader->ahead != NULL ? reader->ahead_context :
+		AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	batch = palloc0(sizeof(Batch));
+	for (;;)
+	{
+		const ConnectorOperation *own;
+		Row		   *row = reader->ahead;
+		size_t		row_bytes;
+
+		if (row == NULL && !reader->done)
+			row = act_diff_next(&run->diff);
+		reader->ahead = NULL;
+		if (row == NULL)
+		{
+			reader->done = true;
+			break;
+		}
+		own = row_operation(run, row);
+		row_bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
+		if (operation == NULL)
+		{
+			operation = own;
+			limit = max_rows(run, own);
+			batch->rows = palloc(sizeof(Row *) * limit);
+		}
+		else if (!same_request(operation, own) ||
+				 bytes + row_bytes > (operation->max_bytes > 0 ? operation->max_bytes : DEFAULT_MAX_BYTES))
+		{
+			reader->ahead = row;
+			break;
+		}
+		batch->rows[batch->nrows++] = row;
+		bytes += row_bytes;
+		if (batch->nrows >= limit)
+			break;
+	}
+	if (batch->nrows == 0)
+	{
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	batch->claim = palloc0(sizeof(Claim));
+	batch->claim->open = 1;
+	batch->claim->context = context;
+	if (reader->ahead != NULL)
+	{
+		/* The row was read into this batch's context: give it one of its own. */
+		Row		   *copy;
+
+		reader->ahead_context = AllocSetContextCreate(run->context, "pg_activate batch",
+													  ALLOCSET_DEFAULT_SIZES);
+		MemoryContextSwitchTo(reader->ahead_context);
+		copy = palloc(sizeof(Row));
+		*copy = *reader->ahead;
+		copy->key = pstrdup(copy->key);
+		copy->fields = copy->fields ? pstrdup(copy->fields) : NULL;
+		copy->external_id = copy->external_id ? pstrdup(copy->external_id) : NULL;
+		copy->key_values = palloc(sizeof(char *) * copy->nkeys);
+		for (int i = 0; i < copy->nkeys; i++)
+			copy->key_values[i] = pstrdup(reader->ahead->key_values[i]);
+		reader->ahead = copy;
+	}
+	MemoryContextSwitchTo(caller);
+	return batch;
+}
+
+void
+act_batch_render(const Run *run, Batch *batch)
+{
+	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
+
+	act_connector_render(run->destination->connector, &run->scope,
+						 batch->rows, batch->nrows, &batch->request);
+	MemoryContextSwitchTo(caller);
+}
+
+Batch *
+act_batch_part(const Batch *batch, int from, int to)
+{
+	Batch	   *part = MemoryContextAllocZero(batch->claim->context, sizeof(Batch));
+
+	part->claim = batch->claim;
+	part->claim->open++;
+	part->rows = batch->rows + from;
+	part->nrows = to - from;
+	part->accepted_before = batch->accepted_before;
+	return part;
+}

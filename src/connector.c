@@ -1,0 +1,502 @@
+/*-------------------------------------------------------------------------
+ *
+ * connector.c
+ *	  Compiling a connector's document, and what it says about itself.
+ *
+ * Called once per run, inside or outside a transaction.  The connector is
+ * allocated in the current memory context and lives as long as that; the
+ * document's tree is gone when act_connector_compile() returns or throws.
+ * Every member of the document is known here or refused: 22023 for what
+ * means nothing, 0A000 for what this version does not do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "connector_private.h"
+
+#define SPEC_VERSION 1
+#define MAX_SPEC_VERSION 1000000
+#define MAX_BATCH_ROWS 1000000
+#define MAX_BATCH_BYTES (512 * 1024 * 1024)
+#define MAX_CONCURRENCY 1000
+
+static const char *const document_members[] = {
+	"name", "spec_version", "title", "takes_key", "concurrency", "base_url", "headers", "options",
+	"secrets", "auth", "reason", "rules", "check", "operations", NULL
+};
+static const char *const later_document_members[] = {"extends", "objects", "types", "rate", "token", NULL};
+
+static const char *const option_members[] = {"kind", "required", "default", NULL};
+static const char *const check_members[] = {"request", "fails", NULL};
+
+static const char *const operation_members[] = {
+	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent", NULL
+};
+static const char *const later_operation_members[] = {
+	"steps", "poll", "results", "lookup", "compose", "save", "needs", NULL
+};
+static const char *const batch_members[] = {"max_rows", "default_rows", "max_bytes", NULL};
+static const char *const later_batch_members[] = {"max_row_bytes", "unique", NULL};
+
+static const char *const request_members[] = {"method", "path", "query", "headers", "format", "body", NULL};
+static const char *const later_request_members[] = {"lines", "columns", "compress", "null_as", NULL};
+
+static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
+static const char *const formats[] = {"json", NULL};
+static const char *const later_formats[] = {"ndjson", "form", "csv", "text", "multipart", NULL};
+
+static const char *const absent_names[] = {"absent", "accepted", NULL};
+
+/* In the order of OptionKind. */
+static const char *const option_kinds[] = {
+	"text", "url", "integer", "duration", "rate", "boolean", "json", "file", NULL
+};
+StaticAssertDecl(lengthof(option_kinds) == OPTION_FILE + 2, "every kind of option has its name");
+
+/* The one vocabulary for secrets (design 2.1). */
+static const char *const secret_names[] = {
+	"access_token", "api_key", "username", "password", "client_id", "client_secret",
+	"refresh_token", "private_key", "signing_secret", "bearer_token", NULL
+};
+
+/* The transport's own: a document that sets them would break the framing. */
+static const char *const transport_headers[] = {
+	"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade", "TE",
+	"Trailer", "Keep-Alive", NULL
+};
+
+static Connector *compile_document(Document *document);
+static const ConnectorOption *compile_options(const Document *document, const cJSON *options);
+static const char *const *compile_secrets(const Document *document, const cJSON *secrets);
+static void compile_check(const Document *document, const cJSON *check, Connector *connector);
+static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
+static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
+									const Connector *connector);
+static void compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
+static const RequestTemplate *compile_request(const Document *document, const cJSON *at, int max_rows);
+static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
+
+Connector *
+act_connector_compile(const char *name, const char *spec)
+{
+	Document	document = {.connector = name};
+	Connector  *volatile connector = NULL;
+	char	   *problem;
+
+	document.root = act_json_parse(spec, strlen(spec), JSON_DOCUMENT, &problem);
+	if (document.root == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the document cannot be read", name),
+				 errdetail("As JSON, %s.", problem)));
+	PG_TRY();
+	{
+		connector = compile_document(&document);
+	}
+	PG_FINALLY();
+	{
+		cJSON_Delete(unconstify(cJSON *, document.root));
+	}
+	PG_END_TRY();
+	return connector;
+}
+
+const ConnectorOperation *
+act_connector_operation(const Connector *connector, RowOp op)
+{
+	const Operation *operation = connector->operations[op];
+
+	return operation == NULL ? NULL : &operation->public;
+}
+
+const char *
+act_connector_title(const Connector *connector)
+{
+	return connector->title;
+}
+
+bool
+act_connector_takes_key(const Connector *connector)
+{
+	return connector->takes_key;
+}
+
+int
+act_connector_concurrency(const Connector *connector)
+{
+	return connector->concurrency;
+}
+
+const ConnectorOption *
+act_connector_options(const Connector *connector)
+{
+	return connector->options;
+}
+
+const char *const *
+act_connector_secrets(const Connector *connector)
+{
+	return connector->secrets;
+}
+
+static Connector *
+compile_document(Document *document)
+{
+	const cJSON *root = document->root;
+	Connector  *connector = palloc0(sizeof(Connector));
+	char	   *name;
+
+	act_document_check(document, root, document_members, later_document_members);
+	if (act_document_int(document, root, "spec_version", 1, MAX_SPEC_VERSION, SPEC_VERSION) != SPEC_VERSION)
+		act_document_unsupported(document, act_document_member(root, "spec_version"), "this version");
+	name = act_document_string(document, root, "name");
+	if (name != NULL && strcmp(name, document->connector) != 0)
+		act_document_error(document, act_document_member(root, "name"), NULL,
+						   "another name, \"%s\",", name);
+
+	connector->name = pstrdup(document->connector);
+	document->connector = connector->name;
+	connector->title = act_document_string(document, root, "title");
+	if (connector->title == NULL)
+		connector->title = connector->name;
+	connector->takes_key = act_document_bool(document, root, "takes_key", false);
+	connector->concurrency = act_document_int(document, root, "concurrency", 1, MAX_CONCURRENCY, 1);
+	document->options = connector->options =
+		compile_options(document, act_document_member(root, "options"));
+	document->secrets = connector->secrets =
+		compile_secrets(document, act_document_array(document, root, "secrets"));
+	connector->base_url = act_template_compile_member(document, root, "base_url", 0);
+	connector->headers = act_connector_compile_named(document, root, "headers", 0);
+	act_auth_compile(document, act_document_array(document, root, "auth"), connector);
+	if (act_document_member(root, "reason") != NULL)
+		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
+	act_rules_compile(document, act_document_array(document, root, "rules"), connector);
+	compile_check(document, act_document_member(root, "check"), connector);
+	compile_operations(document, act_document_need(document, root, "operations"), connector);
+	return connector;
+}
+
+static bool
+is_identifier(const char *name)
+{
+	size_t		len = strlen(name);
+
+	return len > 0 && len < NAMEDATALEN && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
+}
+
+static bool
+is_one_of(const char *name, const char *const *names)
+{
+	for (; *names != NULL; names++)
+	{
+		if (pg_strcasecmp(*names, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static const ConnectorOption *
+compile_options(const Document *document, const cJSON *options)
+{
+	int			n = options == NULL ? 0 : cJSON_GetArraySize(options);
+	ConnectorOption *all = palloc0((n + 1) * sizeof(ConnectorOption));
+	ConnectorOption *compiled = all;
+
+	if (options != NULL && !cJSON_IsObject(options))
+		act_document_error(document, options, NULL, "an object is expected");
+	for (const cJSON *option = options == NULL ? NULL : options->child; option != NULL; option = option->next)
+	{
+		if (!is_identifier(option->string))
+			act_document_error(document, option, NULL, "an option whose name is no plain identifier");
+		if (is_one_of(option->string, secret_names))
+			act_document_error(document, option, "Name it in \"secrets\".",
+							   "a secret as an option, which everybody can read,");
+		if (act_document_member(options, option->string) != option)
+			act_document_error(document, option, NULL, "option \"%s\" given twice", option->string);
+		act_document_check(document, option, option_members, NULL);
+		compiled->name = pstrdup(option->string);
+		compiled->kind = (OptionKind) act_document_choice(document, option, "kind", option_kinds, NULL, OPTION_TEXT);
+		compiled->required = act_document_bool(document, option, "required", false);
+		compiled->default_value = act_document_string(document, option, "default");
+		compiled++;
+	}
+	return all;
+}
+
+static const char *const *
+compile_secrets(const Document *document, const cJSON *secrets)
+{
+	const char **names = palloc0(((secrets == NULL ? 0 : cJSON_GetArraySize(secrets)) + 1) * sizeof(char *));
+	int			n = 0;
+
+	for (const cJSON *secret = secrets == NULL ? NULL : secrets->child; secret != NULL; secret = secret->next)
+	{
+		if (!cJSON_IsString(secret))
+			act_document_error(document, secret, NULL, "a string is expected");
+		if (!is_identifier(secret->valuestring) || !is_one_of(secret->valuestring, secret_names))
+			act_document_unknown(document, secret, "secret", secret->valuestring, secret_names);
+		if (is_one_of(secret->valuestring, names))
+			act_document_error(document, secret, NULL, "secret \"%s\" given twice", secret->valuestring);
+		names[n++] = pstrdup(secret->valuestring);
+	}
+	return names;
+}
+
+static bool
+is_header_name(const char *name)
+{
+	size_t		len = strlen(name);
+
+	return len > 0 && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+							 "0123456789!#$%&'*+-.^_`|~") == len;
+}
+
+/* An object of headers or query parameters, by the member's name. */
+NamedTemplates
+act_connector_compile_named(const Document *document, const cJSON *object, const char *name, int place)
+{
+	const cJSON *members = act_document_member(object, name);
+	bool		are_headers = strcmp(name, "headers") == 0;
+	NamedTemplates compiled = {0};
+
+	if (members == NULL)
+		return compiled;
+	if (!cJSON_IsObject(members))
+		act_document_error(document, members, NULL, "an object is expected");
+	compiled.items = palloc0((cJSON_GetArraySize(members) + 1) * sizeof(NamedTemplate));
+	for (const cJSON *member = members->child; member != NULL; member = member->next)
+	{
+		NamedTemplate *item = &compiled.items[compiled.count];
+
+		if (!cJSON_IsString(member))
+			act_document_error(document, member, NULL, "a string is expected");
+		if (are_headers && !is_header_name(member->string))
+			act_document_error(document, member, NULL, "malformed header name");
+		if (are_headers && is_one_of(member->string, transport_headers))
+			act_document_error(document, member, NULL, "header \"%s\", which the transport sets,", member->string);
+		for (int i = 0; i < compiled.count; i++)
+		{
+			if (pg_strcasecmp(compiled.items[i].name, member->string) == 0)
+				act_document_error(document, member, NULL, "member \"%s\" given twice", member->string);
+		}
+		item->name = pstrdup(member->string);
+		item->value = act_template_compile_text(document, member, member->valuestring,
+												strlen(member->valuestring), place);
+		compiled.count++;
+	}
+	return compiled;
+}
+
+static void
+compile_check(const Document *document, const cJSON *check, Connector *connector)
+{
+	if (check == NULL)
+		return;
+	act_document_check(document, check, check_members, NULL);
+	connector->check = compile_request(document, act_document_need(document, check, "request"), 0);
+	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
+}
+
+static void
+compile_operations(const Document *document, const cJSON *operations, Connector *connector)
+{
+	const char *names[ROW_OP_COUNT] = {0};
+
+	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
+		names[op - 1] = act_row_op_name((RowOp) op);
+	act_document_check(document, operations, names, NULL);
+	if (operations->child == NULL)
+		act_document_error(document, operations, NULL, "no operation");
+	for (const cJSON *at = operations->child; at != NULL; at = at->next)
+	{
+		RowOp		op = act_row_op_parse(at->string);
+		Operation  *operation;
+
+		act_document_check(document, at, operation_members, later_operation_members);
+		operation = compile_operation(document, at, op, connector);
+		connector->operations[op] = operation;
+		connector->row_templates[op] = operation->row;
+	}
+}
+
+/* A member of the operation, or of the one it is like. */
+static const cJSON *
+operation_holder(const cJSON *at, const cJSON *like, const char *name)
+{
+	return like == NULL || act_document_member(at, name) != NULL ? at : like;
+}
+
+static const cJSON *
+find_like(const Document *document, const cJSON *at)
+{
+	const cJSON *operations = act_document_member(document->root, "operations");
+	char	   *name = act_document_string(document, at, "like");
+	const cJSON *like;
+
+	if (name == NULL)
+		return NULL;
+	like = act_document_member(operations, name);
+	if (like == NULL || like == at || !cJSON_IsObject(like) || act_document_member(like, "like") != NULL)
+		act_document_error(document, act_document_member(at, "like"),
+						   "It names an operation of the document that is described in full.",
+						   "nothing to be like");
+	return like;
+}
+
+/* The first operation, in the order of the document, that has this mix. */
+static const Operation *
+find_owner(const Connector *connector, const char *mix)
+{
+	for (int op = 0; op < ROW_OP_COUNT && mix != NULL; op++)
+	{
+		const Operation *other = connector->operations[op];
+
+		if (other != NULL && other->public.mix != NULL && strcmp(other->public.mix, mix) == 0)
+			return other->owner;
+	}
+	return NULL;
+}
+
+static Operation *
+compile_operation(const Document *document, const cJSON *at, RowOp op, const Connector *connector)
+{
+	const cJSON *like = find_like(document, at);
+	Operation  *operation = palloc0(sizeof(Operation));
+	ConnectorOperation *public = &operation->public;
+	const cJSON *row = act_document_member(at, "row");
+	const cJSON *holder;
+
+	public->op = op;
+	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
+	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
+	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
+	operation->absent = act_document_choice(document, operation_holder(at, like, "absent"), "absent",
+											absent_names, NULL, 0) == 0 ? ROW_ABSENT : ROW_ACCEPTED;
+	operation->owner = find_owner(connector, public->mix);
+	if (operation->owner != NULL)
+	{
+		Template   *nested;
+
+		for (int i = 0; i < 3; i++)
+		{
+			const char *name = i == 0 ? "batch" : i == 1 ? "request" : "answer";
+
+			if (act_document_member(at, name) != NULL)
+				act_document_error(document, act_document_member(at, name), NULL,
+								   "\"%s\", which belongs to the first operation of a mix,", name);
+		}
+		public->max_rows = operation->owner->public.max_rows;
+		public->default_rows = operation->owner->public.default_rows;
+		public->max_bytes = operation->owner->public.max_bytes;
+		operation->row = row == NULL ? operation->owner->row
+			: act_template_compile_json(document, row, TEMPLATE_IN_ROW, &nested);
+		if (row != NULL && nested != NULL)
+			act_document_error(document, row, NULL, "\"$rows\" within a row");
+		return operation;
+	}
+
+	if (row != NULL)
+		act_document_error(document, row, NULL, "\"row\", which is for later operations of a mix,");
+	operation->owner = operation;
+	holder = operation_holder(at, like, "batch");
+	compile_batch(document, act_document_member(holder, "batch"), public);
+	holder = operation_holder(at, like, "request");
+	operation->request = compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
+	operation->row = operation->request->row;
+	holder = operation_holder(at, like, "answer");
+	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	return operation;
+}
+
+static void
+compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation)
+{
+	operation->max_rows = operation->default_rows = 1;
+	if (batch == NULL)
+		return;
+	act_document_check(document, batch, batch_members, later_batch_members);
+	operation->max_rows = act_document_int(document, batch, "max_rows", 1, MAX_BATCH_ROWS, 1);
+	operation->default_rows = act_document_int(document, batch, "default_rows", 1, operation->max_rows,
+											   operation->max_rows);
+	operation->max_bytes = act_document_int(document, batch, "max_bytes", 1, MAX_BATCH_BYTES, 0);
+}
+
+/* max_rows: of a batch, 0 for a request without rows. */
+static const RequestTemplate *
+compile_request(const Document *document, const cJSON *at, int max_rows)
+{
+	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
+	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;
+	const cJSON *body;
+	Template   *row = NULL;
+
+	act_document_check(document, at, request_members, later_request_members);
+	request->method = methods[act_document_choice(document, at, "method", methods, NULL, 1)];
+	act_document_choice(document, at, "format", formats, later_formats, 0);
+	compile_path(document, at, request, place);
+	request->query = act_connector_compile_named(document, at, "query", place | TEMPLATE_IN_URL);
+	request->headers = act_connector_compile_named(document, at, "headers", place);
+
+	body = act_document_member(at, "body");
+	if (body != NULL)
+	{
+		if (!cJSON_IsObject(body) && !cJSON_IsArray(body))
+			act_document_error(document, body, NULL, "an object or array is expected");
+		request->body = act_template_compile_json(document, body, place, &row);
+	}
+	if (max_rows == 0 && row != NULL)
+		act_document_error(document, body, NULL, "\"$rows\" in a request without rows");
+	if (max_rows > 1 && row == NULL)
+		act_document_error(document, at, "Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1.",
+						   "a request for several rows that names none");
+	request->row = row;
+	return request;
+}
+
+static const char *
+segment_end(const char *start)
+{
+	const char *end = start;
+
+	while (*end != '\0' && *end != '/')
+	{
+		const char *close = strncmp(end, "{{", 2) == 0 ? strstr(end, "}}") : NULL;
+
+		end = close == NULL ? end + 1 : close + 2;
+	}
+	return end;
+}
+
+/*
+ * The path is cut into segments here, so that what a row puts into one
+ * cannot become two, and a segment without a value drops out.
+ */
+static void
+compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place)
+{
+	char	   *path = act_document_string(document, at, "path");
+	const cJSON *member = act_document_member(at, "path");
+	int			most = 0;
+
+	if (path == NULL || *path == '\0')
+		return;
+	if (*path != '/')
+		act_document_error(document, member, NULL, "a path that does not begin with \"/\"");
+	for (const char *c = path; *c != '\0'; c++)
+	{
+		if (*c == '?' || *c == '#' || (unsigned char) *c < 0x20 || (unsigned char) *c >= 0x7f)
+			act_document_error(document, member, "Parameters stand in \"query\".",
+							   "a path with a character that cannot stand there");
+		most += *c == '/';
+	}
+	request->segments = palloc0(most * sizeof(Template *));
+	while (*path == '/')
+	{
+		const char *end = segment_end(path + 1);
+
+		request->segments[request->nsegments++] =
+			act_template_compile_text(document, member, path + 1, end - path - 1, place | TEMPLATE_IN_URL);
+		path += end - path;
+	}
+}

@@ -1,0 +1,457 @@
+/*-------------------------------------------------------------------------
+ *
+ * connector_answer.c
+ *	  Reading answers: what became of the batch and of each of its rows.
+ *
+ * An answer is hostile bytes.  Whatever is taken from it is valid UTF-8 of
+ * bounded length, and rows are written to only once all of them are
+ * decided.  When in doubt the verdict is VERDICT_UNCERTAIN: a row that may
+ * have been applied is never called rejected.  Touches neither database nor
+ * network; results are allocated in the current memory context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "connector_private.h"
+#include "json_text.h"
+
+#define MAX_MESSAGE 2000
+#define MAX_EXCERPT 500			/* of a body that is no message */
+#define MAX_CODE 200
+#define MAX_EXTERNAL_ID 1000	/* longer than any; a cut one would be wrong */
+
+/* One answer being read. */
+typedef struct Reading
+{
+	const Connector *connector;
+	const HttpResponse *response;
+	bool		is_json;
+	cJSON	   *root;			/* NULL: no JSON, or none that can be read */
+	char	   *problem;		/* why it cannot */
+	Row		  **rows;
+	int			nrows;
+	ConnectorAnswer *answer;
+} Reading;
+
+/* What was read about one row, before any row is written to. */
+typedef struct RowReading
+{
+	RowOutcome	outcome;
+	char	   *code;
+	char	   *message;
+	char	   *external_id;
+} RowReading;
+
+/* What statuses mean where no rule says otherwise; the first match decides. */
+typedef struct DefaultRule
+{
+	int			from;
+	int			to;
+	bool		with_retry_after;	/* only where the answer says when */
+	Verdict		verdict;
+} DefaultRule;
+
+static const DefaultRule default_rules[] = {
+	{200, 299, false, VERDICT_ROWS},
+	{429, 429, false, VERDICT_THROTTLED},
+	{503, 503, true, VERDICT_THROTTLED},
+	{408, 408, false, VERDICT_UNCERTAIN},
+	{401, 401, false, VERDICT_AUTH},
+	{403, 403, false, VERDICT_AUTH},
+	{407, 407, false, VERDICT_AUTH},
+	{300, 399, false, VERDICT_CONFIGURATION},
+	{404, 405, false, VERDICT_CONFIGURATION},
+	{410, 410, false, VERDICT_CONFIGURATION},
+	{413, 413, false, VERDICT_TOO_LARGE},
+	{400, 499, false, VERDICT_REFUSED},
+};
+
+static const Verdict effect_verdicts[] = {
+	[THEN_ROWS] = VERDICT_ROWS,
+	[THEN_REFUSE] = VERDICT_REFUSED,
+	[THEN_HALVE] = VERDICT_TOO_LARGE,
+	[THEN_THROTTLE] = VERDICT_THROTTLED,
+	[THEN_RETRY] = VERDICT_UNREACHED,
+	[THEN_UNCERTAIN] = VERDICT_UNCERTAIN,
+	[THEN_AUTH] = VERDICT_AUTH,
+	[THEN_CONFIGURATION] = VERDICT_CONFIGURATION,
+};
+
+static void read_transport(const HttpResponse *response, ConnectorAnswer *answer);
+static bool is_json_type(const HttpResponse *response);
+static void judge(Reading *reading);
+static Verdict default_verdict(const HttpResponse *response, int64 wait_ms);
+static void read_rows(Reading *reading);
+static bool read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int index,
+					 RowReading *row);
+static void accept_all(Reading *reading);
+static void doubt(Reading *reading, const char *why);
+static char *pointed_text(const JsonPointer *pointer, const cJSON *root, size_t limit);
+static char *status_message(const HttpResponse *response, const char *text);
+static char *hint_for(const HttpResponse *response, Verdict verdict);
+
+void
+act_connector_read(const Connector *connector, const HttpResponse *response,
+				   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer)
+{
+	Reading		reading = {
+		.connector = connector,.response = response,.rows = rows,.nrows = nrows,.answer = answer
+	};
+
+	memset(answer, 0, sizeof(ConnectorAnswer));
+	answer->http_status = response->status;
+	answer->wait_ms = -1;
+	if (response->transport != HTTP_ANSWERED)
+	{
+		read_transport(response, answer);
+		return;
+	}
+	answer->wait_ms = act_http_retry_after(response, now_ms);
+	reading.is_json = is_json_type(response);
+	if (reading.is_json)
+		reading.root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &reading.problem);
+	PG_TRY();
+	{
+		judge(&reading);
+	}
+	PG_FINALLY();
+	{
+		cJSON_Delete(reading.root);
+	}
+	PG_END_TRY();
+}
+
+static void
+read_transport(const HttpResponse *response, ConnectorAnswer *answer)
+{
+	switch (response->transport)
+	{
+		case HTTP_UNREACHED:
+			answer->verdict = VERDICT_UNREACHED;
+			break;
+		case HTTP_FORBIDDEN:
+		case HTTP_UNRESOLVED:
+		case HTTP_UNTRUSTED:
+			answer->verdict = VERDICT_CONFIGURATION;
+			break;
+		case HTTP_ANSWERED:
+		case HTTP_LOST:
+		case HTTP_TOO_LARGE:
+			answer->verdict = VERDICT_UNCERTAIN;
+			break;
+	}
+	answer->message = pstrdup(response->problem == NULL ? "no answer" : response->problem);
+	answer->hint = response->hint == NULL ? NULL : pstrdup(response->hint);
+}
+
+/* application/json, text/json, application/problem+json; charset=utf-8 */
+static bool
+is_json_type(const HttpResponse *response)
+{
+	const char *type = act_http_header(response, "Content-Type");
+	size_t		len;
+
+	if (type == NULL)
+		return false;
+	len = strcspn(type, "; \t");
+	return (len == 16 && pg_strncasecmp(type, "application/json", len) == 0) ||
+		(len == 9 && pg_strncasecmp(type, "text/json", len) == 0) ||
+		(len > 5 && pg_strncasecmp(type + len - 5, "+json", 5) == 0);
+}
+
+static bool
+is_success(const HttpResponse *response)
+{
+	return response->status >= 200 && response->status <= 299;
+}
+
+static const AnswerRule *
+find_rule(const Reading *reading)
+{
+	for (int i = 0; i < reading->connector->nrules; i++)
+	{
+		const AnswerRule *rule = &reading->connector->rules[i];
+
+		if (rule->statuses.count > 0 && !act_rules_status_in(&rule->statuses, reading->response->status))
+			continue;
+		if (rule->test.at != NULL &&
+			(reading->root == NULL || !act_rules_test(&rule->test, reading->root)))
+			continue;
+		return rule;
+	}
+	return NULL;
+}
+
+static void
+judge(Reading *reading)
+{
+	const HttpResponse *response = reading->response;
+	ConnectorAnswer *answer = reading->answer;
+	const AnswerRule *rule = find_rule(reading);
+	const ReasonPointers *fallback = &reading->connector->reason;
+	char	   *text;
+
+	answer->verdict = rule != NULL ? effect_verdicts[rule->then] : default_verdict(response, answer->wait_ms);
+	if (answer->verdict == VERDICT_ROWS)
+	{
+		read_rows(reading);
+		return;
+	}
+	answer->code = pointed_text(rule != NULL && rule->reason.code != NULL ? rule->reason.code : fallback->code,
+								reading->root, MAX_CODE);
+	text = pointed_text(rule != NULL && rule->reason.message != NULL ? rule->reason.message : fallback->message,
+						reading->root, MAX_MESSAGE);
+	answer->message = status_message(response, text);
+	answer->hint = hint_for(response, answer->verdict);
+}
+
+static Verdict
+default_verdict(const HttpResponse *response, int64 wait_ms)
+{
+	for (int i = 0; i < lengthof(default_rules); i++)
+	{
+		const DefaultRule *rule = &default_rules[i];
+
+		if (response->status >= rule->from && response->status <= rule->to &&
+			(!rule->with_retry_after || wait_ms >= 0))
+			return rule->verdict;
+	}
+	return VERDICT_UNCERTAIN;	/* 5xx, and what no server should say */
+}
+
+/* The results of an answer, in the order of the rows, or NULL with *why set. */
+static const cJSON *
+find_results(const Reading *reading, const RowAnswers *answers, const char **why)
+{
+	const cJSON *items = NULL;
+	int			count;
+
+	*why = NULL;
+	if (reading->is_json && reading->root == NULL)
+	{
+		*why = psprintf("the answer cannot be read as JSON: %s", reading->problem);
+		return NULL;
+	}
+	if (reading->root != NULL)
+		items = act_json_pointer_resolve(answers->items, reading->root);
+	if (items == NULL)
+	{
+		/* an error that speaks for no row is not taken for silent consent */
+		if (!answers->optional || !is_success(reading->response))
+			*why = "the answer has no results";
+		return NULL;
+	}
+	count = cJSON_GetArraySize(items);
+	if (!cJSON_IsArray(items))
+		*why = "the results of the answer are no array";
+	else if (count != reading->nrows)
+		*why = psprintf("the answer has %d results for %d rows", count, reading->nrows);
+	return *why == NULL ? items : NULL;
+}
+
+static void
+read_rows(Reading *reading)
+{
+	const RowAnswers *answers = reading->connector->operations[reading->rows[0]->op]->owner->answer;
+	const char *why = NULL;
+	const cJSON *items = NULL;
+	const cJSON *item;
+	RowReading *read;
+	int			i = 0;
+
+	if (answers->by != BY_NONE)
+		items = find_results(reading, answers, &why);
+	else if (!is_success(reading->response))
+		why = "the answer says nothing about its rows";
+	if (items == NULL)
+	{
+		if (why == NULL)
+			accept_all(reading);
+		else
+			doubt(reading, why);
+		return;
+	}
+
+	read = palloc0(reading->nrows * sizeof(RowReading));
+	cJSON_ArrayForEach(item, items)
+	{
+		if (!read_row(reading, answers, item, i, &read[i]))
+			return;
+		i++;
+	}
+	for (i = 0; i < reading->nrows; i++)
+	{
+		Row		   *row = reading->rows[i];
+
+		row->outcome = read[i].outcome;
+		row->http_status = reading->response->status;
+		row->code = read[i].code;
+		row->message = read[i].message;
+		row->new_external_id = read[i].external_id;
+	}
+}
+
+static bool
+read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int index, RowReading *row)
+{
+	const Operation *operation = reading->connector->operations[reading->rows[index]->op];
+	const cJSON *retry;
+
+	for (int i = 0; i < answers->nrules && row->outcome == ROW_UNDECIDED; i++)
+	{
+		if (act_rules_test(&answers->rules[i].test, item))
+			row->outcome = answers->rules[i].then;
+	}
+	if (row->outcome == ROW_UNDECIDED)
+	{
+		StringInfoData shown;
+
+		initStringInfo(&shown);
+		act_json_append(&shown, item, MAX_CODE);
+		doubt(reading, psprintf("result %d of the answer has no known status: %s", index + 1,
+								pnstrdup(shown.data, act_utf8_clip(shown.data, shown.len, MAX_CODE))));
+		return false;
+	}
+
+	retry = answers->retry == NULL ? NULL : act_json_pointer_resolve(answers->retry, item);
+	if (row->outcome == ROW_REJECTED && cJSON_IsFalse(retry))
+		row->outcome = ROW_REFUSED;
+	if (row->outcome == ROW_ABSENT)
+		row->outcome = operation->absent;
+	if (row->outcome == ROW_ACCEPTED)
+	{
+		const cJSON *id = answers->external_id == NULL ? NULL
+			: act_json_pointer_resolve(answers->external_id, item);
+
+		row->external_id = id == NULL ? NULL : act_json_scalar_text(id);
+		if (row->external_id != NULL &&
+			(*row->external_id == '\0' || strlen(row->external_id) > MAX_EXTERNAL_ID))
+			row->external_id = NULL;
+		return true;
+	}
+	row->code = pointed_text(answers->reason.code, item, MAX_CODE);
+	row->message = pointed_text(answers->reason.message, item, MAX_MESSAGE);
+	return true;
+}
+
+static void
+accept_all(Reading *reading)
+{
+	for (int i = 0; i < reading->nrows; i++)
+	{
+		Row		   *row = reading->rows[i];
+
+		row->outcome = ROW_ACCEPTED;
+		row->http_status = reading->response->status;
+		row->code = NULL;
+		row->message = NULL;
+		row->new_external_id = NULL;
+	}
+}
+
+static void
+doubt(Reading *reading, const char *why)
+{
+	reading->answer->verdict = VERDICT_UNCERTAIN;
+	reading->answer->message = psprintf("HTTP %d, but %s", reading->response->status, why);
+}
+
+/* The text at a pointer, or NULL; objects and arrays as JSON. */
+static char *
+pointed_text(const JsonPointer *pointer, const cJSON *root, size_t limit)
+{
+	const cJSON *value = pointer == NULL || root == NULL ? NULL : act_json_pointer_resolve(pointer, root);
+	char	   *text;
+	size_t		len;
+
+	if (value == NULL || cJSON_IsNull(value))
+		return NULL;
+	text = act_json_scalar_text(value);
+	if (text == NULL)
+	{
+		StringInfoData json;
+
+		initStringInfo(&json);
+		act_json_append(&json, value, (int) limit);
+		text = json.data;
+	}
+	len = strlen(text);
+	if (len > limit)
+		text[act_utf8_clip(text, len, limit)] = '\0';
+	return *text == '\0' ? NULL : text;
+}
+
+/* "HTTP 400: ...", with the beginning of the body where nothing better is known */
+static char *
+status_message(const HttpResponse *response, const char *text)
+{
+	StringInfoData message;
+	StringInfoData excerpt;
+	bool		space = false;
+
+	initStringInfo(&message);
+	appendStringInfo(&message, "HTTP %d", response->status);
+	if (text != NULL)
+	{
+		appendStringInfo(&message, ": %s", text);
+		return message.data;
+	}
+
+	initStringInfo(&excerpt);
+	act_utf8_append(&excerpt, response->body,
+					act_utf8_clip(response->body, response->body_len, MAX_EXCERPT));
+	for (const char *c = excerpt.data; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c <= 0x20 || *c == 0x7f)
+		{
+			space = true;
+			continue;
+		}
+		if (message.len < 10)	/* nothing of the body is there yet */
+			appendStringInfoString(&message, ": ");
+		else if (space)
+			appendStringInfoChar(&message, ' ');
+		space = false;
+		appendStringInfoChar(&message, *c);
+	}
+	return message.data;
+}
+
+static char *
+hint_for(const HttpResponse *response, Verdict verdict)
+{
+	const char *location = act_http_header(response, "Location");
+	StringInfoData hint;
+
+	if (verdict == VERDICT_AUTH)
+		return pstrdup("Check the secrets in the user mapping of the server, and what they may do there.");
+	if (verdict != VERDICT_CONFIGURATION)
+		return NULL;
+	if (response->status < 300 || response->status > 399 || location == NULL)
+		return pstrdup("Check the server's option base_url and the object of the sync.");
+	initStringInfo(&hint);
+	appendStringInfoString(&hint, "Redirects are not followed; this one leads to ");
+	act_utf8_append(&hint, location, act_utf8_clip(location, strlen(location), MAX_EXCERPT));
+	appendStringInfoChar(&hint, '.');
+	return hint.data;
+}
+
+bool
+act_connector_read_check(const Connector *connector, const HttpResponse *response, char **problem)
+{
+	bool		fails;
+
+	*problem = NULL;
+	if (response->transport != HTTP_ANSWERED)
+	{
+		*problem = pstrdup(response->problem == NULL ? "no answer" : response->problem);
+		return false;
+	}
+	fails = connector->check_fails.count > 0
+		? act_rules_status_in(&connector->check_fails, response->status)
+		: !is_success(response);
+	if (fails)
+		*problem = status_message(response, NULL);
+	return !fails;
+}

@@ -1,0 +1,207 @@
+/*-------------------------------------------------------------------------
+ *
+ * connector_private.h
+ *	  A compiled connector, for the files that make and run it:
+ *	  connector.c and connector_rules.c (compile), connector_request.c
+ *	  (render), connector_auth.c (credentials), connector_answer.c (judge).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_CONNECTOR_PRIVATE_H
+#define ACT_CONNECTOR_PRIVATE_H
+
+#include "connector.h"
+#include "document.h"
+#include "template.h"
+
+/* A header or query parameter. */
+typedef struct NamedTemplate
+{
+	const char *name;
+	const Template *value;
+} NamedTemplate;
+
+typedef struct NamedTemplates
+{
+	int			count;
+	NamedTemplate *items;
+} NamedTemplates;
+
+typedef struct RequestTemplate
+{
+	const char *method;
+	int			nsegments;		/* of the path, a slash before each */
+	const Template **segments;
+	NamedTemplates query;
+	NamedTemplates headers;
+	const Template *body;		/* NULL: none */
+	const Template *row;		/* what $rows stands for; NULL: no $rows */
+} RequestTemplate;
+
+typedef struct StatusRange
+{
+	int			from;
+	int			to;
+} StatusRange;
+
+typedef struct StatusRanges
+{
+	int			count;			/* 0: any status */
+	StatusRange *items;
+} StatusRanges;
+
+/* A scalar of the document, compared by type and text. */
+typedef struct TestValue
+{
+	int			type;			/* as cJSON has it */
+	char	   *text;			/* of a string or number */
+} TestValue;
+
+/* Is the value at a pointer there, and one of these? */
+typedef struct AnswerTest
+{
+	const JsonPointer *at;		/* NULL: always true */
+	int			nvalues;		/* 0: any value will do */
+	TestValue  *values;
+} AnswerTest;
+
+/* What a rule makes of an answer; the order is that of then_names[]. */
+typedef enum RuleEffect
+{
+	THEN_ROWS,
+	THEN_REFUSE,
+	THEN_HALVE,
+	THEN_THROTTLE,
+	THEN_RETRY,
+	THEN_UNCERTAIN,
+	THEN_AUTH,
+	THEN_CONFIGURATION
+} RuleEffect;
+
+/* Where an answer says why. */
+typedef struct ReasonPointers
+{
+	const JsonPointer *code;	/* NULL: nowhere */
+	const JsonPointer *message;
+} ReasonPointers;
+
+typedef struct AnswerRule
+{
+	StatusRanges statuses;
+	AnswerTest	test;
+	RuleEffect	then;
+	ReasonPointers reason;
+} AnswerRule;
+
+typedef struct RowRule
+{
+	AnswerTest	test;
+	RowOutcome	then;
+} RowRule;
+
+/* How results are told apart; the order is that of by_names[]. */
+typedef enum AnswerBy
+{
+	BY_NONE,					/* the status of the answer speaks for all rows */
+	BY_POSITION					/* one result for each row, in their order */
+} AnswerBy;
+
+typedef struct RowAnswers
+{
+	AnswerBy	by;
+	bool		optional;		/* an answer without results accepts all rows */
+	const JsonPointer *items;
+	int			nrules;
+	RowRule    *rules;
+	const JsonPointer *retry;	/* false there: refused, not rejected */
+	const JsonPointer *external_id;
+	ReasonPointers reason;
+} RowAnswers;
+
+typedef struct Operation Operation;
+struct Operation
+{
+	ConnectorOperation public;
+	const Operation *owner;		/* the first of its mix, or itself */
+	const RequestTemplate *request; /* of owners */
+	const RowAnswers *answer;	/* of owners */
+	const Template *row;
+	RowOutcome	absent;			/* what an absent record means for this one */
+};
+
+/* The order is that of auth_names[]. */
+typedef enum AuthKind
+{
+	AUTH_NONE,
+	AUTH_BEARER,
+	AUTH_BASIC,
+	AUTH_HMAC
+} AuthKind;
+
+typedef struct Auth
+{
+	AuthKind	kind;
+	const char *when;			/* the secret that chooses it; NULL: always */
+	const Template *token;
+	const Template *username;
+	const Template *password;
+	const Template *key;
+	const Template *payload;
+	NamedTemplates headers;
+} Auth;
+
+struct Connector
+{
+	const char *name;
+	const char *title;
+	bool		takes_key;
+	int			concurrency;
+	const Template *base_url;	/* NULL: the server's option must say */
+	NamedTemplates headers;
+	const ConnectorOption *options;
+	const char *const *secrets;
+	int			nauths;
+	Auth	   *auths;
+	ReasonPointers reason;		/* where no rule has its own */
+	int			nrules;
+	AnswerRule *rules;
+	const RequestTemplate *check;	/* NULL: none */
+	StatusRanges check_fails;	/* none: whatever is not 2xx */
+	const Operation *operations[ROW_OP_COUNT];
+	const Template *row_templates[ROW_OP_COUNT];
+};
+
+/*
+ * connector_request.c
+ */
+/* Sets a header, in place of one of that name. Throws on bytes no header may have. */
+extern void act_request_set_header(const char *connector, HttpRequest *request,
+								   const char *name, const char *value);
+extern const char *act_request_header(const HttpRequest *request, const char *name);
+/* Why the text cannot be a header's value, or NULL. */
+extern const char *act_request_value_problem(const char *value, size_t len);
+extern void act_request_add_headers(const Connector *connector, const NamedTemplates *headers,
+									TemplateInput *input, HttpRequest *request);
+
+/*
+ * connector_auth.c
+ */
+extern void act_auth_compile(const Document *document, const cJSON *auths, Connector *connector);
+
+/*
+ * connector.c
+ */
+extern NamedTemplates act_connector_compile_named(const Document *document, const cJSON *object,
+												  const char *name, int place);
+
+/*
+ * connector_rules.c
+ */
+extern StatusRanges act_rules_compile_statuses(const Document *document, const cJSON *object, const char *name);
+extern bool act_rules_status_in(const StatusRanges *statuses, int status);
+extern void act_rules_compile(const Document *document, const cJSON *rules, Connector *connector);
+extern const RowAnswers *act_rules_compile_rows(const Document *document, const cJSON *at);
+extern ReasonPointers act_rules_compile_reason(const Document *document, const cJSON *at);
+extern bool act_rules_test(const AnswerTest *test, const cJSON *value);
+
+#endif							/* ACT_CONNECTOR_PRIVATE_H */

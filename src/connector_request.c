@@ -1,0 +1,319 @@
+/*-------------------------------------------------------------------------
+ *
+ * connector_request.c
+ *	  Rendering requests: URL, headers and body of a batch or of a check.
+ *
+ * Credentials are added by connector_auth.c, for each try anew.  Requests
+ * are allocated in the current memory context.  Throws 22023 where document
+ * and rows do not fit together; nothing that a row or an option holds can
+ * end a header line or a segment of the path.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "connector_private.h"
+#include "json_text.h"
+
+static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
+								 Row **rows, int nrows);
+static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
+static char *base_url(const Connector *connector, TemplateInput *input);
+static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
+static void append_query(const NamedTemplates *query, TemplateInput *input, char *separator, StringInfo url);
+
+void
+act_connector_render(const Connector *connector, const ConnectorScope *scope,
+					 Row **rows, int nrows, HttpRequest *request)
+{
+	const Operation *operation = connector->operations[rows[0]->op];
+	const RequestTemplate *template;
+	TemplateInput input = batch_input(connector, scope, rows, nrows);
+
+	for (int i = 0; i < nrows; i++)
+	{
+		const Operation *other = connector->operations[rows[i]->op];
+
+		if (operation == NULL || other == NULL || other->owner != operation->owner)
+			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
+				 connector->name, act_row_op_name(rows[i]->op));
+	}
+	template = operation->owner->request;
+	if (template->row == NULL && nrows > 1)
+		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
+	if (template->row == NULL)
+		input.row = rows[0];
+
+	memset(request, 0, sizeof(HttpRequest));
+	request->method = template->method;
+	request->url = render_url(connector, template, &input);
+	if (template->body != NULL)
+	{
+		StringInfoData body;
+		size_t		bytes = 1024;
+
+		/* one allocation instead of a dozen that double, where it can be told */
+		initStringInfo(&body);
+		for (int i = 0; i < nrows; i++)
+			bytes += act_connector_row_bytes(connector, scope, rows[i]);
+		if (bytes < ACT_JSON_MAX_BYTES)
+			enlargeStringInfo(&body, (int) bytes);
+		act_template_render_json(template->body, &input, &body);
+		request->body = body.data;
+		request->body_len = body.len;
+		act_request_set_header(connector->name, request, "Content-Type", "application/json");
+	}
+	act_request_add_headers(connector, &connector->headers, &input, request);
+	act_request_add_headers(connector, &template->headers, &input, request);
+}
+
+size_t
+act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	const Template *template = connector->row_templates[row->op];
+
+	if (template != NULL)
+		return act_template_row_bytes(template, scope, row);
+	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+}
+
+void
+act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request)
+{
+	TemplateInput input = batch_input(connector, scope, NULL, 0);
+
+	if (connector->check == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("connector \"%s\" describes no check of the destination", connector->name)));
+	memset(request, 0, sizeof(HttpRequest));
+	request->method = connector->check->method;
+	request->url = render_url(connector, connector->check, &input);
+	if (connector->check->body != NULL)
+	{
+		StringInfoData body;
+
+		initStringInfo(&body);
+		act_template_render_json(connector->check->body, &input, &body);
+		request->body = body.data;
+		request->body_len = body.len;
+		act_request_set_header(connector->name, request, "Content-Type", "application/json");
+	}
+	act_request_add_headers(connector, &connector->headers, &input, request);
+	act_request_add_headers(connector, &connector->check->headers, &input, request);
+}
+
+static TemplateInput
+batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
+{
+	return (TemplateInput)
+	{
+		.scope = scope,.rows = rows,.nrows = nrows,.row_templates = connector->row_templates
+	};
+}
+
+/*
+ * The path goes between the path and the query of the base: many an address
+ * of a hook carries its token as a parameter.
+ */
+static char *
+render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input)
+{
+	char	   *base = base_url(connector, input);
+	size_t		path_len = strcspn(base, "?#");
+	char	   *query = base[path_len] == '?' ? pnstrdup(base + path_len, strcspn(base + path_len, "#")) : NULL;
+	char		separator = query == NULL ? '?' : '&';
+	StringInfoData url;
+	int			bare_len;
+
+	initStringInfo(&url);
+	appendBinaryStringInfo(&url, base, path_len);
+	while (url.len > 0 && url.data[url.len - 1] == '/')
+		url.data[--url.len] = '\0';
+	bare_len = url.len;
+	for (int i = 0; i < template->nsegments; i++)
+		append_segment(template->segments[i], input, &url);
+	if (url.len == bare_len)	/* no path: the address exactly as it was given */
+	{
+		resetStringInfo(&url);
+		appendBinaryStringInfo(&url, base, path_len);
+	}
+	if (query != NULL)
+		appendStringInfoString(&url, query);
+	append_query(&template->query, input, &separator, &url);
+	return url.data;
+}
+
+static char *
+base_url(const Connector *connector, TemplateInput *input)
+{
+	const char *option = input->scope->option(input->scope->arg, "base_url");
+	StringInfoData url;
+
+	initStringInfo(&url);
+	if (option != NULL)
+		appendStringInfoString(&url, option);
+	else if (connector->base_url == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("connector \"%s\" needs the option \"base_url\"", connector->name),
+				 errhint("ALTER SERVER ... OPTIONS (ADD base_url 'https://...');")));
+	else
+	{
+		TemplateResult result = act_template_render_text(connector->base_url, input, &url);
+
+		if (result != TEMPLATE_DONE)
+			act_template_fail(connector->base_url, input, result);
+	}
+	for (const char *c = url.data; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c <= 0x20 || *c == 0x7f)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("base_url has white space or a control character in it")));
+	}
+	return url.data;
+}
+
+static void
+append_segment(const Template *segment, TemplateInput *input, StringInfo url)
+{
+	int			start = url->len;
+	const char *text;
+	TemplateResult result;
+
+	appendStringInfoChar(url, '/');
+	result = act_template_render_text(segment, input, url);
+	if (result == TEMPLATE_MISSING && act_template_is_optional(segment))
+	{
+		url->len = start;
+		url->data[start] = '\0';
+		return;
+	}
+
+	/* "." and ".." would address something else, and so would nothing at all */
+	text = url->data + start + 1;
+	if (result == TEMPLATE_DONE && !act_template_is_constant(segment) &&
+		(*text == '\0' || strcmp(text, ".") == 0 || strcmp(text, "..") == 0))
+	{
+		input->culprit = "path";
+		result = TEMPLATE_UNFIT;
+	}
+	if (result != TEMPLATE_DONE)
+		act_template_fail(segment, input, result);
+}
+
+/* Names are constants of the document, values are escaped by their templates. */
+static void
+append_query(const NamedTemplates *query, TemplateInput *input, char *separator, StringInfo url)
+{
+	for (int i = 0; i < query->count; i++)
+	{
+		const NamedTemplate *item = &query->items[i];
+		int			start = url->len;
+		TemplateResult result;
+
+		appendStringInfo(url, "%c%s=", *separator, item->name);
+		result = act_template_render_text(item->value, input, url);
+		if (result == TEMPLATE_MISSING && act_template_is_optional(item->value))
+		{
+			url->len = start;
+			url->data[start] = '\0';
+			continue;
+		}
+		if (result != TEMPLATE_DONE)
+			act_template_fail(item->value, input, result);
+		*separator = '&';
+	}
+}
+
+void
+act_request_add_headers(const Connector *connector, const NamedTemplates *headers,
+						TemplateInput *input, HttpRequest *request)
+{
+	for (int i = 0; i < headers->count; i++)
+	{
+		const NamedTemplate *item = &headers->items[i];
+		StringInfoData value;
+		TemplateResult result;
+
+		initStringInfo(&value);
+		result = act_template_render_text(item->value, input, &value);
+		if (result == TEMPLATE_MISSING && act_template_is_optional(item->value))
+			continue;
+		if (result == TEMPLATE_DONE && act_request_value_problem(value.data, value.len) != NULL)
+		{
+			input->culprit = item->name;
+			result = TEMPLATE_UNFIT;
+		}
+		if (result != TEMPLATE_DONE)
+			act_template_fail(item->value, input, result);
+		act_request_set_header(connector->name, request, item->name, value.data);
+	}
+}
+
+/* Bytes that could end a header, or that a reader could take for an end. */
+const char *
+act_request_value_problem(const char *value, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) value[i];
+		bool		is_c1 = c == 0xC2 && i + 1 < len && ((unsigned char) value[i + 1] & 0xE0) == 0x80;
+
+		if (c == '\r' || c == '\n')
+			return "has a line break in it";
+		if (c < 0x20 || c == 0x7f || is_c1)
+			return "has a control character in it";
+		if (c >= 0x80)
+		{
+			int			width = act_utf8_length(value + i, len - i);
+
+			if (width == 0)
+				return "is not valid UTF-8";
+			i += width - 1;
+		}
+	}
+	return NULL;
+}
+
+const char *
+act_request_header(const HttpRequest *request, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, request->headers)
+	{
+		const HttpHeader *header = lfirst(cell);
+
+		if (pg_strcasecmp(header->name, name) == 0)
+			return header->value;
+	}
+	return NULL;
+}
+
+void
+act_request_set_header(const char *connector, HttpRequest *request, const char *name, const char *value)
+{
+	const char *problem = act_request_value_problem(value, strlen(value));
+	HttpHeader *header;
+	ListCell   *cell;
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the value of header \"%s\" %s", connector, name, problem)));
+	foreach(cell, request->headers)
+	{
+		header = lfirst(cell);
+		if (pg_strcasecmp(header->name, name) == 0)
+		{
+			header->value = pstrdup(value);
+			return;
+		}
+	}
+	header = palloc(sizeof(HttpHeader));
+	header->name = pstrdup(name);
+	header->value = pstrdup(value);
+	request->headers = lappend(request->headers, header);
+}

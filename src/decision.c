@@ -1,0 +1,276 @@
+/*-------------------------------------------------------------------------
+ *
+ * decision.c
+ *	  What to do with one row, and what an answer makes of it.
+ *
+ * The snapshot's fingerprint is what the destination certainly has; whatever
+ * leaves that uncertain takes it away, and a row without one is sent again
+ * whatever its value.  That is all that convergence needs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "decision.h"
+
+#define FIRST_RETRY_US (60 * USECS_PER_SEC)
+#define LAST_RETRY_US (24 * 60 * 60 * USECS_PER_SEC)
+#define ABSENT_RETRY_US (60 * 60 * USECS_PER_SEC)
+
+static const char *const state_names[] = {
+	[STATE_ACCEPTED] = "accepted",
+	[STATE_REJECTED] = "rejected",
+	[STATE_REFUSED] = "refused",
+	[STATE_ABSENT] = "absent",
+	[STATE_DOUBT] = "doubt",
+	[STATE_UNKNOWN] = "unknown",
+	[STATE_LEAVING] = "leaving",
+	[STATE_LEFT] = "left",
+	[STATE_REMOVED] = "removed",
+	[STATE_FORGOTTEN] = "forgotten"
+};
+
+const char *
+act_state_name(SnapshotState state)
+{
+	return state_names[state];
+}
+
+/*
+ * The owner may write his table: a state we do not know means that we do not
+ * know what the destination has.
+ */
+SnapshotState
+act_state_parse(const char *name, size_t len)
+{
+	for (int i = 0; i < STATE_FORGOTTEN; i++)
+	{
+		if (strlen(state_names[i]) == len && memcmp(state_names[i], name, len) == 0)
+			return (SnapshotState) i;
+	}
+	return STATE_DOUBT;
+}
+
+static void
+mark(Decision *decision, SnapshotState state)
+{
+	decision->action = ACTION_MARK;
+	decision->mark = true;
+	decision->mark_state = state;
+}
+
+/*
+ * A version that the destination said no to is asked again when its time has
+ * come, when it changed, or when a person names it.
+ */
+static RowAction
+retry_action(const RowPolicy *policy, const RowState *state)
+{
+	if (policy->forced)
+		return ACTION_SEND;
+	switch (state->state)
+	{
+		case STATE_REFUSED:
+			return ACTION_SKIP;
+		case STATE_UNKNOWN:
+			return ACTION_UNKNOWN;
+		case STATE_ABSENT:
+			return policy->now < state->next_attempt_at ? ACTION_ABSENT : ACTION_SEND;
+		case STATE_REJECTED:
+			if (state->next_attempt_at == 0)
+				return ACTION_SKIP;
+			return policy->now < state->next_attempt_at ? ACTION_DELAY : ACTION_SEND;
+		default:
+			return ACTION_SEND;
+	}
+}
+
+static void
+decide_present(const RowPolicy *policy, const uint8 *fingerprint,
+			   const RowState *state, Decision *decision)
+{
+	bool		same;
+
+	decision->op = policy->op;
+	decision->action = ACTION_SEND;
+	if (!state->exists)
+	{
+		decision->cause = ROW_ADDED;
+		return;
+	}
+
+	same = state->has_fingerprint && !state->in_doubt &&
+		memcmp(state->fingerprint, fingerprint, ACT_DIGEST_LEN) == 0;
+	if (same || (policy->never_again && state->there && !state->in_doubt))
+	{
+		/* The destination has it: at most, our notes say otherwise. */
+		if (state->state == STATE_ACCEPTED)
+			decision->action = ACTION_NONE;
+		else
+			mark(decision, STATE_ACCEPTED);
+		return;
+	}
+
+	decision->in_doubt = state->in_doubt;
+	decision->cause = state->there || state->in_doubt ? ROW_CHANGED : ROW_ADDED;
+	if (state->has_tried && state->tried_op == policy->op &&
+		memcmp(state->tried, fingerprint, ACT_DIGEST_LEN) == 0)
+	{
+		decision->reuse_change_id = true;
+		decision->action = retry_action(policy, state);
+	}
+}
+
+static void
+decide_gone(const RowPolicy *policy, const RowState *state, Decision *decision)
+{
+	if (!state->there && !state->in_doubt)
+	{
+		/* Nothing of ours is there. */
+		if (state->state != STATE_REMOVED)
+			mark(decision, STATE_FORGOTTEN);
+		return;
+	}
+	if (policy->removal == ROW_OP_NONE)
+	{
+		if (state->state != STATE_LEFT)
+			mark(decision, STATE_LEFT);
+		return;
+	}
+
+	decision->cause = ROW_REMOVED;
+	decision->op = policy->removal;
+	decision->in_doubt = state->in_doubt;
+	if (policy->remove_after_ms > 0 &&
+		!(state->has_tried && state->tried_op == policy->removal))
+	{
+		if (state->missing_since == 0)
+		{
+			mark(decision, STATE_LEAVING);
+			decision->action = ACTION_LEAVING;
+			return;
+		}
+		if (policy->now - state->missing_since < policy->remove_after_ms * 1000)
+		{
+			decision->action = ACTION_LEAVING;
+			return;
+		}
+	}
+	decision->action = ACTION_SEND;
+	if (state->has_tried && state->tried_op == policy->removal)
+	{
+		decision->reuse_change_id = true;
+		decision->action = retry_action(policy, state);
+	}
+}
+
+void
+act_decide(const RowPolicy *policy, const uint8 *fingerprint,
+		   const RowState *state, Decision *decision)
+{
+	memset(decision, 0, sizeof(*decision));
+	decision->action = ACTION_NONE;
+	if (fingerprint != NULL)
+		decide_present(policy, fingerprint, state, decision);
+	else if (state->exists)
+		decide_gone(policy, state, decision);
+}
+
+void
+act_removal_fingerprint(RowOp op, uint8 *fingerprint)
+{
+	memset(fingerprint, 0, ACT_DIGEST_LEN);
+	fingerprint[0] = (uint8) op;
+}
+
+/* From a minute, doubling, to a day; 0 (parked) when all attempts are used. */
+static TimestampTz
+next_attempt(int attempts, int max_attempts, TimestampTz now)
+{
+	int64		wait = FIRST_RETRY_US;
+
+	if (attempts >= max_attempts)
+		return 0;
+	for (int i = 1; i < attempts && wait < LAST_RETRY_US; i++)
+		wait *= 2;
+	return now + Min(wait, LAST_RETRY_US);
+}
+
+static void
+settle_accepted(const Row *row, RowState *state)
+{
+	state->in_doubt = false;
+	state->has_tried = false;
+	state->attempts = 0;
+	state->next_attempt_at = 0;
+	state->missing_since = 0;
+	if (act_row_op_removes(row->op))
+	{
+		state->there = false;
+		state->has_fingerprint = false;
+		state->state = row->op == ROW_OP_ARCHIVE || row->op == ROW_OP_CLEAR ?
+			STATE_REMOVED : STATE_FORGOTTEN;
+		return;
+	}
+	state->exists = true;
+	state->state = STATE_ACCEPTED;
+	state->there = true;
+	state->has_fingerprint = true;
+	memcpy(state->fingerprint, row->fingerprint, ACT_DIGEST_LEN);
+}
+
+void
+act_settle_state(const Row *row, bool uncertain, int max_attempts,
+				 TimestampTz now, RowState *state)
+{
+	RowOutcome	outcome = row->outcome;
+
+	if (outcome == ROW_ACCEPTED)
+	{
+		settle_accepted(row, state);
+		return;
+	}
+	if (outcome == ROW_DELAYED || outcome == ROW_UNDECIDED)
+	{
+		if (!uncertain)
+			return;				/* certainly not applied: as if never sent */
+		outcome = ROW_DOUBT;
+	}
+
+	state->exists = true;
+	state->in_doubt = state->in_doubt || uncertain ||
+		outcome == ROW_DOUBT || outcome == ROW_UNKNOWN;
+	state->has_tried = true;
+	state->tried_op = row->op;
+	memcpy(state->tried, row->fingerprint, ACT_DIGEST_LEN);
+	memcpy(state->change_id, row->change_id, ACT_DIGEST_LEN);
+	state->next_attempt_at = 0;
+	switch (outcome)
+	{
+		case ROW_REJECTED:
+			state->state = STATE_REJECTED;
+			state->attempts++;
+			state->next_attempt_at = next_attempt(state->attempts, max_attempts, now);
+			break;
+		case ROW_REFUSED:
+			state->state = STATE_REFUSED;
+			state->attempts++;
+			break;
+		case ROW_ABSENT:
+			/* That answer is certain about what is there: nothing. */
+			state->state = STATE_ABSENT;
+			state->in_doubt = false;
+			state->there = false;
+			state->has_fingerprint = false;
+			state->next_attempt_at = now + ABSENT_RETRY_US;
+			break;
+		case ROW_UNKNOWN:
+			state->state = STATE_UNKNOWN;
+			break;
+		default:
+			state->state = STATE_DOUBT;
+			break;
+	}
+	if (state->in_doubt)
+		state->has_fingerprint = false;
+}

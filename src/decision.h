@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * decision.h
+ *	  What to do with one row, from what is known of it (design 2.3, decision 1).
+ *
+ * Pure: no database, no network, no clock.  The diff asks once for each row
+ * that is not plainly unchanged; the exhaustive search in test/unit walks the
+ * same functions through every interleaving of change, request and crash.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_DECISION_H
+#define ACT_DECISION_H
+
+#include "datatype/timestamp.h"
+#include "row.h"
+
+
+/* activate_state */
+typedef enum SnapshotState
+{
+	STATE_ACCEPTED,
+	STATE_REJECTED,				/* no next attempt: parked */
+	STATE_REFUSED,
+	STATE_ABSENT,
+	STATE_DOUBT,
+	STATE_UNKNOWN,
+	STATE_LEAVING,				/* gone from the model, within remove_after */
+	STATE_LEFT,					/* gone, on_removed ignore */
+	STATE_REMOVED,				/* archived or cleared at the destination */
+	STATE_FORGOTTEN				/* not stored: the row of the snapshot goes */
+} SnapshotState;
+
+extern const char *act_state_name(SnapshotState state);
+extern SnapshotState act_state_parse(const char *name, size_t len);
+
+/* A row of the snapshot. */
+typedef struct RowState
+{
+	bool		exists;
+	SnapshotState state;
+	bool		in_doubt;		/* what the destination has is not known */
+	bool		there;			/* accepted at some time and not removed since */
+	bool		has_fingerprint;	/* of what the destination has */
+	uint8		fingerprint[ACT_DIGEST_LEN];
+	bool		has_tried;		/* version last sent and not accepted */
+	RowOp		tried_op;
+	uint8		tried[ACT_DIGEST_LEN];
+	uint8		change_id[ACT_DIGEST_LEN];
+	int			attempts;
+	TimestampTz next_attempt_at;	/* 0: none */
+	TimestampTz missing_since;	/* 0: not missing */
+} RowState;
+
+/* What the sync wants, in the terms of a row. */
+typedef struct RowPolicy
+{
+	RowOp		op;				/* for rows of the model */
+	RowOp		removal;		/* ROW_OP_NONE: rows that left are left alone */
+	bool		never_again;	/* mode insert: an accepted key is done with */
+	int64		remove_after_ms;
+	bool		forced;			/* keys named by a person: back-off is ignored */
+	TimestampTz now;
+} RowPolicy;
+
+typedef enum RowAction
+{
+	ACTION_NONE,				/* unchanged: counted nowhere */
+	ACTION_MARK,				/* counted nowhere, but the snapshot's state changes */
+	ACTION_LEAVING,				/* counted as leaving */
+	ACTION_SEND,
+	ACTION_DELAY,				/* in back-off */
+	ACTION_SKIP,				/* parked or refused before */
+	ACTION_ABSENT,				/* known to be absent, asked again later */
+	ACTION_UNKNOWN				/* waits for a person */
+} RowAction;
+
+typedef struct Decision
+{
+	RowAction	action;
+	RowCause	cause;			/* where counted */
+	RowOp		op;
+	bool		in_doubt;
+	bool		reuse_change_id;
+	bool		mark;			/* the snapshot gets mark_state */
+	SnapshotState mark_state;
+} Decision;
+
+/* fingerprint NULL: the model does not have the row. */
+extern void act_decide(const RowPolicy *policy, const uint8 *fingerprint,
+					   const RowState *state, Decision *decision);
+
+/* Stands for the fingerprint where a removal is the version sent. */
+extern void act_removal_fingerprint(RowOp op, uint8 *fingerprint);
+
+/*
+ * The snapshot after an answer.  uncertain: an earlier try of the same
+ * request, or this one, may have been applied without our knowing.
+ */
+extern void act_settle_state(const Row *row, bool uncertain, int max_attempts,
+							 TimestampTz now, RowState *state);
+
+#endif							/* ACT_DECISION_H */

@@ -1,0 +1,317 @@
+/*-------------------------------------------------------------------------
+ *
+ * diff.c
+ *	  What differs between a model and what its destination accepted.
+ *
+ * Runs in one short transaction that the caller made READ ONLY, as the
+ * sync's owner.  What is to be sent goes into a tuplestore that outlives the
+ * transaction (no WAL, no bloat, temporary files when it is large), already
+ * rendered, so that delivery needs neither catalogs nor type output.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "diff_private.h"
+#include "diff_query.h"
+#include "fault.h"
+#include "identity.h"
+
+PG_FUNCTION_INFO_V1(act_diff_keep);
+
+DiffState  *act_diff_current = NULL;
+
+/* Columns of the tuplestores; key values follow. */
+enum
+{
+	STORE_OP = 1,
+	STORE_CAUSE,
+	STORE_IN_DOUBT,
+	STORE_KEY,
+	STORE_FIELDS,
+	STORE_EXTERNAL_ID,
+	STORE_FINGERPRINT,
+	STORE_CHANGE_ID,
+	STORE_ATTEMPTS,
+	STORE_FIRST_KEY
+};
+
+static TupleDesc
+store_desc(int nkeys)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(STORE_FIRST_KEY - 1 + nkeys);
+
+	TupleDescInitEntry(desc, STORE_OP, "op", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, STORE_CAUSE, "cause", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, STORE_IN_DOUBT, "in_doubt", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_KEY, "key", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_FIELDS, "fields", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_EXTERNAL_ID, "external_id", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_CHANGE_ID, "change_id", UUIDOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_ATTEMPTS, "attempts", INT4OID, -1, 0);
+	for (int i = 0; i < nkeys; i++)
+		TupleDescInitEntry(desc, STORE_FIRST_KEY + i, "key_value", TEXTOID, -1, 0);
+	return desc;
+}
+
+/*
+ * activate.diff_keep(model's fingerprint, snapshot's fingerprint, state,
+ * place): whether the diff has anything to do with a joined row.  Called for
+ * each, so the plainly unchanged are dealt with here.
+ */
+Datum
+act_diff_keep(PG_FUNCTION_ARGS)
+{
+	DiffState  *state = act_diff_current;
+	DiffCounts *counts;
+	text	   *name;
+
+	if (state == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself")));
+
+	counts = &state->diff->counts;
+	if (!PG_ARGISNULL(0))
+		counts->rows_in_model++;
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
+		PG_RETURN_BOOL(true);
+	name = PG_GETARG_TEXT_PP(2);
+	if (VARSIZE_ANY_EXHDR(name) != 8 || memcmp(VARDATA_ANY(name), "accepted", 8) != 0)
+		PG_RETURN_BOOL(true);
+	if (memcmp(PG_GETARG_UUID_P(0)->data, PG_GETARG_UUID_P(1)->data, UUID_LEN) != 0)
+		PG_RETURN_BOOL(true);
+
+	if (act_diff_seen(state, (ItemPointer) PG_GETARG_POINTER(3), true))
+		counts->duplicates++;
+	else
+	{
+		counts->unchanged++;
+		counts->synced++;
+	}
+	PG_RETURN_BOOL(false);
+}
+
+static void
+set_policy(const Sync *sync, bool forced, RowPolicy *policy)
+{
+	static const RowOp ops[] = {
+		[MODE_UPSERT] = ROW_OP_UPSERT,
+		[MODE_INSERT] = ROW_OP_INSERT,
+		[MODE_UPDATE] = ROW_OP_UPDATE,
+		[MODE_MIRROR] = ROW_OP_UPSERT
+	};
+	static const RowOp removals[] = {
+		[REMOVED_IGNORE] = ROW_OP_NONE,
+		[REMOVED_DELETE] = ROW_OP_DELETE,
+		[REMOVED_ARCHIVE] = ROW_OP_ARCHIVE,
+		[REMOVED_CLEAR] = ROW_OP_CLEAR
+	};
+
+	policy->op = ops[sync->mode];
+	policy->removal = sync->mode == MODE_MIRROR ? removals[sync->on_removed] : ROW_OP_NONE;
+	policy->never_again = sync->mode == MODE_INSERT;
+	policy->remove_after_ms = sync->options.remove_after_ms;
+	policy->forced = forced;
+	policy->now = act_now();
+}
+
+static void
+execute(DiffState *state, Jsonb *keys)
+{
+	SPIExecuteOptions options;
+	ParamListInfo params = NULL;
+	char	   *sql = act_diff_query(state->model, keys != NULL);
+	int			result;
+
+	if (keys != NULL)
+	{
+		params = makeParamList(1);
+		params->params[0].value = JsonbPGetDatum(keys);
+		params->params[0].isnull = false;
+		params->params[0].pflags = PARAM_FLAG_CONST;
+		params->params[0].ptype = JSONBOID;
+	}
+	memset(&options, 0, sizeof(options));
+	options.params = params;
+	options.read_only = true;
+	options.dest = &state->receiver;
+	result = SPI_execute_extended(sql, &options);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result %s of the diff", SPI_result_code_string(result));
+}
+
+void
+act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff)
+{
+	const Sync *sync = model->sync;
+	DiffState	state;
+	Identity	identity;
+
+	memset(diff, 0, sizeof(*diff));
+	memset(&state, 0, sizeof(state));
+	diff->nkeys = sync->nkeys;
+	diff->desc = store_desc(sync->nkeys);
+	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
+	/* The sort and the join of the query want their share, too. */
+	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 4, 64));
+	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
+	state.model = model;
+	state.diff = diff;
+	state.max_rows = max_rows;
+	set_policy(sync, keys != NULL, &state.policy);
+
+	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
+	(void) act_sync_table_open(sync, AccessShareLock, false);
+	act_identity_set("jit", "off");
+	act_identity_set("hash_mem_multiplier", "1");
+	if (model->key_ordered)
+		act_identity_set("enable_hashjoin", "off");
+	act_diff_receiver_init(&state);
+
+	PG_TRY();
+	{
+		act_diff_current = &state;
+		execute(&state, keys);
+		act_diff_receiver_finish(&state);
+	}
+	PG_FINALLY();
+	{
+		act_diff_current = NULL;
+	}
+	PG_END_TRY();
+	act_identity_leave(&identity);
+}
+
+void
+act_diff_end(Diff *diff)
+{
+	if (diff->rows != NULL)
+		tuplestore_end(diff->rows);
+	if (diff->marks != NULL)
+		tuplestore_end(diff->marks);
+	diff->rows = diff->marks = NULL;
+}
+
+static char *
+slot_text(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static int
+slot_int(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt32(slot_getattr(slot, column, &isnull));
+}
+
+static void
+slot_digest(TupleTableSlot *slot, int column, uint8 *digest)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	if (!isnull)
+		memcpy(digest, DatumGetUUIDP(value)->data, ACT_DIGEST_LEN);
+}
+
+static char **
+slot_keys(TupleTableSlot *slot, int nkeys)
+{
+	char	  **values = palloc(sizeof(char *) * nkeys);
+
+	for (int i = 0; i < nkeys; i++)
+		values[i] = slot_text(slot, STORE_FIRST_KEY + i);
+	return values;
+}
+
+Row *
+act_diff_next(Diff *diff)
+{
+	TupleTableSlot *slot = diff->slot;
+	Row		   *row;
+	bool		isnull;
+
+	if (!tuplestore_gettupleslot(diff->rows, true, false, slot))
+		return NULL;
+	row = palloc0(sizeof(Row));
+	row->op = (RowOp) slot_int(slot, STORE_OP);
+	row->cause = (RowCause) slot_int(slot, STORE_CAUSE);
+	row->in_doubt = DatumGetBool(slot_getattr(slot, STORE_IN_DOUBT, &isnull));
+	row->key = slot_text(slot, STORE_KEY);
+	row->fields = slot_text(slot, STORE_FIELDS);
+	row->external_id = slot_text(slot, STORE_EXTERNAL_ID);
+	slot_digest(slot, STORE_FINGERPRINT, row->fingerprint);
+	slot_digest(slot, STORE_CHANGE_ID, row->change_id);
+	row->attempts = slot_int(slot, STORE_ATTEMPTS);
+	row->nkeys = diff->nkeys;
+	row->key_values = slot_keys(slot, diff->nkeys);
+	ExecClearTuple(slot);
+	return row;
+}
+
+DiffMark *
+act_diff_next_mark(Diff *diff)
+{
+	TupleTableSlot *slot = diff->slot;
+	DiffMark   *mark;
+
+	if (!tuplestore_gettupleslot(diff->marks, true, false, slot))
+		return NULL;
+	mark = palloc(sizeof(DiffMark));
+	mark->state = (SnapshotState) slot_int(slot, STORE_OP);
+	mark->key_values = slot_keys(slot, diff->nkeys);
+	ExecClearTuple(slot);
+	return mark;
+}
+
+/* Puts a row (or, with a state for its op, a mark) into a store. */
+void
+act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
+{
+	int			natts = diff->desc->natts;
+	Datum	   *values = palloc0(sizeof(Datum) * natts);
+	bool	   *nulls = palloc0(sizeof(bool) * natts);
+	pg_uuid_t	fingerprint;
+	pg_uuid_t	change_id;
+
+	memcpy(fingerprint.data, row->fingerprint, UUID_LEN);
+	memcpy(change_id.data, row->change_id, UUID_LEN);
+	values[STORE_OP - 1] = Int32GetDatum(op);
+	values[STORE_CAUSE - 1] = Int32GetDatum(row->cause);
+	values[STORE_IN_DOUBT - 1] = BoolGetDatum(row->in_doubt);
+	if (row->key != NULL)
+		values[STORE_KEY - 1] = CStringGetTextDatum(row->key);
+	nulls[STORE_KEY - 1] = row->key == NULL;
+	if (row->fields != NULL)
+		values[STORE_FIELDS - 1] = CStringGetTextDatum(row->fields);
+	nulls[STORE_FIELDS - 1] = row->fields == NULL;
+	if (row->external_id != NULL)
+		values[STORE_EXTERNAL_ID - 1] = CStringGetTextDatum(row->external_id);
+	nulls[STORE_EXTERNAL_ID - 1] = row->external_id == NULL;
+	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
+	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);
+	values[STORE_ATTEMPTS - 1] = Int32GetDatum(row->attempts);
+	for (int i = 0; i < diff->nkeys; i++)
+	{
+		nulls[STORE_FIRST_KEY - 1 + i] = row->key_values[i] == NULL;
+		if (row->key_values[i] != NULL)
+			values[STORE_FIRST_KEY - 1 + i] = CStringGetTextDatum(row->key_values[i]);
+	}
+	tuplestore_putvalues(store, diff->desc, values, nulls);
+}

@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * diff.h
+ *	  What differs between a model and what its destination accepted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_DIFF_H
+#define ACT_DIFF_H
+
+#include "decision.h"
+#include "model.h"
+#include "utils/tuplestore.h"
+
+/* Rows counted by what the diff alone can say. */
+typedef struct DiffCounts
+{
+	int64		rows_in_model;
+	int64		synced;			/* rows of the snapshot that the destination has */
+	int64		added;
+	int64		changed;
+	int64		removed;
+	int64		changed_certain;	/* of changed, those not in doubt: what max_changed looks at */
+	int64		unchanged;
+	int64		leaving;
+	int64		invalid;
+	int64		duplicates;
+	int64		delayed;		/* in back-off, or beyond max_rows */
+	int64		skipped;
+	int64		absent;
+	int64		unknown;
+	int64		to_send;
+} DiffCounts;
+
+/* An example of a row that cannot be sent. */
+typedef struct InvalidRow
+{
+	char	   *key;			/* JSON */
+	char	   *code;
+	char	   *message;
+} InvalidRow;
+
+typedef struct Diff
+{
+	DiffCounts	counts;
+	List	   *invalid;		/* of InvalidRow, at most MAX_INVALID_EXAMPLES */
+	List	   *removed_keys;	/* of char *: the first few, as JSON */
+	uint8		digest[ACT_DIGEST_LEN]; /* order-independent, of what is to be sent */
+	Tuplestorestate *rows;		/* to send, in key order */
+	Tuplestorestate *marks;		/* states to write without sending */
+	TupleDesc	desc;			/* of both */
+	TupleTableSlot *slot;		/* for reading them */
+	int			nkeys;
+} Diff;
+
+#define MAX_INVALID_EXAMPLES 1000
+
+/*
+ * Computes the diff in the current transaction, which the caller made read
+ * only, as the sync's owner.  Rows and marks are kept beyond the transaction
+ * and need no catalogs to be read; everything is allocated in the current
+ * memory context, which must live as long.  keys NULL: all; max_rows 0: all.
+ */
+extern void act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff);
+
+/* Releases the temporary files.  Called in PG_FINALLY; does not throw. */
+extern void act_diff_end(Diff *diff);
+
+/* The next row to send, in the current memory context; NULL: no more. */
+extern Row *act_diff_next(Diff *diff);
+
+/* The next mark: key values and the state to write. */
+typedef struct DiffMark
+{
+	char	  **key_values;
+	SnapshotState state;
+} DiffMark;
+extern DiffMark *act_diff_next_mark(Diff *diff);
+
+#endif							/* ACT_DIFF_H */

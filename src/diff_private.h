@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * diff_private.h
+ *	  Shared by diff.c (the query and its result) and diff_receiver.c (what
+ *	  becomes of each row that the query keeps).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_DIFF_PRIVATE_H
+#define ACT_DIFF_PRIVATE_H
+
+#include "diff.h"
+#include "tcop/dest.h"
+
+/*
+ * The rows of the snapshot whose fingerprint a row of the model has equalled,
+ * by their place in the table: a second row of the model that meets a marked
+ * place is a duplicate, which no sort is needed to see.
+ */
+typedef struct SeenPages
+{
+	uint32		npages;
+	uint64	  **pages;			/* bit per line pointer, allocated when met */
+	MemoryContext context;
+} SeenPages;
+
+typedef struct DiffState
+{
+	DestReceiver receiver;		/* must be first */
+	const Model *model;
+	RowPolicy	policy;
+	Diff	   *diff;
+	int64		max_rows;
+	SeenPages	seen;
+	ValueType **key_values;
+	char	  **key_names;		/* as JSON strings in UTF-8 */
+	FmgrInfo   *key_output;
+	FmgrInfo   *key_equal;
+	int16	   *key_len;
+	bool	   *key_byval;
+	MemoryContext row_context;	/* reset for each row */
+	MemoryContext group_context;	/* of the rows with one key */
+
+	/* rows with one key, of which only the first is kept */
+	bool		group_open;
+	bool		group_differs;
+	int64		group_size;		/* rows of the model */
+	Datum	   *group_key;
+	Row		   *group_row;
+	Decision	group_decision;
+	uint8		group_fingerprint[ACT_DIGEST_LEN];
+	bool		group_in_model;
+	const char *group_problem;	/* why it cannot be sent */
+	const char *group_code;
+} DiffState;
+
+/* The diff that activate.diff_keep() serves; NULL outside of one. */
+extern DiffState *act_diff_current;
+
+extern void act_diff_receiver_init(DiffState *state);
+extern void act_diff_receiver_finish(DiffState *state);
+
+extern void act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row);
+
+/* Marks the place; true when it was marked before. */
+extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);
+
+#endif							/* ACT_DIFF_PRIVATE_H */

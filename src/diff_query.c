@@ -1,0 +1,207 @@
+/*-------------------------------------------------------------------------
+ *
+ * diff_query.c
+ *	  The SQL that reads a model and compares it with its snapshot.
+ *
+ * One statement, so that fingerprints and payloads are of one snapshot.  The
+ * leaves are computed once, in a fenced sub-select (OFFSET 0), where parallel
+ * workers can do it; what is decided per row is decided by
+ * activate.diff_keep() above the join, in the leader.  Only rows that it
+ * keeps are sorted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_operator.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
+
+#include "diff_query.h"
+
+/* Arguments of one call: PostgreSQL has at most 100. */
+#define LEAVES_PER_CALL 90
+
+static void
+append_uuid(StringInfo buf, const uint8 *digest)
+{
+	pg_uuid_t	uuid;
+
+	memcpy(uuid.data, digest, UUID_LEN);
+	appendStringInfo(buf, "'%s'::pg_catalog.uuid",
+					 DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&uuid))));
+}
+
+static void
+append_columns(StringInfo buf, const char *prefix, int count)
+{
+	for (int i = 1; i <= count; i++)
+		appendStringInfo(buf, "%s%s%d", i > 1 ? ", " : "", prefix, i);
+}
+
+/* fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on */
+static void
+append_fingerprint(StringInfo buf, const Model *model)
+{
+	int			calls = Max(1, (model->nleaves + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
+
+	for (int call = 0; call < calls; call++)
+		appendStringInfoString(buf, "activate.fingerprint(");
+	append_uuid(buf, model->seed);
+	for (int call = 0; call < calls; call++)
+	{
+		for (int leaf = call * LEAVES_PER_CALL;
+			 leaf < Min((call + 1) * LEAVES_PER_CALL, model->nleaves); leaf++)
+			appendStringInfo(buf, ", l%d", leaf + 1);
+		appendStringInfoChar(buf, ')');
+	}
+}
+
+/*
+ * Where the heap lies in key order a merge join is cheapest; a fenced
+ * sub-select is read in order only when it says so itself.
+ */
+static void
+append_order(StringInfo buf, const Model *model)
+{
+	if (!model->key_ordered)
+		return;
+	appendStringInfoString(buf, " ORDER BY ");
+	for (int i = 0; i < model->sync->nkeys; i++)
+		appendStringInfo(buf, "%s%d", i > 0 ? ", " : "", i + 1);
+}
+
+void
+act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves)
+{
+	const Sync *sync = model->sync;
+
+	appendStringInfoString(buf, "(SELECT ");
+	append_columns(buf, "k", sync->nkeys);
+	if (leaves && model->nleaves > 0)
+	{
+		appendStringInfoString(buf, ", ");
+		append_columns(buf, "l", model->nleaves);
+	}
+	appendStringInfoString(buf, ", ");
+	append_fingerprint(buf, model);
+	appendStringInfoString(buf, " AS fp FROM (SELECT ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(buf, "%s%s", i > 0 ? ", " : "", quote_identifier(sync->key[i]));
+	if (model->nleaves > 0)
+	{
+		appendStringInfoString(buf, ", ");
+		act_mapping_append_select(buf, model->mapping);
+	}
+	/* A newline: the mapping may end in a comment. */
+	appendStringInfo(buf, "\nFROM %s%s", model->from,
+					 OidIsValid(model->relation) ? "" : " AS model");
+	append_order(buf, model);
+	appendStringInfoString(buf, " OFFSET 0) AS q(");
+	append_columns(buf, "k", sync->nkeys);
+	if (model->nleaves > 0)
+	{
+		appendStringInfoString(buf, ", ");
+		append_columns(buf, "l", model->nleaves);
+	}
+	appendStringInfoChar(buf, ')');
+	append_order(buf, model);
+	appendStringInfoString(buf, " OFFSET 0)");
+}
+
+/* OPERATOR(schema.=) of the type's default order, whatever the search_path. */
+void
+act_diff_query_append_equality(StringInfo buf, Oid type)
+{
+	Oid			op = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(op));
+	Form_pg_operator form;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an equality operator for type %s", format_type_be(type))));
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(buf, " OPERATOR(%s.%s) ",
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+}
+
+void
+act_diff_query_append_key_match(StringInfo buf, const Model *model,
+								const char *left, const char *right, bool right_is_table)
+{
+	const Sync *sync = model->sync;
+
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		appendStringInfo(buf, "%s%s.k%d", i > 0 ? " AND " : "", left, i + 1);
+		act_diff_query_append_equality(buf, model->key_types[i]);
+		if (right_is_table)
+			appendStringInfo(buf, "%s.%s", right, quote_identifier(sync->key[i]));
+		else
+			appendStringInfo(buf, "%s.k%d", right, i + 1);
+	}
+}
+
+/*
+ * Only the keys a person named: they come as objects (or bare values for a
+ * key of one column) and are read as the key's own types, as the owner.
+ */
+static void
+append_key_filter(StringInfo buf, const Model *model)
+{
+	const Sync *sync = model->sync;
+
+	appendStringInfoString(buf, " AND EXISTS (SELECT 1 FROM (SELECT ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(buf, "%s(j.o ->> %s)::%s AS k%d", i > 0 ? ", " : "",
+						 quote_literal_cstr(sync->key[i]), model->key_type_names[i], i + 1);
+	appendStringInfoString(buf, " FROM (SELECT CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
+						   " ELSE pg_catalog.jsonb_build_object(");
+	appendStringInfo(buf, "%s, v) END FROM pg_catalog.jsonb_array_elements($1) AS e(v)) AS j(o)) AS w WHERE ",
+					 quote_literal_cstr(sync->key[0]));
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		appendStringInfo(buf, "%sCOALESCE(m.k%d, s.%s)", i > 0 ? " AND " : "", i + 1,
+						 quote_identifier(sync->key[i]));
+		act_diff_query_append_equality(buf, model->key_types[i]);
+		appendStringInfo(buf, "w.k%d", i + 1);
+	}
+	appendStringInfoChar(buf, ')');
+}
+
+char *
+act_diff_query(const Model *model, bool keys)
+{
+	const Sync *sync = model->sync;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(&buf, "COALESCE(m.k%d, s.%s), ", i + 1, quote_identifier(sync->key[i]));
+	for (int i = 0; i < model->nleaves; i++)
+		appendStringInfo(&buf, "m.l%d, ", i + 1);
+	appendStringInfoString(&buf,
+						   "m.fp, s.ctid, s.activate_state, s.activate_in_doubt, s.activate_accepted_at,"
+						   " s.activate_fingerprint, s.activate_external_id, s.activate_tried, s.activate_op,"
+						   " s.activate_change_id, s.activate_attempts, s.activate_next_attempt_at,"
+						   " s.activate_missing_since FROM ");
+	act_diff_query_append_model(&buf, model, true);
+	appendStringInfo(&buf, " AS m FULL JOIN %s AS s ON ", act_sync_table_name(sync));
+	act_diff_query_append_key_match(&buf, model, "m", "s", true);
+	appendStringInfoString(&buf, " WHERE activate.diff_keep(m.fp, s.activate_fingerprint,"
+						   " s.activate_state, s.ctid)");
+	if (keys)
+		append_key_filter(&buf, model);
+	appendStringInfoString(&buf, " ORDER BY ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(&buf, "%s%d", i > 0 ? ", " : "", i + 1);
+	return buf.data;
+}

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * diff_query.h
+ *	  The SQL that reads a model and compares it with its snapshot.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_DIFF_QUERY_H
+#define ACT_DIFF_QUERY_H
+
+#include "lib/stringinfo.h"
+#include "model.h"
+
+/*
+ * "(SELECT k1 .. kn, [l1 .. ln,] fp FROM ...)": the model's rows with the
+ * fingerprint of their leaves, computed once, below any join.
+ */
+extern void act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves);
+
+/* "a.k1 = b.k1 AND ...", by the equality that the key types' order has. */
+extern void act_diff_query_append_key_match(StringInfo buf, const Model *model,
+											const char *left, const char *right,
+											bool right_is_table);
+
+/* " OPERATOR(schema.=) " */
+extern void act_diff_query_append_equality(StringInfo buf, Oid type);
+
+/*
+ * The diff; its columns are numbered by DiffColumn.  keys: only the keys in
+ * $1 (jsonb array of key objects).
+ */
+extern char *act_diff_query(const Model *model, bool keys);
+
+/* Columns that follow the key columns and the leaves. */
+typedef enum DiffColumn
+{
+	DIFF_FINGERPRINT,			/* of the model's row; null: not in the model */
+	DIFF_CTID,					/* of the snapshot's row; null: not there */
+	DIFF_STATE,
+	DIFF_IN_DOUBT,
+	DIFF_ACCEPTED_AT,
+	DIFF_OLD_FINGERPRINT,
+	DIFF_EXTERNAL_ID,
+	DIFF_TRIED,
+	DIFF_TRIED_OP,
+	DIFF_CHANGE_ID,
+	DIFF_ATTEMPTS,
+	DIFF_NEXT_ATTEMPT_AT,
+	DIFF_MISSING_SINCE
+} DiffColumn;
+#define DIFF_COLUMN_COUNT (DIFF_MISSING_SINCE + 1)
+
+#endif							/* ACT_DIFF_QUERY_H */

@@ -1,0 +1,583 @@
+/*-------------------------------------------------------------------------
+ *
+ * diff_receiver.c
+ *	  What becomes of each row that the diff's query keeps.
+ *
+ * Rows come in key order.  Those with one key form a group: identical ones
+ * collapse, differing ones make the key invalid, which then is neither
+ * changed nor removed.  The group's row is decided on (decision.c), rendered
+ * and stored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "storage/itemptr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
+
+#include "diff_private.h"
+#include "diff_query.h"
+
+/* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
+#define MAX_FIELDS_BYTES (256 * 1024 * 1024)
+
+/* Removed rows that a held run's detail shows. */
+#define REMOVED_EXAMPLES 3
+
+#define PLACES_PER_PAGE MaxHeapTuplesPerPage
+#define WORDS_PER_PAGE ((PLACES_PER_PAGE + 64) / 64)
+
+bool
+act_diff_seen(DiffState *state, ItemPointer place, bool set)
+{
+	SeenPages  *seen = &state->seen;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(place);
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(place);
+	uint64		bit = UINT64CONST(1) << (offset % 64);
+	uint64	   *word;
+	bool		before;
+
+	if (offset / 64 >= WORDS_PER_PAGE)
+		return false;
+	if (block >= seen->npages)
+	{
+		uint32		npages = Max(seen->npages, 64);
+
+		if (!set)
+			return false;
+		while (npages <= block)
+			npages *= 2;
+		seen->pages = seen->pages == NULL ?
+			MemoryContextAllocHuge(seen->context, npages * sizeof(uint64 *)) :
+			repalloc_huge(seen->pages, npages * sizeof(uint64 *));
+		memset(seen->pages + seen->npages, 0, (npages - seen->npages) * sizeof(uint64 *));
+		seen->npages = npages;
+	}
+	if (seen->pages[block] == NULL)
+	{
+		if (!set)
+			return false;
+		seen->pages[block] = MemoryContextAllocZero(seen->context, WORDS_PER_PAGE * sizeof(uint64));
+	}
+	word = &seen->pages[block][offset / 64];
+	before = (*word & bit) != 0;
+	if (set)
+		*word |= bit;
+	return before;
+}
+
+/* Column of the query, from 0, by what follows keys and leaves. */
+static int
+column(const DiffState *state, DiffColumn which)
+{
+	return state->model->sync->nkeys + state->model->nleaves + which;
+}
+
+static bool
+column_isnull(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
+{
+	return slot->tts_isnull[column(state, which)];
+}
+
+static Datum
+column_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
+{
+	return slot->tts_values[column(state, which)];
+}
+
+static bool
+column_digest(const DiffState *state, TupleTableSlot *slot, DiffColumn which, uint8 *digest)
+{
+	if (column_isnull(state, slot, which))
+		return false;
+	memcpy(digest, DatumGetUUIDP(column_value(state, slot, which))->data, ACT_DIGEST_LEN);
+	return true;
+}
+
+static TimestampTz
+column_time(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
+{
+	return column_isnull(state, slot, which) ? 0 :
+		DatumGetTimestampTz(column_value(state, slot, which));
+}
+
+static void
+read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
+{
+	text	   *name;
+	char	   *op;
+
+	memset(row, 0, sizeof(*row));
+	row->exists = !column_isnull(state, slot, DIFF_CTID);
+	if (!row->exists)
+		return;
+	row->state = STATE_DOUBT;
+	if (!column_isnull(state, slot, DIFF_STATE))
+	{
+		name = DatumGetTextPP(column_value(state, slot, DIFF_STATE));
+		row->state = act_state_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	}
+	row->in_doubt = column_isnull(state, slot, DIFF_IN_DOUBT) ||
+		DatumGetBool(column_value(state, slot, DIFF_IN_DOUBT));
+	row->there = !column_isnull(state, slot, DIFF_ACCEPTED_AT);
+	row->has_fingerprint = column_digest(state, slot, DIFF_OLD_FINGERPRINT, row->fingerprint);
+	row->has_tried = column_digest(state, slot, DIFF_TRIED, row->tried) &&
+		column_digest(state, slot, DIFF_CHANGE_ID, row->change_id) &&
+		!column_isnull(state, slot, DIFF_TRIED_OP);
+	if (row->has_tried)
+	{
+		op = TextDatumGetCString(column_value(state, slot, DIFF_TRIED_OP));
+		row->tried_op = act_row_op_parse(op);
+	}
+	if (!column_isnull(state, slot, DIFF_ATTEMPTS))
+		row->attempts = DatumGetInt32(column_value(state, slot, DIFF_ATTEMPTS));
+	row->next_attempt_at = column_time(state, slot, DIFF_NEXT_ATTEMPT_AT);
+	row->missing_since = column_time(state, slot, DIFF_MISSING_SINCE);
+}
+
+/*
+ * New for each version sent: a random number drawn by this process, and a
+ * counter, so that no copy or restored backup ever makes the same one.
+ */
+static void
+new_change_id(uint8 *change_id)
+{
+	static uint64 nonce = 0;
+	static uint64 counter = 0;
+	static int	nonce_pid = 0;
+	uint64		high;
+	uint64		low;
+
+	if (nonce_pid != MyProcPid)
+	{
+		if (!pg_strong_random(&nonce, sizeof(nonce)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		nonce_pid = MyProcPid;
+	}
+	high = pg_hton64(nonce);
+	low = pg_hton64(++counter);
+	memcpy(change_id, &high, sizeof(high));
+	memcpy(change_id + sizeof(high), &low, sizeof(low));
+}
+
+/* The key as a JSON object; returns why it cannot be sent, or NULL. */
+static const char *
+render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
+{
+	const char *problem = NULL;
+
+	appendStringInfoChar(buf, '{');
+	for (int i = 0; i < state->model->sync->nkeys; i++)
+	{
+		const char *why;
+		int			start;
+
+		appendStringInfo(buf, "%s%s: ", i > 0 ? ", " : "", state->key_names[i]);
+		start = buf->len;
+		why = act_value_append_json(buf, state->key_values[i], slot->tts_values[i], slot->tts_isnull[i]);
+		if (why != NULL)
+		{
+			problem = problem ? problem : why;
+			buf->len = start;
+			buf->data[start] = '\0';
+			appendStringInfoString(buf, "null");
+		}
+	}
+	appendStringInfoChar(buf, '}');
+	return problem;
+}
+
+static void
+add_invalid(DiffState *state, const char *key, const char *code, const char *message, int64 rows)
+{
+	Diff	   *diff = state->diff;
+	MemoryContext caller;
+	InvalidRow *invalid;
+
+	diff->counts.invalid += rows;
+	if (list_length(diff->invalid) >= MAX_INVALID_EXAMPLES)
+		return;
+	caller = MemoryContextSwitchTo(state->seen.context);
+	invalid = palloc(sizeof(InvalidRow));
+	invalid->key = pstrdup(key);
+	invalid->code = pstrdup(code);
+	invalid->message = pstrdup(message);
+	diff->invalid = lappend(diff->invalid, invalid);
+	MemoryContextSwitchTo(caller);
+}
+
+/* Sums do not depend on the order. */
+static void
+add_to_digest(Diff *diff, const Row *row)
+{
+	StringInfoData buf;
+	uint8		digest[ACT_DIGEST_LEN];
+	uint64		sum[2];
+	uint64		part[2];
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%d", row->op);
+	for (int i = 0; i < row->nkeys; i++)
+	{
+		appendStringInfoString(&buf, row->key_values[i]);
+		appendStringInfoChar(&buf, '\0');
+	}
+	appendBinaryStringInfo(&buf, (const char *) row->fingerprint, ACT_DIGEST_LEN);
+	act_digest(buf.data, buf.len, digest);
+	memcpy(sum, diff->digest, sizeof(sum));
+	memcpy(part, digest, sizeof(part));
+	sum[0] += part[0];
+	sum[1] += part[1];
+	memcpy(diff->digest, sum, sizeof(sum));
+	pfree(buf.data);
+}
+
+static void
+count(DiffState *state, const Decision *decision, const Row *row)
+{
+	Diff	   *diff = state->diff;
+	DiffCounts *counts = &diff->counts;
+
+	switch (decision->cause)
+	{
+		case ROW_ADDED:
+			counts->added++;
+			break;
+		case ROW_CHANGED:
+			counts->changed++;
+			if (!decision->in_doubt)
+				counts->changed_certain++;
+			break;
+		case ROW_REMOVED:
+			counts->removed++;
+			if (list_length(diff->removed_keys) < REMOVED_EXAMPLES)
+			{
+				MemoryContext caller = MemoryContextSwitchTo(state->seen.context);
+
+				diff->removed_keys = lappend(diff->removed_keys, pstrdup(row->key));
+				MemoryContextSwitchTo(caller);
+			}
+			break;
+	}
+	switch (decision->action)
+	{
+		case ACTION_SEND:
+			counts->to_send++;
+			add_to_digest(diff, row);
+			if (state->max_rows > 0 && counts->to_send > state->max_rows)
+			{
+				counts->to_send--;
+				counts->delayed++;
+			}
+			else
+				act_diff_store(diff, diff->rows, row->op, row);
+			break;
+		case ACTION_DELAY:
+			counts->delayed++;
+			break;
+		case ACTION_SKIP:
+			counts->skipped++;
+			break;
+		case ACTION_ABSENT:
+			counts->absent++;
+			break;
+		case ACTION_UNKNOWN:
+			counts->unknown++;
+			break;
+		default:
+			break;
+	}
+}
+
+/* The group is complete: its row is what the key needs. */
+static void
+close_group(DiffState *state)
+{
+	Diff	   *diff = state->diff;
+	Row		   *row = state->group_row;
+	Decision   *decision = &state->group_decision;
+
+	if (!state->group_open)
+		return;
+	state->group_open = false;
+
+	if (state->group_differs)
+		add_invalid(state, row->key, "duplicate_key",
+					psprintf("the key occurs " INT64_FORMAT " times with different values",
+							 state->group_size), state->group_size);
+	else if (state->group_problem != NULL)
+		add_invalid(state, row->key, state->group_code, state->group_problem, state->group_size);
+	else
+	{
+		if (state->group_size > 1)
+			diff->counts.duplicates += state->group_size - 1;
+		if (decision->mark)
+			act_diff_store(diff, diff->marks, decision->mark_state, row);
+		switch (decision->action)
+		{
+			case ACTION_MARK:
+				if (state->group_in_model)
+					diff->counts.unchanged++;
+				break;
+			case ACTION_LEAVING:
+				diff->counts.leaving++;
+				break;
+			case ACTION_NONE:
+				if (state->group_in_model)
+					diff->counts.unchanged++;
+				break;
+			default:
+				count(state, decision, row);
+				break;
+		}
+	}
+	MemoryContextReset(state->group_context);
+}
+
+static bool
+same_key(const DiffState *state, TupleTableSlot *slot)
+{
+	for (int i = 0; i < state->model->sync->nkeys; i++)
+	{
+		if (slot->tts_isnull[i])
+			return false;
+		if (!DatumGetBool(FunctionCall2Coll(&state->key_equal[i], state->model->key_collations[i],
+											state->group_key[i], slot->tts_values[i])))
+			return false;
+	}
+	return true;
+}
+
+/* Renders the group's row in the group's context. */
+static void
+render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+{
+	const Model *model = state->model;
+	int			nkeys = model->sync->nkeys;
+	Row		   *row = state->group_row;
+	Decision   *decision = &state->group_decision;
+	StringInfoData buf;
+	int			leaf = 0;
+
+	row->op = decision->op;
+	row->cause = decision->cause;
+	row->in_doubt = decision->in_doubt;
+	row->attempts = row_state->attempts;
+	for (int i = 0; i < nkeys; i++)
+		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
+	if (decision->action != ACTION_SEND)
+		return;
+
+	if (!column_isnull(state, slot, DIFF_EXTERNAL_ID))
+	{
+		char	   *id = TextDatumGetCString(column_value(state, slot, DIFF_EXTERNAL_ID));
+
+		row->external_id = pg_server_to_any(id, strlen(id), PG_UTF8);
+	}
+	if (state->group_in_model)
+		memcpy(row->fingerprint, state->group_fingerprint, ACT_DIGEST_LEN);
+	else
+		act_removal_fingerprint(row->op, row->fingerprint);
+	if (decision->reuse_change_id)
+		memcpy(row->change_id, row_state->change_id, ACT_DIGEST_LEN);
+	else
+		new_change_id(row->change_id);
+
+	if (!act_row_op_has_fields(row->op))
+		return;
+	initStringInfo(&buf);
+	if (row->op == ROW_OP_CLEAR)
+		act_mapping_append_clear(&buf, model->mapping, model->sync->nmatch, model->sync->match);
+	else
+	{
+		const char *problem = act_mapping_append_json(&buf, model->mapping, model->leaf_values,
+													  slot->tts_values + nkeys,
+													  slot->tts_isnull + nkeys, &leaf);
+
+		if (problem != NULL)
+		{
+			state->group_code = "value";
+			state->group_problem = psprintf("mapping field \"%s\": %s",
+											act_mapping_leaf_path(model->mapping, leaf), problem);
+		}
+		else if (buf.len > MAX_FIELDS_BYTES)
+		{
+			state->group_code = "size";
+			state->group_problem = psprintf("the row takes %d MB as JSON, at most %d can be sent",
+											buf.len / (1024 * 1024), MAX_FIELDS_BYTES / (1024 * 1024));
+		}
+	}
+	row->fields = buf.data;
+}
+
+static void
+open_group(DiffState *state, TupleTableSlot *slot)
+{
+	int			nkeys = state->model->sync->nkeys;
+	RowState	row_state;
+	StringInfoData key;
+	const char *key_problem;
+	bool		null_key = false;
+	MemoryContext caller = MemoryContextSwitchTo(state->group_context);
+
+	state->group_in_model = !column_isnull(state, slot, DIFF_FINGERPRINT);
+	state->group_size = state->group_in_model ? 1 : 0;
+	state->group_differs = false;
+	state->group_problem = NULL;
+	state->group_row = palloc0(sizeof(Row));
+	state->group_row->nkeys = nkeys;
+	state->group_row->key_values = palloc0(sizeof(char *) * nkeys);
+	state->group_key = palloc0(sizeof(Datum) * nkeys);
+
+	initStringInfo(&key);
+	key_problem = render_key(state, slot, &key);
+	state->group_row->key = key.data;
+	for (int i = 0; i < nkeys; i++)
+	{
+		if (slot->tts_isnull[i])
+			null_key = true;
+		else
+			state->group_key[i] = datumCopy(slot->tts_values[i], state->key_byval[i], state->key_len[i]);
+	}
+	if (null_key)
+	{
+		add_invalid(state, key.data, "null_key", "the key is null", 1);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(state->group_context);
+		return;
+	}
+
+	state->group_open = true;
+	(void) column_digest(state, slot, DIFF_FINGERPRINT, state->group_fingerprint);
+	read_state(state, slot, &row_state);
+	if (row_state.there || row_state.has_fingerprint)
+	{
+		/* Counted by diff_keep() already where another row equalled it. */
+		if (!act_diff_seen(state, (ItemPointer) DatumGetPointer(column_value(state, slot, DIFF_CTID)), false))
+			state->diff->counts.synced++;
+	}
+	if (state->group_in_model && row_state.exists &&
+		act_diff_seen(state, (ItemPointer) DatumGetPointer(column_value(state, slot, DIFF_CTID)), false))
+	{
+		state->group_differs = true;
+		state->group_size++;
+		/* That other row is no longer known to be unchanged. */
+		state->diff->counts.unchanged--;
+	}
+	act_decide(&state->policy, state->group_in_model ? state->group_fingerprint : NULL,
+			   &row_state, &state->group_decision);
+	if (key_problem != NULL)
+	{
+		state->group_code = "key";
+		state->group_problem = key_problem;
+	}
+	else
+		render(state, slot, &row_state);
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+receive(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	DiffState  *state = (DiffState *) receiver;
+	MemoryContext caller = MemoryContextSwitchTo(state->row_context);
+	uint8		fingerprint[ACT_DIGEST_LEN];
+
+	slot_getallattrs(slot);
+	if (state->group_open && !same_key(state, slot))
+		close_group(state);
+	if (!state->group_open)
+		open_group(state, slot);
+	else if (column_digest(state, slot, DIFF_FINGERPRINT, fingerprint))
+	{
+		state->group_size++;
+		if (memcmp(fingerprint, state->group_fingerprint, ACT_DIGEST_LEN) != 0)
+			state->group_differs = true;
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(state->row_context);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *receiver, int operation, TupleDesc desc)
+{
+	DiffState  *state = (DiffState *) receiver;
+
+	if (desc->natts != column(state, DIFF_COLUMN_COUNT))
+		elog(ERROR, "the diff has %d columns instead of %d",
+			 desc->natts, column(state, DIFF_COLUMN_COUNT));
+}
+
+static void
+receiver_nothing(DestReceiver *receiver)
+{
+}
+
+void
+act_diff_receiver_init(DiffState *state)
+{
+	const Model *model = state->model;
+	int			nkeys = model->sync->nkeys;
+
+	state->receiver.receiveSlot = receive;
+	state->receiver.rStartup = receiver_startup;
+	state->receiver.rShutdown = receiver_nothing;
+	state->receiver.rDestroy = receiver_nothing;
+	state->receiver.mydest = DestNone;
+	state->seen.context = CurrentMemoryContext;
+	state->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff row",
+											   ALLOCSET_DEFAULT_SIZES);
+	state->group_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff key",
+												 ALLOCSET_DEFAULT_SIZES);
+	state->key_values = palloc(sizeof(ValueType *) * nkeys);
+	state->key_names = palloc(sizeof(char *) * nkeys);
+	state->key_output = palloc0(sizeof(FmgrInfo) * nkeys);
+	state->key_equal = palloc0(sizeof(FmgrInfo) * nkeys);
+	state->key_len = palloc(sizeof(int16) * nkeys);
+	state->key_byval = palloc(sizeof(bool) * nkeys);
+	for (int i = 0; i < nkeys; i++)
+	{
+		Oid			type = model->key_types[i];
+		Oid			output;
+		bool		is_varlena;
+		StringInfoData name;
+		char	   *utf8 = pg_server_to_any(model->sync->key[i], strlen(model->sync->key[i]), PG_UTF8);
+
+		initStringInfo(&name);
+		act_value_append_json_string(&name, utf8, strlen(utf8));
+		state->key_names[i] = name.data;
+		state->key_values[i] = act_value_type(type);
+		getTypeOutputInfo(type, &output, &is_varlena);
+		fmgr_info(output, &state->key_output[i]);
+		fmgr_info_copy(&state->key_equal[i],
+					   &lookup_type_cache(type, TYPECACHE_EQ_OPR_FINFO)->eq_opr_finfo,
+					   CurrentMemoryContext);
+		get_typlenbyval(type, &state->key_len[i], &state->key_byval[i]);
+	}
+}
+
+void
+act_diff_receiver_finish(DiffState *state)
+{
+	MemoryContext caller = MemoryContextSwitchTo(state->row_context);
+
+	close_group(state);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(state->row_context);
+	MemoryContextDelete(state->group_context);
+}

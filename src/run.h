@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.h
+ *	  One run of a sync: lock, resolve, diff, guard, deliver, settle, finish.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_RUN_H
+#define ACT_RUN_H
+
+#include "destination.h"
+#include "diff.h"
+#include "settle.h"
+
+typedef enum RunStatus
+{
+	RUN_SUCCEEDED,
+	RUN_PARTIAL,
+	RUN_FAILED,
+	RUN_HELD,
+	RUN_SUPERSEDED,
+	RUN_POSTPONED,
+	RUN_CANCELLED,
+	RUN_INTERRUPTED
+} RunStatus;
+
+extern const char *act_run_status_name(RunStatus status);
+
+/* Why a run ends other than by having done everything. */
+typedef struct RunStop
+{
+	bool		set;
+	RunStatus	status;
+	char	   *message;
+	char	   *detail;			/* or NULL */
+	char	   *hint;			/* or NULL */
+} RunStop;
+
+/* What delivery counts; with the diff's counts it makes the run's sums. */
+typedef struct RunCounts
+{
+	int64		outcomes[ROW_OUTCOME_COUNT];
+	int64		requests;
+	int64		retries;
+	int64		bytes_sent;
+} RunCounts;
+
+typedef struct Run
+{
+	int64		run_id;
+	TimestampTz started_at;
+	Sync	   *sync;
+	Destination *destination;
+	Model	   *model;
+	ConnectorScope scope;
+	Settler    *settler;
+	Diff		diff;
+	int64		max_rows;
+	Jsonb	   *keys;			/* or NULL */
+	RunCounts	counts;
+	RunStop		stop;
+	TimestampTz deadline;		/* 0: none */
+	MemoryContext context;		/* everything of the run; a child of the caller's */
+} Run;
+
+extern void act_run_stop(Run *run, RunStatus status, const char *message,
+						 const char *detail, const char *hint);
+
+/* guard.c: sets run->stop when what the diff found must not go out unseen. */
+extern void act_guard_check(Run *run);
+extern int64 act_guard_limit(const GuardLimit *limit, int64 base, bool *applies);
+
+/* ledger.c: the run's own records; each commits nothing itself. */
+extern void act_ledger_start(Run *run);
+extern void act_ledger_finish(Run *run, RunStatus status, const char *message,
+							  const char *detail, const char *hint);
+extern void act_ledger_invalid_rows(Run *run);
+extern bool act_ledger_approved(Run *run);
+extern void act_ledger_supersede(Run *run);
+extern bool act_ledger_check_sums(const Run *run);
+
+#endif							/* ACT_RUN_H */

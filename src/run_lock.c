@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * run_lock.c
+ *	  One run of a sync at a time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+
+#include "run_lock.h"
+
+/* Advisory locks of SQL have the classes 1 and 2. */
+#define RUN_LOCK_CLASS 0xAC71
+
+static void
+set_tag(LOCKTAG *tag, int64 sync_id)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (sync_id >> 32), (uint32) sync_id, RUN_LOCK_CLASS);
+}
+
+/* A second acquisition by the same session would succeed: it is refused, too. */
+bool
+act_run_lock_acquire(int64 sync_id)
+{
+	LOCKTAG		tag;
+
+	if (act_run_lock_held(sync_id))
+		return false;
+	set_tag(&tag, sync_id);
+	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+act_run_lock_release(int64 sync_id)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, sync_id);
+	if (LockHeldByMe(&tag, ExclusiveLock))
+		(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+bool
+act_run_lock_held(int64 sync_id)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, sync_id);
+	return LockHeldByMe(&tag, ExclusiveLock);
+}
+
+int
+act_run_lock_holder(int64 sync_id)
+{
+	LOCKTAG		tag;
+	VirtualTransactionId *holders;
+	int			count;
+
+	if (act_run_lock_held(sync_id))
+		return MyProcPid;
+	set_tag(&tag, sync_id);
+	holders = GetLockConflicts(&tag, ExclusiveLock, &count);
+	for (int i = 0; i < count; i++)
+	{
+		PGPROC	   *proc = BackendIdGetProc(holders[i].backendId);
+
+		if (proc != NULL && proc->pid != 0)
+			return proc->pid;
+	}
+	return 0;
+}

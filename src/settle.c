@@ -1,0 +1,632 @@
+/*-------------------------------------------------------------------------
+ *
+ * settle.c
+ *	  Claims before a request, and what an answer makes of the snapshot.
+ *
+ * Claims are rows of the extension's with keys as text, so that no code of a
+ * user runs as the extension; the snapshot is the owner's and is written as
+ * the owner, who may have types, domains and triggers of his own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/uuid.h"
+
+#include "diff_query.h"
+#include "fault.h"
+#include "identity.h"
+#include "settle.h"
+#include "transaction.h"
+
+/* Marks written with one statement. */
+#define MARKS_PER_STATEMENT 1000
+
+struct Settler
+{
+	const Sync *sync;
+	Oid		   *key_type_oids;	/* of the table's columns */
+	char	  **key_types;
+	char	   *accepted_sql;
+	char	   *refused_sql;
+	char	   *delete_sql;
+	char	   *mark_sql;
+};
+
+/* One column of a set of rows, as an array. */
+typedef struct Column
+{
+	Oid			type;
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+} Column;
+
+static Column
+column_make(Oid type, int capacity)
+{
+	Column		column;
+
+	column.type = type;
+	column.values = palloc0(sizeof(Datum) * Max(capacity, 1));
+	column.nulls = palloc0(sizeof(bool) * Max(capacity, 1));
+	column.count = 0;
+	return column;
+}
+
+static void
+column_add(Column *column, Datum value, bool isnull)
+{
+	column->values[column->count] = value;
+	column->nulls[column->count++] = isnull;
+}
+
+static void
+column_add_text(Column *column, const char *text)
+{
+	column_add(column, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
+}
+
+static void
+column_add_digest(Column *column, const uint8 *digest, bool isnull)
+{
+	pg_uuid_t  *uuid = palloc0(sizeof(pg_uuid_t));
+
+	if (!isnull)
+		memcpy(uuid->data, digest, UUID_LEN);
+	column_add(column, UUIDPGetDatum(uuid), isnull);
+}
+
+static void
+column_add_time(Column *column, TimestampTz time)
+{
+	column_add(column, TimestampTzGetDatum(time), time == 0);
+}
+
+static SqlArgument
+column_argument(const Column *column)
+{
+	SqlArgument argument;
+	int16		len;
+	bool		byval;
+	char		align;
+	int			dims[1] = {column->count};
+	int			lower[1] = {1};
+
+	get_typlenbyvalalign(column->type, &len, &byval, &align);
+	argument.type = get_array_type(column->type);
+	argument.value = PointerGetDatum(construct_md_array(column->values, column->nulls, 1, dims, lower,
+														column->type, len, byval, align));
+	argument.isnull = false;
+	return argument;
+}
+
+static void
+append_key_list(StringInfo buf, const Settler *settler, const char *format_prefix)
+{
+	for (int i = 0; i < settler->sync->nkeys; i++)
+		appendStringInfo(buf, "%s%s%s", i > 0 ? ", " : "", format_prefix,
+						 quote_identifier(settler->sync->key[i]));
+}
+
+/* "u.k1::type, u.k2::type" */
+static void
+append_cast_keys(StringInfo buf, const Settler *settler)
+{
+	for (int i = 0; i < settler->sync->nkeys; i++)
+		appendStringInfo(buf, "%su.k%d::%s", i > 0 ? ", " : "", i + 1, settler->key_types[i]);
+}
+
+/* " FROM unnest($1, $2, ...) AS u(k1, k2, names)": keys first */
+static void
+append_unnest(StringInfo buf, const Settler *settler, const char *names, int ncolumns)
+{
+	int			nkeys = settler->sync->nkeys;
+
+	appendStringInfoString(buf, " FROM ROWS FROM (pg_catalog.unnest(");
+	for (int i = 1; i <= nkeys + ncolumns; i++)
+		appendStringInfo(buf, "%s$%d", i > 1 ? ", " : "", i);
+	appendStringInfoString(buf, ")) AS u(");
+	for (int i = 1; i <= nkeys; i++)
+		appendStringInfo(buf, "%sk%d", i > 1 ? ", " : "", i);
+	appendStringInfo(buf, "%s%s)", ncolumns > 0 ? ", " : "", names);
+}
+
+static void
+append_match_keys(StringInfo buf, const Settler *settler)
+{
+	for (int i = 0; i < settler->sync->nkeys; i++)
+	{
+		appendStringInfo(buf, "%ss.%s", i > 0 ? " AND " : "", quote_identifier(settler->sync->key[i]));
+		act_diff_query_append_equality(buf, settler->key_type_oids[i]);
+		appendStringInfo(buf, "u.k%d::%s", i + 1, settler->key_types[i]);
+	}
+}
+
+static char *
+accepted_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "INSERT INTO %s AS s (", act_sync_table_name(settler->sync));
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ", activate_external_id, activate_fingerprint, activate_accepted_at,"
+						   " activate_state) SELECT ");
+	append_cast_keys(&buf, settler);
+	appendStringInfoString(&buf, ", u.id, u.fp, u.at, 'accepted'");
+	append_unnest(&buf, settler, "id, fp, at", 3);
+	appendStringInfoString(&buf, " ON CONFLICT (");
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ") DO UPDATE SET"
+						   " activate_external_id = COALESCE(EXCLUDED.activate_external_id, s.activate_external_id),"
+						   " activate_fingerprint = EXCLUDED.activate_fingerprint,"
+						   " activate_accepted_at = EXCLUDED.activate_accepted_at,"
+						   " activate_state = 'accepted', activate_in_doubt = false, activate_tried = NULL,"
+						   " activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
+						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
+						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
+						   " activate_missing_since = NULL");
+	return buf.data;
+}
+
+static char *
+refused_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "INSERT INTO %s AS s (", act_sync_table_name(settler->sync));
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ", activate_state, activate_in_doubt, activate_tried, activate_op,"
+						   " activate_change_id, activate_attempts, activate_first_at, activate_last_at,"
+						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message)"
+						   " SELECT ");
+	append_cast_keys(&buf, settler);
+	appendStringInfoString(&buf, ", u.state, u.doubt, u.tried, u.op, u.change, u.attempts, u.at, u.at,"
+						   " u.next, u.status, u.code, u.message");
+	append_unnest(&buf, settler, "state, doubt, tried, op, change, attempts, at, next, status, code, message", 11);
+	appendStringInfoString(&buf, " ON CONFLICT (");
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = EXCLUDED.activate_state,"
+						   " activate_in_doubt = EXCLUDED.activate_in_doubt,"
+						   " activate_fingerprint = CASE WHEN EXCLUDED.activate_in_doubt"
+						   " OR EXCLUDED.activate_state IN ('absent', 'removed') THEN NULL ELSE s.activate_fingerprint END,"
+						   " activate_accepted_at = CASE WHEN EXCLUDED.activate_state IN ('absent', 'removed') THEN NULL"
+						   " ELSE s.activate_accepted_at END,"
+						   " activate_tried = EXCLUDED.activate_tried, activate_op = EXCLUDED.activate_op,"
+						   " activate_change_id = EXCLUDED.activate_change_id,"
+						   " activate_attempts = EXCLUDED.activate_attempts,"
+						   " activate_first_at = COALESCE(s.activate_first_at, EXCLUDED.activate_first_at),"
+						   " activate_last_at = EXCLUDED.activate_last_at,"
+						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
+						   " activate_http_status = EXCLUDED.activate_http_status,"
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message");
+	return buf.data;
+}
+
+static char *
+delete_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "DELETE FROM %s AS s USING (SELECT u.*", act_sync_table_name(settler->sync));
+	append_unnest(&buf, settler, "", 0);
+	appendStringInfoString(&buf, ") AS u WHERE ");
+	append_match_keys(&buf, settler);
+	return buf.data;
+}
+
+/* What was tried and refused of a version that is no longer wanted goes, too. */
+static char *
+mark_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "UPDATE %s AS s SET activate_state = u.state,"
+					 " activate_missing_since = CASE u.state WHEN 'leaving' THEN u.at ELSE NULL END,"
+					 " activate_tried = NULL, activate_op = NULL, activate_change_id = NULL,"
+					 " activate_attempts = 0, activate_first_at = NULL, activate_last_at = NULL,"
+					 " activate_next_attempt_at = NULL, activate_http_status = NULL,"
+					 " activate_code = NULL, activate_message = NULL FROM (SELECT u.*",
+					 act_sync_table_name(settler->sync));
+	append_unnest(&buf, settler, "state, at", 2);
+	appendStringInfoString(&buf, ") AS u WHERE ");
+	append_match_keys(&buf, settler);
+	return buf.data;
+}
+
+Settler *
+act_settler_create(const Sync *sync)
+{
+	Settler    *settler = palloc0(sizeof(Settler));
+	Relation	rel;
+
+	settler->sync = sync;
+	settler->key_types = palloc(sizeof(char *) * sync->nkeys);
+	settler->key_type_oids = palloc(sizeof(Oid) * sync->nkeys);
+	(void) act_sync_table_open(sync, AccessShareLock, false);
+	rel = relation_open(sync->table_oid, NoLock);
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		AttrNumber	attnum = get_attnum(sync->table_oid, sync->key[i]);
+		Form_pg_attribute att;
+
+		if (attnum <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("table %s of sync \"%s\" has no key column \"%s\"",
+							act_sync_table_name(sync), sync->name, sync->key[i]),
+					 errhint("Only the extension changes this table. Drop the sync and create it again.")));
+		att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+		settler->key_type_oids[i] = att->atttypid;
+		settler->key_types[i] = format_type_extended(att->atttypid, att->atttypmod,
+													 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+	}
+	relation_close(rel, NoLock);
+	settler->accepted_sql = accepted_sql(settler);
+	settler->refused_sql = refused_sql(settler);
+	settler->delete_sql = delete_sql(settler);
+	settler->mark_sql = mark_sql(settler);
+	return settler;
+}
+
+bool
+act_settler_lock(Settler *settler)
+{
+	return act_sync_table_open(settler->sync, RowExclusiveLock, true);
+}
+
+static void
+add_keys(Column *keys, int nkeys, char *const *values)
+{
+	for (int i = 0; i < nkeys; i++)
+		column_add_text(&keys[i], values[i]);
+}
+
+static Column *
+make_keys(int nkeys, int capacity)
+{
+	Column	   *keys = palloc(sizeof(Column) * nkeys);
+
+	for (int i = 0; i < nkeys; i++)
+		keys[i] = column_make(TEXTOID, capacity);
+	return keys;
+}
+
+/* Runs a statement over key columns followed by others. */
+static void
+run_columns(int expected, const char *sql, const Column *keys, int nkeys,
+			const Column *columns, int ncolumns)
+{
+	SqlArgument *args = palloc(sizeof(SqlArgument) * (nkeys + ncolumns));
+
+	if (keys[0].count == 0)
+		return;
+	for (int i = 0; i < nkeys; i++)
+		args[i] = column_argument(&keys[i]);
+	for (int i = 0; i < ncolumns; i++)
+		args[nkeys + i] = column_argument(&columns[i]);
+	act_sql(expected, sql, nkeys + ncolumns, args);
+}
+
+static void
+settle_accepted(const Settler *settler, List *rows, TimestampTz now)
+{
+	int			nkeys = settler->sync->nkeys;
+	int			capacity = list_length(rows);
+	Column	   *keys = make_keys(nkeys, capacity);
+	Column		columns[3] = {column_make(TEXTOID, capacity), column_make(UUIDOID, capacity),
+	column_make(TIMESTAMPTZOID, capacity)};
+	ListCell   *cell;
+
+	foreach(cell, rows)
+	{
+		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+
+		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
+			continue;
+		add_keys(keys, nkeys, row->key_values);
+		column_add_text(&columns[0], row->new_external_id ? act_text_to_server(row->new_external_id) : NULL);
+		column_add_digest(&columns[1], row->fingerprint, false);
+		column_add_time(&columns[2], now);
+	}
+	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, lengthof(columns));
+}
+
+static void
+settle_gone(const Settler *settler, List *rows)
+{
+	int			nkeys = settler->sync->nkeys;
+	Column	   *keys = make_keys(nkeys, list_length(rows));
+	ListCell   *cell;
+
+	foreach(cell, rows)
+	{
+		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+
+		if (row->outcome == ROW_ACCEPTED && (row->op == ROW_OP_DELETE || row->op == ROW_OP_REMOVE))
+			add_keys(keys, nkeys, row->key_values);
+	}
+	run_columns(SPI_OK_DELETE, settler->delete_sql, keys, nkeys, NULL, 0);
+}
+
+static void
+settle_refused(const Settler *settler, List *rows, TimestampTz now)
+{
+	int			nkeys = settler->sync->nkeys;
+	int			capacity = list_length(rows);
+	Column	   *keys = make_keys(nkeys, capacity);
+	Oid			types[] = {TEXTOID, BOOLOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID};
+	Column		columns[lengthof(types)];
+	ListCell   *cell;
+
+	for (int i = 0; i < lengthof(types); i++)
+		columns[i] = column_make(types[i], capacity);
+	foreach(cell, rows)
+	{
+		const SettledRow *settled = lfirst(cell);
+		const Row  *row = settled->row;
+		RowState	state = {.exists = true, .in_doubt = row->in_doubt, .attempts = row->attempts};
+		bool		accepted = row->outcome == ROW_ACCEPTED;
+
+		/* Archived and cleared records stay known, with their ids. */
+		if (accepted && row->op != ROW_OP_ARCHIVE && row->op != ROW_OP_CLEAR)
+			continue;
+		if (row->outcome == ROW_DELAYED && !settled->uncertain)
+			continue;
+		act_settle_state(row, settled->uncertain, settler->sync->options.max_attempts, now, &state);
+		add_keys(keys, nkeys, row->key_values);
+		column_add_text(&columns[0], act_state_name(state.state));
+		column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
+		column_add_digest(&columns[2], state.tried, accepted);
+		column_add_text(&columns[3], accepted ? NULL : act_row_op_name(row->op));
+		column_add_digest(&columns[4], state.change_id, accepted);
+		column_add(&columns[5], Int32GetDatum(state.attempts), false);
+		column_add_time(&columns[6], now);
+		column_add_time(&columns[7], state.next_attempt_at);
+		column_add(&columns[8], Int32GetDatum(row->http_status), row->http_status == 0);
+		column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
+		column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
+	}
+	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
+}
+
+void
+act_settler_rows(Settler *settler, List *rows)
+{
+	const Sync *sync = settler->sync;
+	TimestampTz now = act_now();
+	Identity	identity;
+
+	if (rows == NIL)
+		return;
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	settle_accepted(settler, rows, now);
+	settle_gone(settler, rows);
+	settle_refused(settler, rows, now);
+	act_identity_leave(&identity);
+}
+
+void
+act_settler_marks(Settler *settler, Diff *diff)
+{
+	const Sync *sync = settler->sync;
+	int			nkeys = sync->nkeys;
+	TimestampTz now = act_now();
+	Identity	identity;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate marks",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	bool		more = true;
+
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	while (more)
+	{
+		Column	   *changed = make_keys(nkeys, MARKS_PER_STATEMENT);
+		Column	   *forgotten = make_keys(nkeys, MARKS_PER_STATEMENT);
+		Column		columns[2] = {column_make(TEXTOID, MARKS_PER_STATEMENT),
+		column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT)};
+
+		for (int i = 0; i < MARKS_PER_STATEMENT; i++)
+		{
+			DiffMark   *mark = act_diff_next_mark(diff);
+
+			if (mark == NULL)
+			{
+				more = false;
+				break;
+			}
+			if (mark->state == STATE_FORGOTTEN)
+			{
+				add_keys(forgotten, nkeys, mark->key_values);
+				continue;
+			}
+			add_keys(changed, nkeys, mark->key_values);
+			column_add_text(&columns[0], act_state_name(mark->state));
+			column_add_time(&columns[1], now);
+		}
+		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
+		run_columns(SPI_OK_DELETE, settler->delete_sql, forgotten, nkeys, NULL, 0);
+		MemoryContextReset(context);
+	}
+	act_identity_leave(&identity);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+int64
+act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
+{
+	Column		ops = column_make(TEXTOID, nrows);
+	Column		keys = column_make(TEXTOID, nrows * sync->nkeys);
+	Column		fingerprints = column_make(UUIDOID, nrows);
+	Column		change_ids = column_make(UUIDOID, nrows);
+	Identity	identity;
+	int64		claim_id;
+
+	for (int i = 0; i < nrows; i++)
+	{
+		column_add_text(&ops, act_row_op_name(rows[i]->op));
+		for (int k = 0; k < sync->nkeys; k++)
+			column_add_text(&keys, rows[i]->key_values[k]);
+		column_add_digest(&fingerprints, rows[i]->fingerprint, false);
+		column_add_digest(&change_ids, rows[i]->change_id, false);
+	}
+	act_identity_extension(&identity);
+	{
+		SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_INT8(run_id),
+			column_argument(&ops), column_argument(&keys),
+		column_argument(&fingerprints), column_argument(&change_ids)};
+
+		act_sql(SPI_OK_INSERT_RETURNING,
+				"INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids)"
+				" VALUES ($1, $2, $3, $4, $5, $6) RETURNING claim_id", lengthof(args), args);
+	}
+	claim_id = act_sql_int64(0, 1);
+	act_identity_leave(&identity);
+	return claim_id;
+}
+
+void
+act_claim_delete(const int64 *ids, int count)
+{
+	Column		column = column_make(INT8OID, count);
+	Identity	identity;
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		column_add(&column, Int64GetDatum(ids[i]), false);
+	act_identity_extension(&identity);
+	{
+		SqlArgument args[] = {column_argument(&column)};
+
+		act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE claim_id = ANY ($1)", 1, args);
+	}
+	act_identity_leave(&identity);
+}
+
+/* The rows of one claim, as rows whose answer was lost. */
+static List *
+claim_rows(uint64 result_row, int nkeys)
+{
+	List	   *rows = NIL;
+	Datum	   *elements[4];
+	int			counts[4];
+
+	for (int i = 0; i < 4; i++)
+	{
+		bool		isnull;
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[result_row], SPI_tuptable->tupdesc, 2 + i, &isnull);
+		Oid			type = i < 2 ? TEXTOID : UUIDOID;
+
+		if (isnull)
+			return NIL;
+		deconstruct_array(DatumGetArrayTypePCopy(value), type, i < 2 ? -1 : UUID_LEN, false,
+						  i < 2 ? TYPALIGN_INT : TYPALIGN_CHAR, &elements[i], NULL, &counts[i]);
+	}
+	for (int n = 0; n < counts[0]; n++)
+	{
+		SettledRow *settled = palloc0(sizeof(SettledRow));
+		Row		   *row = palloc0(sizeof(Row));
+
+		if ((n + 1) * nkeys > counts[1] || n >= counts[2] || n >= counts[3])
+			break;
+		row->op = act_row_op_parse(TextDatumGetCString(elements[0][n]));
+		row->nkeys = nkeys;
+		row->key_values = palloc(sizeof(char *) * nkeys);
+		for (int k = 0; k < nkeys; k++)
+			row->key_values[k] = TextDatumGetCString(elements[1][n * nkeys + k]);
+		memcpy(row->fingerprint, DatumGetUUIDP(elements[2][n])->data, ACT_DIGEST_LEN);
+		memcpy(row->change_id, DatumGetUUIDP(elements[3][n])->data, ACT_DIGEST_LEN);
+		row->outcome = ROW_DOUBT;
+		row->message = "the run ended before an answer arrived";
+		settled->row = row;
+		settled->uncertain = true;
+		rows = lappend(rows, settled);
+	}
+	return rows;
+}
+
+int64
+act_claim_recover(Settler *settler)
+{
+	const Sync *sync = settler->sync;
+	SqlArgument args[] = {SQL_INT8(sync->sync_id)};
+	Identity	identity;
+	List	   *claims = NIL;
+	int64	   *ids;
+	uint64		count;
+	int64		nrows = 0;
+	ListCell   *cell;
+
+	act_identity_extension(&identity);
+	count = act_sql(SPI_OK_SELECT,
+					"SELECT claim_id, ops, key_values, fingerprints, change_ids"
+					" FROM activate.claim WHERE sync_id = $1 ORDER BY claim_id", 1, args);
+	ids = palloc(sizeof(int64) * Max(count, 1));
+	for (uint64 i = 0; i < count; i++)
+	{
+		ids[i] = act_sql_int64(i, 1);
+		claims = lappend(claims, claim_rows(i, sync->nkeys));
+	}
+	act_identity_leave(&identity);
+
+	/* In their order: the version tried last is the one remembered. */
+	foreach(cell, claims)
+	{
+		nrows += list_length(lfirst(cell));
+		act_settler_rows(settler, lfirst(cell));
+	}
+	act_claim_delete(ids, count);
+	return nrows;
+}
+
+char *
+act_text_to_server(const char *utf8)
+{
+	size_t		len = strlen(utf8);
+	Oid			proc;
+	unsigned char *out;
+	size_t		used = 0;
+	size_t		written = 0;
+	size_t		capacity = len * MAX_CONVERSION_GROWTH + 1;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return pstrdup(utf8);
+	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
+	if (!OidIsValid(proc))
+		return pstrdup("?");
+	out = palloc(capacity);
+	while (used < len)
+	{
+		int			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
+														 (unsigned char *) utf8 + used, len - used,
+														 out + written, capacity - written, true);
+
+		used += done;
+		written += strlen((char *) out + written);
+		if (used < len)
+		{
+			used += pg_encoding_mblen(PG_UTF8, utf8 + used);
+			out[written++] = '?';
+			out[written] = '\0';
+		}
+	}
+	return (char *) out;
+}

@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ *
+ * settle.h
+ *	  Claims before a request, and what an answer makes of the snapshot.
+ *
+ * All of it runs inside a transaction with SPI connected, which the caller
+ * commits; identities are entered and left here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_SETTLE_H
+#define ACT_SETTLE_H
+
+#include "diff.h"
+
+/* A row whose fate in this run is known. */
+typedef struct SettledRow
+{
+	Row		   *row;
+	bool		uncertain;		/* some try of its request may have been applied */
+} SettledRow;
+
+/*
+ * The statements of one sync, prepared for its table's columns; in the
+ * current memory context.
+ */
+typedef struct Settler Settler;
+extern Settler *act_settler_create(const Sync *sync);
+
+/*
+ * Locks the sync's table as the owner would; false: somebody holds a lock
+ * that we would have to wait for.
+ */
+extern bool act_settler_lock(Settler *settler);
+
+/* Writes rows (of SettledRow) to the snapshot; the lock is held. */
+extern void act_settler_rows(Settler *settler, List *rows);
+
+/* Writes the diff's marks, all of them, in as many statements as it takes. */
+extern void act_settler_marks(Settler *settler, Diff *diff);
+
+/* A batch about to be sent, durable with the transaction; returns its id. */
+extern int64 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows);
+/* ids: an array of bigint */
+extern void act_claim_delete(const int64 *ids, int count);
+/* Claims of a run that never settled them: their rows are in doubt. Returns how many. */
+extern int64 act_claim_recover(Settler *settler);
+
+/* UTF-8 text of a stranger in the server's encoding; '?' for what it lacks. */
+extern char *act_text_to_server(const char *utf8);
+
+#endif							/* ACT_SETTLE_H */

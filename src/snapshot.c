@@ -1,0 +1,291 @@
+/*-------------------------------------------------------------------------
+ *
+ * snapshot.c
+ *	  The table of a sync in activate_data: what its destination accepted.
+ *
+ * The table is created as the extension's owner, since nobody else may create
+ * in that schema, and altered (renamed, given away, dropped) as that owner,
+ * too: these statements run no code of the table's.  Its rows are only
+ * touched as the sync's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "diff_query.h"
+#include "fault.h"
+#include "identity.h"
+#include "snapshot.h"
+#include "transaction.h"
+
+static const char engine_columns[] =
+"activate_external_id pg_catalog.text,"
+" activate_state pg_catalog.text NOT NULL DEFAULT 'accepted',"
+" activate_accepted_at pg_catalog.timestamptz,"
+" activate_fingerprint pg_catalog.uuid,"
+" activate_in_doubt pg_catalog.bool NOT NULL DEFAULT false,"
+" activate_tried pg_catalog.uuid,"
+" activate_op pg_catalog.text,"
+" activate_change_id pg_catalog.uuid,"
+" activate_attempts pg_catalog.int4 NOT NULL DEFAULT 0,"
+" activate_first_at pg_catalog.timestamptz,"
+" activate_last_at pg_catalog.timestamptz,"
+" activate_next_attempt_at pg_catalog.timestamptz,"
+" activate_http_status pg_catalog.int4,"
+" activate_code pg_catalog.text,"
+" activate_message pg_catalog.text,"
+" activate_request_id pg_catalog.int8,"
+" activate_missing_since pg_catalog.timestamptz";
+
+static const struct
+{
+	const char *column;
+	const char *comment;
+}			column_comments[] =
+{
+	{"activate_external_id", "the destination''s id of the record, once it told"},
+	{"activate_state", "accepted, or what stands in the way"},
+	{"activate_accepted_at", "when the destination last accepted the row; null: it has nothing of this row"},
+	{"activate_fingerprint", "digest of the mapped values that the destination has; null: not known"},
+};
+
+static void
+utility(const char *sql)
+{
+	act_sql(SPI_OK_UTILITY, sql, 0, NULL);
+}
+
+/*
+ * Without length or precision, which may grow in the model; with a collation
+ * where it is not the type's own.
+ */
+static void
+append_key_column(StringInfo buf, const char *name, Oid type, Oid collation)
+{
+	appendStringInfo(buf, "%s %s", quote_identifier(name),
+					 format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	if (OidIsValid(collation) && collation != get_typcollation(type))
+	{
+		HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+		Form_pg_collation form;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for collation %u", collation);
+		form = (Form_pg_collation) GETSTRUCT(tuple);
+		appendStringInfo(buf, " COLLATE %s",
+						 quote_qualified_identifier(get_namespace_name(form->collnamespace),
+													NameStr(form->collname)));
+		ReleaseSysCache(tuple);
+	}
+	appendStringInfoString(buf, " NOT NULL, ");
+}
+
+void
+act_snapshot_create(const Sync *sync, const Model *model, Oid owner)
+{
+	StringInfoData buf;
+	Identity	identity;
+	char	   *table = act_sync_table_name(sync);
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "CREATE TABLE %s (", table);
+	for (int i = 0; i < sync->nkeys; i++)
+		append_key_column(&buf, sync->key[i], model->key_types[i], model->key_collations[i]);
+	appendStringInfo(&buf, "%s, CONSTRAINT activate_key_" INT64_FORMAT " PRIMARY KEY (",
+					 engine_columns, sync->sync_id);
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(sync->key[i]));
+	/* Room on each page: an update of a fingerprint stays on it. */
+	appendStringInfoString(&buf, ")) WITH (fillfactor = 90)");
+
+	act_identity_extension(&identity);
+	utility(buf.data);
+	utility(psprintf("CREATE INDEX activate_pending_" INT64_FORMAT " ON %s (activate_state)"
+					 " WHERE activate_state OPERATOR(pg_catalog.<>) 'accepted'", sync->sync_id, table));
+	utility(psprintf("COMMENT ON TABLE %s IS %s", table,
+					 quote_literal_cstr(psprintf("what the destination of sync \"%s\" accepted; changed by pg_activate only",
+												 sync->name))));
+	for (int i = 0; i < lengthof(column_comments); i++)
+		utility(psprintf("COMMENT ON COLUMN %s.%s IS '%s'", table,
+						 column_comments[i].column, column_comments[i].comment));
+	utility(psprintf("ALTER TABLE %s OWNER TO %s", table,
+					 quote_identifier(GetUserNameFromId(owner, false))));
+	act_identity_leave(&identity);
+}
+
+static void
+alter(const Sync *sync, const char *format_tail)
+{
+	Identity	identity;
+
+	(void) act_sync_table_open(sync, AccessExclusiveLock, false);
+	act_identity_extension(&identity);
+	utility(psprintf("ALTER TABLE %s %s", act_sync_table_name(sync), format_tail));
+	act_identity_leave(&identity);
+}
+
+/* The table may be gone already, or be something else by now: only a table goes. */
+void
+act_snapshot_drop(const Sync *sync)
+{
+	Identity	identity;
+
+	if (!OidIsValid(sync->table_oid))
+		return;
+	LockRelationOid(sync->table_oid, AccessExclusiveLock);
+	if (get_rel_relkind(sync->table_oid) != RELKIND_RELATION)
+		return;
+	act_identity_extension(&identity);
+	utility(psprintf("DROP TABLE %s", act_sync_table_name(sync)));
+	act_identity_leave(&identity);
+}
+
+void
+act_snapshot_rename(const Sync *sync, const char *new_name)
+{
+	alter(sync, psprintf("RENAME TO %s", quote_identifier(new_name)));
+}
+
+void
+act_snapshot_give(const Sync *sync, Oid new_owner)
+{
+	alter(sync, psprintf("OWNER TO %s", quote_identifier(GetUserNameFromId(new_owner, false))));
+}
+
+void
+act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key)
+{
+	if (nkeys != sync->nkeys)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key of sync \"%s\" has %d columns and cannot become one of %d",
+						sync->name, sync->nkeys, nkeys),
+				 errhint("A column of the key can be renamed; for another key drop the sync and create it again.")));
+	for (int i = 0; i < nkeys; i++)
+	{
+		if (strcmp(sync->key[i], new_key[i]) != 0)
+			alter(sync, psprintf("RENAME COLUMN %s TO %s", quote_identifier(sync->key[i]),
+								 quote_identifier(new_key[i])));
+	}
+}
+
+void
+act_snapshot_forget(const Sync *sync)
+{
+	Identity	identity;
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s", act_sync_table_name(sync)), 0, NULL);
+	act_identity_leave(&identity);
+}
+
+static void
+append_keys(StringInfo buf, const Sync *sync)
+{
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(buf, "%s%s", i > 0 ? ", " : "", quote_identifier(sync->key[i]));
+}
+
+/*
+ * Rows that cannot be sent (null or differing duplicate keys) are left out:
+ * the next run names them.  External ids that are known stay.
+ */
+int64
+act_snapshot_baseline(const Sync *sync, const Model *model)
+{
+	StringInfoData buf;
+	Identity	identity;
+	char	   *table = act_sync_table_name(sync);
+	SqlArgument now[] = {{TIMESTAMPTZOID, TimestampTzGetDatum(act_now()), false}};
+	int64		rows;
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "DELETE FROM %s AS s WHERE NOT EXISTS (SELECT 1 FROM ", table);
+	act_diff_query_append_model(&buf, model, false);
+	appendStringInfoString(&buf, " AS m WHERE ");
+	act_diff_query_append_key_match(&buf, model, "m", "s", true);
+	appendStringInfoChar(&buf, ')');
+	act_sql(SPI_OK_DELETE, buf.data, 0, NULL);
+
+	resetStringInfo(&buf);
+	appendStringInfo(&buf, "INSERT INTO %s AS s (", table);
+	append_keys(&buf, sync);
+	appendStringInfoString(&buf, ", activate_fingerprint, activate_accepted_at) SELECT ");
+	for (int i = 1; i <= sync->nkeys; i++)
+		appendStringInfo(&buf, "m.k%d, ", i);
+	appendStringInfoString(&buf, "pg_catalog.min(m.fp::pg_catalog.text)::pg_catalog.uuid, $1 FROM ");
+	act_diff_query_append_model(&buf, model, false);
+	appendStringInfoString(&buf, " AS m WHERE ");
+	for (int i = 1; i <= sync->nkeys; i++)
+		appendStringInfo(&buf, "%sm.k%d IS NOT NULL", i > 1 ? " AND " : "", i);
+	appendStringInfoString(&buf, " GROUP BY ");
+	for (int i = 1; i <= sync->nkeys; i++)
+		appendStringInfo(&buf, "%sm.k%d", i > 1 ? ", " : "", i);
+	appendStringInfoString(&buf, " HAVING pg_catalog.count(DISTINCT m.fp) OPERATOR(pg_catalog.=) 1"
+						   " ON CONFLICT (");
+	append_keys(&buf, sync);
+	appendStringInfoString(&buf, ") DO UPDATE SET activate_fingerprint = EXCLUDED.activate_fingerprint,"
+						   " activate_accepted_at = COALESCE(s.activate_accepted_at, EXCLUDED.activate_accepted_at),"
+						   " activate_state = 'accepted', activate_in_doubt = false, activate_tried = NULL,"
+						   " activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
+						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
+						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
+						   " activate_missing_since = NULL");
+	rows = act_sql(SPI_OK_INSERT, buf.data, 1, now);
+	act_identity_leave(&identity);
+	return rows;
+}
+
+int64
+act_snapshot_carry_over(const Sync *sync, const Model *old_model, const Model *new_model)
+{
+	StringInfoData buf;
+	Identity	identity;
+	int64		rows;
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "UPDATE %s AS s SET activate_fingerprint = n.fp FROM ",
+					 act_sync_table_name(sync));
+	act_diff_query_append_model(&buf, old_model, false);
+	appendStringInfoString(&buf, " AS o, ");
+	act_diff_query_append_model(&buf, new_model, false);
+	appendStringInfoString(&buf, " AS n WHERE ");
+	act_diff_query_append_key_match(&buf, old_model, "o", "s", true);
+	appendStringInfoString(&buf, " AND ");
+	act_diff_query_append_key_match(&buf, new_model, "n", "s", true);
+	appendStringInfoString(&buf, " AND o.fp OPERATOR(pg_catalog.=) s.activate_fingerprint");
+	rows = act_sql(SPI_OK_UPDATE, buf.data, 0, NULL);
+	act_identity_leave(&identity);
+	return rows;
+}
+
+void
+act_snapshot_resend_all(const Sync *sync)
+{
+	Identity	identity;
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_fingerprint = NULL"
+									" WHERE activate_fingerprint IS NOT NULL",
+									act_sync_table_name(sync)), 0, NULL);
+	act_identity_leave(&identity);
+}
