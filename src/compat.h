@@ -8,13 +8,6 @@
 #ifndef ACT_COMPAT_H
 #define ACT_COMPAT_H
 
-#include "catalog/pg_namespace.h"
-#include "common/jsonapi.h"
-#include "mb/pg_wchar.h"
-#include "nodes/parsenodes.h"
-#if PG_VERSION_NUM >= 160000
-#include "parser/parse_relation.h"
-#endif
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
@@ -62,37 +55,33 @@ act_compat_wait_event(uint32 *kept, const char *name)
 	object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
-/* 16: permissions moved from the range table to a list beside it. */
-static inline Bitmapset *
-act_compat_selected_columns(Query *query, RangeTblEntry *rte)
-{
-#if PG_VERSION_NUM >= 160000
-	return getRTEPermissionInfo(query->rteperminfos, rte)->selectedCols;
+/*
+ * Columns that a query reads of a relation: 16 moved permissions from the
+ * range table to a list beside it (parser/parse_relation.h).
+ */
+#if PG_VERSION_NUM < 160000
+#define act_compat_selected_columns(query, rte) ((rte)->selectedCols)
 #else
-	return rte->selectedCols;
+#define act_compat_selected_columns(query, rte) \
+	(getRTEPermissionInfo((query)->rteperminfos, rte)->selectedCols)
 #endif
-}
 
-/* 16: one function for all kinds of objects. */
-static inline bool
-act_compat_schema_usage(Oid schema, Oid role)
-{
-#if PG_VERSION_NUM >= 160000
-	return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK;
+/* Rights on a schema; needs utils/acl.h and catalog/pg_namespace.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_schema_aclcheck(schema, role, mode) \
+	pg_namespace_aclcheck(schema, role, mode)
 #else
-	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#define act_compat_schema_aclcheck(schema, role, mode) \
+	object_aclcheck(NamespaceRelationId, schema, role, mode)
 #endif
-}
 
-/* 17: a caller may bring the structure. */
-static inline JsonLexContext *
-act_compat_json_lexer(char *text, int len)
-{
-#if PG_VERSION_NUM >= 170000
-	return makeJsonLexContextCstringLen(NULL, text, len, GetDatabaseEncoding(), true);
+/* A lexer for JSON in the database's encoding; 17 can reuse one given to it. */
+#if PG_VERSION_NUM < 170000
+#define act_compat_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(text, len, GetDatabaseEncoding(), true)
 #else
-	return makeJsonLexContextCstringLen(text, len, GetDatabaseEncoding(), true);
+#define act_compat_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(NULL, text, len, GetDatabaseEncoding(), true)
 #endif
-}
 
 #endif							/* ACT_COMPAT_H */

@@ -105,6 +105,12 @@ extern const char *act_connector_title(const Connector *connector);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 extern int	act_connector_concurrency(const Connector *connector);	/* its default */
 
+/*
+ * The address that all its requests begin with: option base_url, else its
+ * own; NULL where neither says.  Needs nothing of the scope but options.
+ */
+extern char *act_connector_base_url(const Connector *connector, const ConnectorScope *scope);
+
 /* Options (beyond the common ones) and secrets it knows; NULL-name ended. */
 extern const ConnectorOption *act_connector_options(const Connector *connector);
 extern const char *const *act_connector_secrets(const Connector *connector);

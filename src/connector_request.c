@@ -18,7 +18,7 @@
 static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows);
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
-static char *base_url(const Connector *connector, TemplateInput *input);
+static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
 static void append_query(const NamedTemplates *query, TemplateInput *input, char *separator, StringInfo url);
 
@@ -119,7 +119,7 @@ batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows,
 static char *
 render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input)
 {
-	char	   *base = base_url(connector, input);
+	char	   *base = base_url(connector, input->scope);
 	size_t		path_len = strcspn(base, "?#");
 	char	   *query = base[path_len] == '?' ? pnstrdup(base + path_len, strcspn(base + path_len, "#")) : NULL;
 	char		separator = query == NULL ? '?' : '&';
@@ -144,35 +144,43 @@ render_url(const Connector *connector, const RequestTemplate *template, Template
 	return url.data;
 }
 
-static char *
-base_url(const Connector *connector, TemplateInput *input)
+char *
+act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 {
-	const char *option = input->scope->option(input->scope->arg, "base_url");
+	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	const char *option = scope->option(scope->arg, "base_url");
+	TemplateResult result;
 	StringInfoData url;
 
-	initStringInfo(&url);
 	if (option != NULL)
-		appendStringInfoString(&url, option);
-	else if (connector->base_url == NULL)
+		return pstrdup(option);
+	if (connector->base_url == NULL)
+		return NULL;
+	initStringInfo(&url);
+	result = act_template_render_text(connector->base_url, &input, &url);
+	if (result != TEMPLATE_DONE)
+		act_template_fail(connector->base_url, &input, result);
+	return url.data;
+}
+
+static char *
+base_url(const Connector *connector, const ConnectorScope *scope)
+{
+	char	   *url = act_connector_base_url(connector, scope);
+
+	if (url == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("connector \"%s\" needs the option \"base_url\"", connector->name),
 				 errhint("ALTER SERVER ... OPTIONS (ADD base_url 'https://...');")));
-	else
-	{
-		TemplateResult result = act_template_render_text(connector->base_url, input, &url);
-
-		if (result != TEMPLATE_DONE)
-			act_template_fail(connector->base_url, input, result);
-	}
-	for (const char *c = url.data; *c != '\0'; c++)
+	for (const char *c = url; *c != '\0'; c++)
 	{
 		if ((unsigned char) *c <= 0x20 || *c == 0x7f)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("base_url has white space or a control character in it")));
 	}
-	return url.data;
+	return url;
 }
 
 static void

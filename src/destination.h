@@ -21,6 +21,7 @@ typedef struct Destination
 	int			batch_size;		/* 0: the connector's */
 	int			concurrency;
 	HttpPolicy	policy;
+	List	   *server_options; /* of DefElem, as stored */
 	List	   *options;		/* of HttpHeader: server options by name, defaults of the connector included */
 	List	   *secrets;		/* of HttpHeader: values, files read */
 	List	   *extra_headers;	/* of HttpHeader: option "headers" */
@@ -31,9 +32,17 @@ typedef struct Destination
  * memory context: USAGE is checked (42501), options and secrets are checked
  * in full (what the validator skipped too), the credential's host against
  * base_url (28000), files are read.  need_secrets false: for previews and
- * definitions, where every secret that is set stands as '********'.
+ * definitions, where every secret that is set stands as '********', no file
+ * is read and the environment may be another.
  */
 extern Destination *act_destination_load(const char *name, Oid role, bool need_secrets);
+
+/*
+ * The owner's policies for all syncs (allow_objects, allow_modes,
+ * allow_removed): 42501 where they do not allow one.  object may be NULL.
+ */
+extern void act_destination_require_allowed(const Destination *destination, const char *object,
+											const char *mode, const char *on_removed);
 
 /* Scope callbacks; arg is the Destination. */
 extern const char *act_destination_option(void *arg, const char *name);
@@ -44,5 +53,11 @@ extern void act_destination_wipe(Destination *destination);
 
 /* Replaces each secret value in text that comes from outside by asterisks. */
 extern char *act_destination_redact(const Destination *destination, const char *text);
+
+/*
+ * scheme://host:port that a server with these options (List of DefElem)
+ * sends to; NULL where that is not known (its connector is not there).
+ */
+extern char *act_destination_origin(List *server_options);
 
 #endif							/* ACT_DESTINATION_H */

@@ -16,6 +16,7 @@
 #include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/acl.h"
@@ -99,7 +100,7 @@ require_schema(const char *name)
 	Oid			schema = get_namespace_oid(name, true);
 	char	   *role = GetUserNameFromId(GetUserId(), false);
 
-	if (OidIsValid(schema) && !act_compat_schema_usage(schema, GetUserId()))
+	if (OidIsValid(schema) && act_compat_schema_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("schema \"%s\" is not usable by role \"%s\"", name, role),

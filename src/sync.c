@@ -329,15 +329,14 @@ act_host_name(void)
 	return pstrdup(name);
 }
 
-/* pg_activate.hosts where it is set, else the host recorded with the sync. */
-static bool
-host_may_send(const char *host, const char *recorded)
+bool
+act_host_may_send(const char *host, const char *recorded)
 {
 	List	   *names;
 	ListCell   *cell;
 
 	if (act_hosts == NULL || act_hosts[0] == '\0')
-		return strcmp(host, recorded) == 0;
+		return recorded == NULL || strcmp(host, recorded) == 0;
 	if (!SplitGUCList(pstrdup(act_hosts), ',', &names))
 		return false;
 	foreach(cell, names)
@@ -351,22 +350,27 @@ host_may_send(const char *host, const char *recorded)
 }
 
 void
-act_sync_require_home(const Sync *sync)
+act_require_enabled(void)
 {
-	char	   *host = act_host_name();
-	const char *detail = NULL;
-
 	if (!act_enabled)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_activate is switched off on this server"),
 				 errhint("ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
+}
 
+void
+act_sync_require_home(const Sync *sync)
+{
+	char	   *host = act_host_name();
+	const char *detail = NULL;
+
+	act_require_enabled();
 	if (sync->system_identifier != act_system_identifier())
 		detail = "It was created in another cluster: this one was restored, upgraded or cloned from it.";
 	else if (sync->database_oid != MyDatabaseId)
 		detail = "It was created in another database of this cluster: this one is a copy.";
-	else if (!host_may_send(host, sync->host))
+	else if (!act_host_may_send(host, sync->host))
 		detail = psprintf("It may run on host \"%s\", and this is \"%s\".",
 						  act_hosts != NULL && act_hosts[0] != '\0' ? act_hosts : sync->host, host);
 	if (detail != NULL)

@@ -112,6 +112,13 @@ extern OnRemoved act_on_removed_parse(const char *name);
 
 /* 55000 unless this cluster, database and host may run the sync (decision 8). */
 extern void act_sync_require_home(const Sync *sync);
+extern void act_require_enabled(void);	/* the part of it that needs no sync */
+
+/*
+ * Whether this host is one that sends: pg_activate.hosts where it is set,
+ * else the host recorded with the sync (NULL: none recorded, any host is).
+ */
+extern bool act_host_may_send(const char *host, const char *recorded);
 extern int64 act_system_identifier(void);
 extern char *act_host_name(void);
 

@@ -1,0 +1,421 @@
+/*-------------------------------------------------------------------------
+ *
+ * destination.c
+ *	  A destination: a foreign server, its options and credentials.
+ *
+ * act_destination_load() is called inside a transaction, in any identity:
+ * catalogs are read through their caches, whatever search_path is, and all
+ * rights are those of the role it is given.  What it returns lives in the
+ * caller's memory context and may be used outside any transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "credential.h"
+#include "destination.h"
+#include "registry.h"
+#include "option.h"
+#include "secret.h"
+#include "settings.h"
+#include "url.h"
+
+#define DEFAULT_TIMEOUT_MS (30 * 1000)
+#define DEFAULT_CONNECT_TIMEOUT_MS (10 * 1000)
+#define MASK "********"
+
+static char *
+to_utf8(const char *text)
+{
+	return pg_server_to_any(text, strlen(text), PG_UTF8);
+}
+
+static HttpHeader *
+make_pair(const char *name, char *value)
+{
+	HttpHeader *pair = palloc(sizeof(HttpHeader));
+
+	pair->name = pstrdup(name);
+	pair->value = value;
+	return pair;
+}
+
+static const char *
+find_value(List *pairs, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, pairs)
+	{
+		HttpHeader *pair = lfirst(cell);
+
+		if (strcmp(pair->name, name) == 0)
+			return pair->value;
+	}
+	return NULL;
+}
+
+const char *
+act_destination_option(void *arg, const char *name)
+{
+	return find_value(((Destination *) arg)->options, name);
+}
+
+const char *
+act_destination_secret(void *arg, const char *name)
+{
+	return find_value(((Destination *) arg)->secrets, name);
+}
+
+/* A server of ours that the role may use. */
+static ForeignServer *
+find_server(const char *name, Oid role)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	char	   *wrapper;
+
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination \"%s\" does not exist", name),
+				 errhint("SELECT destination FROM activate.destinations; or CREATE SERVER %s FOREIGN DATA WRAPPER activate OPTIONS (connector '...');",
+						 quote_identifier(name))));
+	wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+	if (strcmp(wrapper, "activate") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a destination", name),
+				 errdetail("It belongs to foreign-data wrapper \"%s\".", wrapper),
+				 errhint("A destination is made by CREATE SERVER ... FOREIGN DATA WRAPPER activate OPTIONS (connector '...');")));
+	if (act_compat_server_aclcheck(server->serverid, role, ACL_USAGE) != ACLCHECK_OK)
+	{
+		char	   *user = GetUserNameFromId(role, false);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not use destination \"%s\"", user, name),
+				 errhint("GRANT USAGE ON FOREIGN SERVER %s TO %s;",
+						 quote_identifier(name), quote_identifier(user))));
+	}
+	return server;
+}
+
+/*
+ * Server options, the connector's defaults for those that are not set, and
+ * base_url: the option, else the connector's own; NULL where neither says.
+ */
+static void
+collect_options(Destination *destination)
+{
+	const ConnectorOption *own = NULL;
+	ConnectorScope scope = {.option = act_destination_option, .arg = destination};
+	ListCell   *cell;
+
+	foreach(cell, destination->server_options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		destination->options = lappend(destination->options,
+									   make_pair(option->defname, to_utf8(defGetString(option))));
+	}
+	if (destination->connector != NULL)
+		own = act_connector_options(destination->connector);
+	for (; own != NULL && own->name != NULL; own++)
+	{
+		if (own->default_value != NULL && find_value(destination->options, own->name) == NULL)
+			destination->options = lappend(destination->options,
+										   make_pair(own->name, pstrdup(own->default_value)));
+	}
+
+	destination->base_url = destination->connector != NULL ?
+		act_connector_base_url(destination->connector, &scope) :
+		(char *) find_value(destination->options, "base_url");
+}
+
+static void
+require_base_url(const Destination *destination)
+{
+	if (destination->base_url == NULL || act_url_problem(destination->base_url) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("destination \"%s\" has no base_url to send to", destination->name),
+				 destination->base_url ?
+				 errdetail("\"%s\": %s.", destination->base_url, act_url_problem(destination->base_url)) : 0,
+				 errhint("ALTER SERVER %s OPTIONS (ADD base_url 'https://...');",
+						 quote_identifier(destination->name))));
+}
+
+char *
+act_destination_origin(List *server_options)
+{
+	Destination destination = {.server_options = server_options};
+	const char *connector = act_option_get(server_options, "connector");
+	char	   *spec = NULL;
+
+	/* The document is asked only where the options do not say it all. */
+	if (act_option_get(server_options, "base_url") == NULL && connector != NULL)
+		spec = act_registry_spec(connector);
+	if (spec != NULL)
+		destination.connector = act_connector_compile(connector, spec);
+	collect_options(&destination);
+	return destination.base_url == NULL ? NULL : act_url_origin(destination.base_url);
+}
+
+/* The mapping of the role, else PUBLIC's; its options in *options. */
+static bool
+find_mapping(Oid role, Oid server, Credential *credential, List **options)
+{
+	HeapTuple	tuple;
+	Datum		value;
+	bool		isnull;
+
+	*options = NIL;
+	credential->role = role;
+	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server));
+	if (!HeapTupleIsValid(tuple))
+	{
+		credential->role = InvalidOid;
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), ObjectIdGetDatum(server));
+	}
+	if (!HeapTupleIsValid(tuple))
+		return false;
+
+	credential->mapping = ((Form_pg_user_mapping) GETSTRUCT(tuple))->oid;
+	value = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
+	if (!isnull)
+		*options = untransformRelOptions(value);
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+static char *
+secret_list(const Connector *connector)
+{
+	const char *const *known = act_connector_secrets(connector);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; known != NULL && known[i] != NULL; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", known[i]);
+	return buf.len > 0 ? buf.data : NULL;
+}
+
+/* The mapping's option, checked by now, as the secret it stands for. */
+static void
+add_secret(Destination *destination, DefElem *option, bool need_secrets)
+{
+	const char *const *known = act_connector_secrets(destination->connector);
+	char	   *name = pstrdup(option->defname);
+	bool		is_file = strlen(name) > 5 && strcmp(name + strlen(name) - 5, "_file") == 0;
+	char	   *value = defGetString(option);
+	bool		found = false;
+
+	if (is_file)
+		name[strlen(name) - 5] = '\0';
+	for (int i = 0; known != NULL && known[i] != NULL; i++)
+		found = found || strcmp(known[i], name) == 0;
+	if (!found)
+	{
+		char	   *list = secret_list(destination->connector);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("connector \"%s\" of destination \"%s\" takes no \"%s\"",
+						destination->connector_name, destination->name, name),
+				 list ? errhint("It takes: %s.", list) :
+				 errhint("It takes no secrets.")));
+	}
+
+	if (!need_secrets)
+		value = pstrdup(MASK);
+	else if (is_file)
+		value = act_secret_read(value);
+	else
+		value = to_utf8(value);
+	destination->secrets = lappend(destination->secrets, make_pair(name, value));
+}
+
+static void
+report_secret_problem(const Destination *destination, Oid role, bool mapped, const char *problem)
+{
+	const char *const *known = act_connector_secrets(destination->connector);
+	char	   *statement = psprintf("%s SERVER %s OPTIONS (%s%s '...');",
+									 mapped ? "ALTER USER MAPPING FOR ..." : "CREATE USER MAPPING FOR PUBLIC",
+									 quote_identifier(destination->name),
+									 mapped ? "ADD " : "",
+									 known != NULL && known[0] != NULL ? known[0] : "access_token");
+
+	if (!mapped)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination \"%s\" has no credentials for role \"%s\"",
+						destination->name, GetUserNameFromId(role, false)),
+				 errdetail_internal("%s", problem),
+				 errhint("%s", statement)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			 errmsg("the credentials of destination \"%s\" are not complete", destination->name),
+			 errdetail_internal("%s", problem),
+			 errhint("%s", statement)));
+}
+
+static void
+collect_secrets(Destination *destination, Oid role, bool need_secrets)
+{
+	OptionCheck check = {
+		.connector = destination->connector,
+		.role = destination->server_owner,
+		.destination = destination->name
+	};
+	Credential	credential = {
+		.server = destination->server_oid,
+		.destination = destination->name,
+		.origin = act_url_origin(destination->base_url)
+	};
+	ConnectorScope scope = {
+		.option = act_destination_option,
+		.secret = act_destination_secret,
+		.arg = destination
+	};
+	List	   *options;
+	bool		mapped = find_mapping(role, destination->server_oid, &credential, &options);
+	char	   *problem;
+	ListCell   *cell;
+
+	act_option_check_mapping(options, &check);
+	if (options != NIL)
+		act_credential_check(&credential, need_secrets);
+	foreach(cell, options)
+		add_secret(destination, lfirst(cell), need_secrets);
+
+	problem = act_connector_secret_problem(destination->connector, &scope);
+	if (problem != NULL)
+		report_secret_problem(destination, role, mapped && options != NIL, problem);
+}
+
+static char *
+file_option(const Destination *destination, const char *name, bool private, bool read)
+{
+	const char *file = act_option_get(destination->server_options, name);
+
+	return file != NULL && read ? act_secret_path(file, private) : NULL;
+}
+
+static void
+fill_policy(Destination *destination, bool files)
+{
+	List	   *options = destination->server_options;
+	HttpPolicy *policy = &destination->policy;
+	const char *proxy = act_option_get(options, "proxy");
+
+	policy->timeout_ms = act_option_duration(options, "timeout", DEFAULT_TIMEOUT_MS);
+	policy->connect_timeout_ms = act_option_duration(options, "connect_timeout",
+													 DEFAULT_CONNECT_TIMEOUT_MS);
+	policy->max_response_bytes = act_max_response_bytes;
+	policy->max_connections = destination->concurrency;
+	policy->ca_file = file_option(destination, "ca_file", false, files);
+	policy->client_cert_file = file_option(destination, "client_cert_file", false, files);
+	policy->client_key_file = file_option(destination, "client_key_file", true, files);
+	policy->proxy = proxy != NULL ? pstrdup(proxy) : NULL;
+	policy->allowed_hosts = act_allowed_hosts != NULL ? pstrdup(act_allowed_hosts) : "";
+}
+
+/* Production data must not go out of a staging server, nor the reverse. */
+static void
+require_environment(const Destination *destination)
+{
+	const char *wanted = act_option_get(destination->server_options, "environment");
+
+	if (wanted == NULL || act_environment == NULL || act_environment[0] == '\0' ||
+		strcmp(wanted, act_environment) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("destination \"%s\" belongs to another environment", destination->name),
+			 errdetail("It belongs to \"%s\", and this server to \"%s\".", wanted, act_environment),
+			 errhint("Make a destination of its own for this environment, or ALTER SERVER %s OPTIONS (SET environment %s);",
+					 quote_identifier(destination->name), quote_literal_cstr(act_environment))));
+}
+
+Destination *
+act_destination_load(const char *name, Oid role, bool need_secrets)
+{
+	ForeignServer *server = find_server(name, role);
+	const char *connector = act_option_get(server->options, "connector");
+	Destination *destination = palloc0(sizeof(Destination));
+	OptionCheck check = {.role = server->owner, .destination = name};
+
+	destination->server_oid = server->serverid;
+	destination->server_owner = server->owner;
+	destination->name = pstrdup(name);
+	destination->server_options = server->options;
+	if (connector != NULL)		/* else the check says so */
+	{
+		destination->connector_name = pstrdup(connector);
+		destination->connector = act_registry_connector(connector);
+	}
+	check.connector = destination->connector;
+	act_option_check_server(server->options, &check);
+	if (need_secrets)
+		require_environment(destination);
+
+	collect_options(destination);
+	require_base_url(destination);
+	destination->extra_headers = act_option_headers(server->options);
+	destination->batch_size = act_option_integer(server->options, "batch_size", 0);
+	destination->concurrency = Min(act_max_in_flight,
+								   act_option_integer(server->options, "concurrency",
+													  act_connector_concurrency(destination->connector)));
+	fill_policy(destination, need_secrets);
+	collect_secrets(destination, role, need_secrets);
+	return destination;
+}
+
+static void
+require_listed(const Destination *destination, const char *option, const char *what, const char *value)
+{
+	if (act_option_lists(destination->server_options, option, value))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 value ? errmsg("destination \"%s\" does not allow %s \"%s\"", destination->name, what, value) :
+			 errmsg("destination \"%s\" does not allow syncs without %s", destination->name, what),
+			 errdetail("Its option %s says: %s.", option,
+					   act_option_get(destination->server_options, option)),
+			 errhint("The server's owner decides: ALTER SERVER %s OPTIONS (SET %s '...');",
+					 quote_identifier(destination->name), option)));
+}
+
+void
+act_destination_require_allowed(const Destination *destination, const char *object,
+								const char *mode, const char *on_removed)
+{
+	require_listed(destination, "allow_objects", "object", object);
+	require_listed(destination, "allow_modes", "mode", mode);
+	require_listed(destination, "allow_removed", "on_removed", on_removed);
+}
+
+void
+act_destination_wipe(Destination *destination)
+{
+	ListCell   *cell;
+
+	foreach(cell, destination->secrets)
+	{
+		HttpHeader *secret = lfirst(cell);
+
+		explicit_bzero(secret->value, strlen(secret->value));
+	}
+}

@@ -1,0 +1,181 @@
+/*-------------------------------------------------------------------------
+ *
+ * destination_check.c
+ *	  activate.check_destination(): one harmless authenticated request.
+ *
+ * The one place where a snapshot is held while a socket is open (design
+ * decision 2): a function cannot let go of its caller's.  So all that needs
+ * the database comes first, and the wait is short and can be cancelled.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "destination.h"
+#include "fault.h"
+#include "settings.h"
+#include "sync.h"
+
+/* From the first byte to the last, name resolution included. */
+#define CHECK_TIMEOUT_MS (10 * 1000)
+
+PG_FUNCTION_INFO_V1(act_check_destination);
+
+/* There is no sync to say where it may run, so only the server's settings do. */
+static void
+require_sending_host(const char *name)
+{
+	act_require_enabled();
+	if (!act_host_may_send(act_host_name(), NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("destination \"%s\" may not be reached from here", name),
+				 errdetail("pg_activate.hosts does not name this host, \"%s\".", act_host_name())));
+}
+
+static long
+elapsed_ms(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return (long) INSTR_TIME_GET_MILLISEC(now);
+}
+
+/* The answer, or NULL when time is up. */
+static HttpResponse *
+wait_for_answer(HttpLoop *loop, instr_time start)
+{
+	HttpResponse *response;
+	void	   *owner;
+
+	while ((response = act_http_next(loop, &owner)) == NULL)
+	{
+		long		left = CHECK_TIMEOUT_MS - elapsed_ms(start);
+
+		if (left <= 0)
+			return NULL;
+		act_http_wait(loop, left);
+	}
+	return response;
+}
+
+static HttpResponse *
+exchange(const Destination *destination, const HttpRequest *request)
+{
+	HttpPolicy	policy = destination->policy;
+	HttpResponse *volatile response = NULL;
+	HttpLoop   *loop;
+	instr_time	start;
+
+	policy.timeout_ms = Min(policy.timeout_ms, CHECK_TIMEOUT_MS);
+	policy.connect_timeout_ms = Min(policy.connect_timeout_ms, policy.timeout_ms);
+	policy.max_connections = 1;
+	INSTR_TIME_SET_CURRENT(start);
+
+	loop = act_http_loop_create(&policy);
+	PG_TRY();
+	{
+		act_http_send(loop, request, NULL);
+		response = wait_for_answer(loop, start);
+	}
+	PG_FINALLY();
+	{
+		act_http_loop_destroy(loop);
+	}
+	PG_END_TRY();
+	return response;
+}
+
+static char *
+describe(const Connector *connector, const HttpRequest *request,
+		 const HttpResponse *response, bool *ok)
+{
+	char	   *problem = NULL;
+	char	   *answer;
+
+	*ok = false;
+	if (response == NULL)
+		return psprintf("no answer within %d seconds", CHECK_TIMEOUT_MS / 1000);
+	if (response->transport != HTTP_ANSWERED)
+		return response->hint == NULL ? response->problem :
+			psprintf("%s (%s)", response->problem, response->hint);
+
+	*ok = act_connector_read_check(connector, response, &problem);
+	answer = psprintf("%d | %s %s", response->status, request->method, request->url);
+	return *ok || problem == NULL ? answer : psprintf("%s | %s", answer, problem);
+}
+
+/* What the destination's check request came to, with no secret in it. */
+static char *
+check(Destination *destination, bool *ok)
+{
+	ConnectorScope scope = {
+		.option = act_destination_option,
+		.secret = act_destination_secret,
+		.arg = destination
+	};
+	HttpRequest request = {0};
+	char	   *detail;
+
+	act_connector_render_check(destination->connector, &scope, &request);
+	request.headers = list_concat(request.headers, destination->extra_headers);
+	act_connector_authorize(destination->connector, &scope, &request, (int64) time(NULL));
+	detail = describe(destination->connector, &request, exchange(destination, &request), ok);
+	return act_destination_redact(destination, detail);
+}
+
+Datum
+act_check_destination(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *name;
+	Destination *destination;
+	Datum		values[6] = {0};
+	bool		nulls[6] = {false, true, true, true, true, false};
+	const char *environment;
+	char	   *detail = NULL;
+	bool		ok = false;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("destination must not be null"),
+				 errhint("SELECT destination FROM activate.destinations;")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	InitMaterializedSRF(fcinfo, 0);
+	require_sending_host(name);
+	destination = act_destination_load(name, GetUserId(), true);
+	environment = act_destination_option(destination, "environment");
+
+	PG_TRY();
+	{
+		detail = check(destination, &ok);
+	}
+	PG_FINALLY();
+	{
+		act_destination_wipe(destination);
+	}
+	PG_END_TRY();
+
+	values[0] = BoolGetDatum(ok);
+	if (environment != NULL)
+	{
+		values[2] = CStringGetTextDatum(environment);
+		nulls[2] = false;
+	}
+	values[5] = CStringGetTextDatum(detail);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
+}

@@ -1,0 +1,143 @@
+/*
+ * Destinations are foreign servers, credentials user mappings.  Without a
+ * handler no query can read them; the wrapper is there for its validator.
+ */
+CREATE FUNCTION activate.option_validator(options pg_catalog.text[], catalog pg_catalog.oid) RETURNS pg_catalog.void
+	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'act_option_validator';
+COMMENT ON FUNCTION activate.option_validator(pg_catalog.text[], pg_catalog.oid) IS 'checks the options of destinations and of their credentials';
+
+CREATE FOREIGN DATA WRAPPER activate VALIDATOR activate.option_validator;
+COMMENT ON FOREIGN DATA WRAPPER activate IS 'destinations of pg_activate: CREATE SERVER ... FOREIGN DATA WRAPPER activate OPTIONS (connector ''...'')';
+
+/*
+ * Credentials are bound to the host they were stored for (src/credential.c
+ * says why).  The event triggers run for everybody's servers and mappings,
+ * so what they call is in activate_data, which everybody may use, and gives
+ * nothing to who calls it by hand; and a library that cannot be loaded costs
+ * a warning, not all DDL.  No other error is caught: one that somebody brings
+ * about on purpose must not be a way around a refusal.
+ */
+CREATE FUNCTION activate_data.activate_bind_credentials() RETURNS pg_catalog.void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_credential_bind_all';
+COMMENT ON FUNCTION activate_data.activate_bind_credentials() IS 'binds credentials of which no host is recorded to the host that their server has now';
+
+CREATE FUNCTION activate_data.activate_follow_credentials() RETURNS pg_catalog.text[]
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_credential_follow';
+COMMENT ON FUNCTION activate_data.activate_follow_credentials() IS 'in an event trigger: records the hosts of new credentials; message and hint where a command would move stored ones to another host';
+
+CREATE FUNCTION activate.before_alter_server() RETURNS pg_catalog.event_trigger
+	LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM activate_data.activate_bind_credentials();
+EXCEPTION WHEN undefined_file OR undefined_function OR internal_error THEN
+	RAISE WARNING 'pg_activate cannot guard the credentials of destinations: %', SQLERRM;
+END $$;
+COMMENT ON FUNCTION activate.before_alter_server() IS 'event trigger: before a server changes, each credential is bound to its host';
+
+CREATE FUNCTION activate.after_server_ddl() RETURNS pg_catalog.event_trigger
+	LANGUAGE plpgsql AS $$
+DECLARE
+	refusal pg_catalog.text[];
+BEGIN
+	BEGIN
+		refusal := activate_data.activate_follow_credentials();
+	EXCEPTION WHEN undefined_file OR undefined_function OR internal_error THEN
+		RAISE WARNING 'pg_activate cannot guard the credentials of destinations: %', SQLERRM;
+	END;
+	IF refusal IS NOT NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_authorization_specification',
+			MESSAGE = refusal[1],
+			DETAIL = 'Its base_url cannot be changed to another host: whoever stored them did so for this one.',
+			HINT = refusal[2];
+	END IF;
+END $$;
+COMMENT ON FUNCTION activate.after_server_ddl() IS 'event trigger: records the hosts of new credentials, and refuses to move stored ones';
+
+CREATE EVENT TRIGGER activate_before_alter_server ON ddl_command_start
+	WHEN TAG IN ('ALTER SERVER')
+	EXECUTE FUNCTION activate.before_alter_server();
+COMMENT ON EVENT TRIGGER activate_before_alter_server IS 'pg_activate: credentials stay with the host they were stored for';
+
+CREATE EVENT TRIGGER activate_after_server_ddl ON ddl_command_end
+	WHEN TAG IN ('ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING')
+	EXECUTE FUNCTION activate.after_server_ddl();
+COMMENT ON EVENT TRIGGER activate_after_server_ddl IS 'pg_activate: credentials stay with the host they were stored for';
+
+CREATE FUNCTION activate.check_destination(destination pg_catalog.text)
+	RETURNS TABLE (ok pg_catalog.bool, account pg_catalog.text, environment pg_catalog.text,
+		scopes pg_catalog.text, missing pg_catalog.text, detail pg_catalog.text)
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_check_destination';
+COMMENT ON FUNCTION activate.check_destination(pg_catalog.text) IS 'one harmless authenticated request to the destination: whether it can be reached with these options and credentials';
+
+CREATE VIEW activate.connectors WITH (security_barrier) AS
+	SELECT c.name AS connector,
+		c.builtin,
+		coalesce(c.spec OPERATOR(pg_catalog.->>) 'title', c.name) AS title,
+		ARRAY(SELECT k FROM pg_catalog.json_object_keys(CASE pg_catalog.json_typeof(c.spec OPERATOR(pg_catalog.->) 'objects')
+				WHEN 'object' THEN c.spec OPERATOR(pg_catalog.->) 'objects' END) AS k ORDER BY k) AS objects,
+		ARRAY(SELECT m.mode FROM (VALUES (1, 'upsert', '{upsert}'::pg_catalog.text[]), (2, 'insert', '{insert}'),
+				(3, 'update', '{update}'), (4, 'mirror', '{delete,archive,clear}')) AS m (position, mode, operations)
+			WHERE EXISTS (SELECT FROM pg_catalog.unnest(m.operations) AS o
+				WHERE c.spec OPERATOR(pg_catalog.->) 'operations' OPERATOR(pg_catalog.->) o IS NOT NULL)
+			ORDER BY m.position) AS modes,
+		c.spec OPERATOR(pg_catalog.->>) 'documentation' AS documentation
+	FROM activate.connector c;
+COMMENT ON VIEW activate.connectors IS 'the kinds of destinations there are';
+COMMENT ON COLUMN activate.connectors.connector IS 'name, as in CREATE SERVER ... OPTIONS (connector ''...'')';
+COMMENT ON COLUMN activate.connectors.builtin IS 'came with the extension';
+COMMENT ON COLUMN activate.connectors.title IS 'name of the product';
+COMMENT ON COLUMN activate.connectors.objects IS 'objects its document describes; empty: any';
+COMMENT ON COLUMN activate.connectors.modes IS 'modes of syncs it can serve';
+COMMENT ON COLUMN activate.connectors.documentation IS 'address of its documentation';
+
+/*
+ * Who may use a destination sees it.  Options of servers are public in
+ * PostgreSQL anyway; of a credential only the names of what is set are shown.
+ */
+CREATE VIEW activate.destinations WITH (security_barrier) AS
+	SELECT s.srvname::pg_catalog.text AS destination,
+		o.options OPERATOR(pg_catalog.->>) 'connector' AS connector,
+		coalesce(o.options OPERATOR(pg_catalog.->>) 'base_url',
+			c.spec OPERATOR(pg_catalog.->>) 'base_url',
+			c.spec OPERATOR(pg_catalog.#>>) '{options,base_url,default}') AS base_url,
+		o.options OPERATOR(pg_catalog.||) coalesce(m.secrets, '{}') AS options,
+		o.options OPERATOR(pg_catalog.->>) 'rate_limit' AS rate_limit,
+		NULL::pg_catalog.timestamptz AS throttled_until,
+		NULL::pg_catalog.text AS breaker,
+		r.requests,
+		r.retries,
+		NULL::pg_catalog.int8 AS throttled,
+		NULL::pg_catalog.interval AS p95
+	FROM pg_catalog.pg_foreign_server s
+		JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid OPERATOR(pg_catalog.=) s.srvfdw
+		CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.jsonb_object_agg(p.option_name, p.option_value), '{}') AS options
+			FROM pg_catalog.pg_options_to_table(s.srvoptions) AS p) AS o
+		LEFT JOIN LATERAL (SELECT (SELECT pg_catalog.jsonb_object_agg(p.option_name, '********')
+				FROM pg_catalog.pg_options_to_table(u.umoptions) AS p) AS secrets
+			FROM pg_catalog.pg_user_mapping u
+				LEFT JOIN pg_catalog.pg_roles a ON a.oid OPERATOR(pg_catalog.=) u.umuser
+			WHERE u.umserver OPERATOR(pg_catalog.=) s.oid
+				AND (u.umuser OPERATOR(pg_catalog.=) 0 OR a.rolname OPERATOR(pg_catalog.=) CURRENT_USER)
+			ORDER BY u.umuser DESC LIMIT 1) AS m ON true
+		LEFT JOIN activate.connector c ON c.name OPERATOR(pg_catalog.=) (o.options OPERATOR(pg_catalog.->>) 'connector')
+		CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.sum(n.requests), 0)::pg_catalog.int8 AS requests,
+				coalesce(pg_catalog.sum(n.retries), 0)::pg_catalog.int8 AS retries
+			FROM activate.run n JOIN activate.sync y USING (sync_id)
+			WHERE y.destination OPERATOR(pg_catalog.=) s.srvname::pg_catalog.text) AS r
+	WHERE w.fdwname OPERATOR(pg_catalog.=) 'activate'
+		AND (pg_catalog.pg_has_role(s.srvowner, 'USAGE') OR pg_catalog.has_server_privilege(s.oid, 'USAGE'));
+COMMENT ON VIEW activate.destinations IS 'the destinations that the current user owns or may use';
+COMMENT ON COLUMN activate.destinations.destination IS 'name of the foreign server';
+COMMENT ON COLUMN activate.destinations.connector IS 'what kind of destination it is';
+COMMENT ON COLUMN activate.destinations.base_url IS 'where requests go: the server''s option, else the connector''s own';
+COMMENT ON COLUMN activate.destinations.options IS 'options of the server, and as asterisks the secrets that are set for the current user';
+COMMENT ON COLUMN activate.destinations.rate_limit IS 'option rate_limit';
+COMMENT ON COLUMN activate.destinations.throttled_until IS 'until when the destination asked to wait; null: it did not, or that is not known';
+COMMENT ON COLUMN activate.destinations.breaker IS 'why nothing is sent for now; null: no reason, or that is not known';
+COMMENT ON COLUMN activate.destinations.requests IS 'requests of all recorded runs';
+COMMENT ON COLUMN activate.destinations.retries IS 'requests of all recorded runs that were made again';
+COMMENT ON COLUMN activate.destinations.throttled IS 'answers that asked to wait; null: not known';
+COMMENT ON COLUMN activate.destinations.p95 IS 'duration that 95 % of the requests stay under; null: not known';
+
+GRANT SELECT ON activate.connectors, activate.destinations TO PUBLIC;
