@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/resowner.h"
 
 #include "definition.h"
@@ -246,7 +247,7 @@ count_synced(const Sync *sync)
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	act_sync_table_open(sync, AccessShareLock, false);
 	act_sql(SPI_OK_SELECT,
-			psprintf("SELECT pg_catalog.count(*) FROM %s WHERE activate_state = '" STATE_ACCEPTED "'",
+			psprintf("SELECT pg_catalog.count(*) FROM %s WHERE activate_state OPERATOR(pg_catalog.=) 'accepted'",
 					 act_sync_table_name(sync)), 0, NULL);
 	count = act_sql_int64(0, 1);
 	act_identity_leave(&identity);
@@ -314,6 +315,17 @@ tell_resend(const Sync *old, const Sync *new, const char *why, Resend resend, bo
 						synced, new->name)));
 }
 
+static char *
+list_names(int count, char **names)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(names[i]));
+	return buf.data;
+}
+
 static bool
 same_names(int n, char **names, int m, char **others)
 {
@@ -325,6 +337,40 @@ same_names(int n, char **names, int m, char **others)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * A key can be called otherwise, but not be another one: the rows that were
+ * accepted are known by it.
+ */
+static void
+check_new_key(const Sync *old, const Sync *new, const Model *model)
+{
+	const char *problem = NULL;
+
+	if (old->nkeys != new->nkeys)
+		problem = psprintf("It has %d columns, and the new one %d.", old->nkeys, new->nkeys);
+	for (int i = 0; problem == NULL && i < new->nkeys; i++)
+	{
+		Oid			type = get_atttype(old->table_oid, get_attnum(old->table_oid, old->key[i]));
+
+		for (int j = 0; j < old->nkeys; j++)
+		{
+			if (i != j && strcmp(new->key[i], old->key[j]) == 0)
+				problem = psprintf("Column \"%s\" would stand in another place.", new->key[i]);
+		}
+		if (type != model->key_types[i])
+			problem = psprintf("Column \"%s\" has type %s, and \"%s\" has %s.",
+							   old->key[i], format_type_be(type),
+							   new->key[i], format_type_be(model->key_types[i]));
+	}
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key of sync \"%s\" cannot be changed to %s", old->name,
+						list_names(new->nkeys, new->key)),
+				 errdetail_internal("%s", problem),
+				 errhint("A key column that was renamed keeps what was accepted. For another key drop the sync and create it again.")));
 }
 
 static bool
@@ -393,13 +439,13 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	Model	   *old_model = same_values && !moved && resend != RESEND_NONE ? NULL : resolve_old(old);
 	char	   *why = NULL;
 
-	if (!same_key && old->nkeys != new->nkeys)
+	if (!same_key)
+		check_new_key(old, new, new_model);
+	if (!same_key && resend == RESEND_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the key of sync \"%s\" has %d columns and cannot become one of %d",
-						old->name, old->nkeys, new->nkeys),
-				 errdetail("What was accepted is known by the old key."),
-				 errhint("Drop the sync and create it again.")));
+				 errmsg("resend \"none\" cannot go with a new key"),
+				 errhint("Change the key of sync \"%s\" first and the rest in a second call.", old->name)));
 	if (resend == RESEND_NONE && old_model == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
