@@ -73,4 +73,33 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
+/*
+ * Columns that a query reads of a relation: 16 moved permissions from the
+ * range table to a list beside it (parser/parse_relation.h).
+ */
+#if PG_VERSION_NUM < 160000
+#define act_compat_selected_columns(query, rte) ((rte)->selectedCols)
+#else
+#define act_compat_selected_columns(query, rte) \
+	(getRTEPermissionInfo((query)->rteperminfos, rte)->selectedCols)
+#endif
+
+/* Rights on a schema; needs utils/acl.h and catalog/pg_namespace.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_schema_aclcheck(schema, role, mode) \
+	pg_namespace_aclcheck(schema, role, mode)
+#else
+#define act_compat_schema_aclcheck(schema, role, mode) \
+	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#endif
+
+/* A lexer for JSON in the database's encoding; 17 can reuse one given to it. */
+#if PG_VERSION_NUM < 170000
+#define act_compat_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(text, len, GetDatabaseEncoding(), true)
+#else
+#define act_compat_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(NULL, text, len, GetDatabaseEncoding(), true)
+#endif
+
 #endif							/* ACT_COMPAT_H */
