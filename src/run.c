@@ -88,8 +88,6 @@ run_start(Run *run)
 	act_transaction_commit(true);
 	act_transaction_writable();
 	run->settler = act_settler_create(run->sync);
-	while (!act_settler_lock(run->settler))
-		CHECK_FOR_INTERRUPTS();
 	(void) act_claim_recover(run->settler);
 	act_transaction_commit(true);
 }
@@ -142,8 +140,7 @@ run_guard(Run *run)
 		return;
 	}
 	act_ledger_invalid_rows(run);
-	while (!act_settler_lock(run->settler))
-		CHECK_FOR_INTERRUPTS();
+	act_settler_lock_wait(run->settler);
 	act_settler_marks(run->settler, &run->diff);
 	act_transaction_commit(false);
 }

@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -259,7 +260,7 @@ act_settler_create(const Sync *sync)
 	settler->sync = sync;
 	settler->key_types = palloc(sizeof(char *) * sync->nkeys);
 	settler->key_type_oids = palloc(sizeof(Oid) * sync->nkeys);
-	(void) act_sync_table_open(sync, AccessShareLock, false);
+	act_settler_lock_wait(settler);
 	rel = relation_open(sync->table_oid, NoLock);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
@@ -306,6 +307,17 @@ make_keys(int nkeys, int capacity)
 	for (int i = 0; i < nkeys; i++)
 		keys[i] = column_make(TEXTOID, capacity);
 	return keys;
+}
+
+/* No answer is in hand yet, so the lock manager may wait, and see deadlocks. */
+void
+act_settler_lock_wait(Settler *settler)
+{
+	int			guc_nest = NewGUCNestLevel();
+
+	act_identity_set("lock_timeout", "0");
+	(void) act_sync_table_open(settler->sync, RowExclusiveLock, false);
+	AtEOXact_GUC(false, guc_nest);
 }
 
 /* Runs a statement over key columns followed by others. */

@@ -22,7 +22,7 @@ typedef struct SettledRow
 
 /*
  * The statements of one sync, prepared for its table's columns; in the
- * current memory context.
+ * current memory context.  Locks the table as act_settler_lock_wait() does.
  */
 typedef struct Settler Settler;
 extern Settler *act_settler_create(const Sync *sync);
@@ -32,6 +32,9 @@ extern Settler *act_settler_create(const Sync *sync);
  * that we would have to wait for.
  */
 extern bool act_settler_lock(Settler *settler);
+
+/* The same, waiting; for before anything was sent. */
+extern void act_settler_lock_wait(Settler *settler);
 
 /* Writes rows (of SettledRow) to the snapshot; the lock is held. */
 extern void act_settler_rows(Settler *settler, List *rows);
