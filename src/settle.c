@@ -511,6 +511,8 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 				" VALUES ($1, $2, $3, $4, $5, $6) RETURNING claim_id", lengthof(args), args);
 	}
 	claim_id = act_sql_int64(0, 1);
+	/* One for each batch: they would pile up until the run's end. */
+	SPI_freetuptable(SPI_tuptable);
 	act_identity_leave(&identity);
 	return claim_id;
 }
