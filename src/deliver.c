@@ -433,7 +433,8 @@ wait_time(const Delivery *delivery)
 	}
 	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
-	if (delivery->unclaimed != NIL)
+	/* Those behind batches that are ready wait for an answer like these. */
+	if (delivery->unclaimed != NIL && delivery->ready == NIL)
 		until = Min(until, Max(now, delivery->locked_until));
 	return (long) Max(0, until - now);
 }
