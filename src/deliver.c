@@ -51,8 +51,13 @@ count_outcome(Delivery *delivery, const Row *row)
 	RunCounts  *counts = &delivery->run->counts;
 
 	counts->outcomes[row->outcome]++;
-	if (row->outcome == ROW_ACCEPTED)
-		delivery->accepted++;
+	if (row->outcome != ROW_ACCEPTED)
+		return;
+	delivery->accepted++;
+	if (act_row_op_removes(row->op))
+		counts->removals_accepted++;
+	else if (row->cause == ROW_ADDED)
+		counts->first_accepted++;
 }
 
 /* The batch is done with: its rows wait to be written down. */
