@@ -9,6 +9,11 @@
 #define ACT_COMPAT_H
 
 #include "storage/latch.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#if PG_VERSION_NUM < 170000
+#include "storage/sinvaladt.h"
+#endif
 #include "utils/wait_event.h"
 
 /*
@@ -43,6 +48,19 @@ act_compat_wait_event(uint32 *kept, const char *name)
 	return *kept;
 }
 
+/* Process id of who runs a virtual transaction; 0: it is gone. */
+static inline int
+act_compat_transaction_pid(const VirtualTransactionId *vxid)
+{
+#if PG_VERSION_NUM >= 170000
+	PGPROC	   *proc = ProcNumberGetProc(vxid->procNumber);
+#else
+	PGPROC	   *proc = BackendIdGetProc(vxid->backendId);
+#endif
+
+	return proc != NULL ? proc->pid : 0;
+}
+
 /*
  * Rights on a foreign server; 16 has one function for all kinds of objects.
  * A macro, so that only who uses it includes what it needs (utils/acl.h).
@@ -53,6 +71,35 @@ act_compat_wait_event(uint32 *kept, const char *name)
 #else
 #define act_compat_server_aclcheck(server, role, mode) \
 	object_aclcheck(ForeignServerRelationId, server, role, mode)
+#endif
+
+/*
+ * Columns that a query reads of a relation: 16 moved permissions from the
+ * range table to a list beside it (parser/parse_relation.h).
+ */
+#if PG_VERSION_NUM < 160000
+#define act_compat_selected_columns(query, rte) ((rte)->selectedCols)
+#else
+#define act_compat_selected_columns(query, rte) \
+	(getRTEPermissionInfo((query)->rteperminfos, rte)->selectedCols)
+#endif
+
+/* Rights on a schema; needs utils/acl.h and catalog/pg_namespace.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_schema_aclcheck(schema, role, mode) \
+	pg_namespace_aclcheck(schema, role, mode)
+#else
+#define act_compat_schema_aclcheck(schema, role, mode) \
+	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#endif
+
+/* A lexer for JSON in the database's encoding; 17 can reuse one given to it. */
+#if PG_VERSION_NUM < 170000
+#define act_compat_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(text, len, GetDatabaseEncoding(), true)
+#else
+#define act_compat_json_lexer(text, len) \
+	makeJsonLexContextCstringLen(NULL, text, len, GetDatabaseEncoding(), true)
 #endif
 
 #endif							/* ACT_COMPAT_H */

@@ -34,8 +34,10 @@ extern const char *act_mapping_field_name(const Mapping *mapping, int field);
 /* The leaf that is the whole of the top-level field, or -1 (constant, object, array). */
 extern int	act_mapping_field_leaf(const Mapping *mapping, int field);
 
-/* All leaves as a select list, without names: "expr, expr, ...". */
+/* All leaves as a select list, without names, never empty: "(expr), (expr), ...". */
 extern void act_mapping_append_select(StringInfo buf, const Mapping *mapping);
+/* One of them; like those it may end in a comment, so a newline must follow. */
+extern const char *act_mapping_leaf_expression(const Mapping *mapping, int leaf);
 
 /*
  * The payload of a row as a JSON object.  values and nulls are the leaves in
@@ -61,6 +63,12 @@ typedef struct Model
 	char		relkind;		/* RELKIND_*; 0 for a query */
 	char	   *from;			/* what stands behind FROM: a quoted qualified name, or (query) */
 
+	/*
+	 * Always followed by AS MODEL_ALIAS: the name by which mappings can
+	 * qualify columns.
+	 */
+#define MODEL_ALIAS "model"
+
 	Oid		   *key_types;		/* as in the model */
 	Oid		   *key_collations;
 	char	  **key_type_names; /* format_type with modifiers, qualified */
@@ -70,6 +78,8 @@ typedef struct Model
 	ValueType **leaf_values;	/* how to hash and print each */
 	char	  **leaf_type_names;	/* for people */
 	bool	   *leaf_is_key;	/* the leaf is an expression over key columns alone */
+	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
+	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
@@ -82,6 +92,9 @@ typedef struct Model
  * a mapping or a model, 42804 a key type without order.
  */
 extern Model *act_model_resolve(const Sync *sync);
+
+/* Names of the model's columns as it is now, NULL-ended.  As the owner. */
+extern char **act_model_columns(const Sync *sync, int *count);
 
 /*
  * Model text as given to a canonical form: a relation is stored schema

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition.h
+ *	  From the arguments of create_sync() and alter_sync() to a definition.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_DEFINITION_H
+#define ACT_DEFINITION_H
+
+#include "model.h"
+#include "sync.h"
+
+/* Arguments; NULL and InvalidOid: not given. */
+typedef struct DefinitionInput
+{
+	char	   *name;
+	char	   *model;
+	char	   *key;
+	char	   *destination;
+	char	   *object;
+	char	   *match;
+	char	   *mapping;
+	char	   *mode;
+	char	   *on_removed;
+	char	   *schedule;
+	Oid			owner;
+	Jsonb	   *options;
+} DefinitionInput;
+
+/* Names of arguments in that order, for errors. */
+#define DEFINITION_ARGUMENTS 12
+
+/* 42622, 42602, 42939: a sync's name is its table's, too. */
+extern void act_definition_check_name(const char *name);
+
+/*
+ * Puts what is given over what stands in sync (zeroed: everything must be
+ * given or has a default), checks all of it as a whole, and resolves the
+ * model as the sync's owner.  Relations and settings are the caller's now.
+ */
+extern Model *act_definition_apply(Sync *sync, const DefinitionInput *input);
+
+/* What a user should know of a definition that is otherwise all right. */
+extern void act_definition_warn(const Sync *sync, const Model *model);
+
+/* 22004 with what to type. */
+extern void act_require_argument(bool isnull, const char *name, const char *hint);
+
+#endif							/* ACT_DEFINITION_H */

@@ -1,0 +1,507 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition_check.c
+ *	  What a definition says, argument by argument, and as a whole.
+ *
+ * Runs as the caller, inside a transaction with SPI connected; the model is
+ * looked at as the sync's owner.  Each way to be wrong has its own error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_foreign_server.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+#include "utils/varlena.h"
+
+#include "definition.h"
+#include "destination.h"
+#include "mapping.h"
+#include "nearest.h"
+
+void
+act_require_argument(bool isnull, const char *name, const char *hint)
+{
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name),
+				 errhint("%s", hint)));
+}
+
+void
+act_definition_check_name(const char *name)
+{
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("the name of a sync must not be empty"),
+				 errhint("name => 'customer_health'")));
+	if (strlen(name) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("the name of sync \"%s\" is too long", name),
+				 errdetail("It has %d bytes; its table in schema activate_data can have a name of %d.",
+						   (int) strlen(name), NAMEDATALEN - 1),
+				 errhint("Take a shorter name.")));
+	if (pg_strncasecmp(name, "activate_", strlen("activate_")) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("the name of sync \"%s\" begins with activate_", name),
+				 errdetail("Such names are kept for the extension's own tables."),
+				 errhint("Take another name.")));
+}
+
+static void
+apply_owner(Sync *sync, Oid owner)
+{
+	if (OidIsValid(sync->owner) && !OidIsValid(owner))
+		return;
+	sync->owner = OidIsValid(owner) ? owner : GetUserId();
+	if (!has_privs_of_role(GetUserId(), sync->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" cannot be the owner of sync \"%s\"",
+						GetUserNameFromId(sync->owner, false), sync->name),
+				 errdetail("Role \"%s\" is not a member of it.", GetUserNameFromId(GetUserId(), false)),
+				 errhint("GRANT %s TO %s;",
+						 quote_identifier(GetUserNameFromId(sync->owner, false)),
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+}
+
+/*
+ * The search_path with "$user" as it is now, and temporary relations last:
+ * whoever runs the sync later must see what its author saw.
+ */
+static char *
+current_search_path(void)
+{
+	StringInfoData path;
+	List	   *names;
+	ListCell   *cell;
+
+	initStringInfo(&path);
+	if (SplitIdentifierString(pstrdup(namespace_search_path), ',', &names))
+	{
+		foreach(cell, names)
+		{
+			const char *name = lfirst(cell);
+
+			if (strcmp(name, "pg_temp") == 0 || name[0] == '\0')
+				continue;
+			if (strcmp(name, "$user") == 0)
+				name = GetUserNameFromId(GetUserId(), false);
+			appendStringInfo(&path, "%s, ", quote_identifier(name));
+		}
+	}
+	appendStringInfoString(&path, "pg_temp");
+	return path.data;
+}
+
+static void
+apply_model(Sync *sync, const char *model)
+{
+	if (model == NULL)
+		return;
+	sync->search_path = current_search_path();
+	sync->time_zone = pstrdup(GetConfigOption("TimeZone", false, false));
+	sync->model = act_model_canonical(model, &sync->model_is_query);
+}
+
+static void
+apply_key(Sync *sync, const char *key)
+{
+	if (key == NULL)
+		return;
+	sync->key = act_identifier_list("key", key, &sync->nkeys);
+	if (sync->nkeys > INDEX_MAX_KEYS)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_COLUMNS),
+				 errmsg("key names %d columns, and a key can have %d", sync->nkeys, INDEX_MAX_KEYS),
+				 errhint("Make one column of some of them in the model.")));
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		if (strncmp(sync->key[i], "activate_", strlen("activate_")) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_RESERVED_NAME),
+					 errmsg("key column \"%s\" begins with activate_", sync->key[i]),
+					 errdetail("The engine's own columns in the sync's table are named so."),
+					 errhint("Give the column another name in the model: model => 'SELECT %s AS id, ...'.",
+							 quote_identifier(sync->key[i]))));
+	}
+}
+
+/* Cron has five fields and perhaps a time zone; an interval a unit. */
+static const char *
+later_schedule(const char *schedule)
+{
+	int			fields = 0;
+	const char *p = schedule;
+	bool		cron = true;
+
+	if (strcmp(schedule, "live") == 0)
+		return "schedule \"live\"";
+	if (pg_strncasecmp(schedule, "after ", 6) == 0)
+		return "schedule \"after\" another sync";
+	while (*(p += strspn(p, " ")) != '\0')
+	{
+		int			len = strcspn(p, " ");
+
+		if (++fields <= 5 && strspn(p, "0123456789*/,-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") < len)
+			cron = false;
+		p += len;
+	}
+	if (cron && (fields == 5 || fields == 6))
+		return "a cron schedule";
+	p = schedule + strspn(schedule, "0123456789.");
+	p += strspn(p, " ");
+	if (isdigit((unsigned char) schedule[0]) && isalpha((unsigned char) *p))
+		return "an interval as schedule";
+	return NULL;
+}
+
+static void
+apply_schedule(Sync *sync, const char *schedule)
+{
+	const char *later;
+
+	if (schedule == NULL)
+		return;
+	if (strcmp(schedule, "manual") != 0)
+	{
+		later = later_schedule(schedule);
+		if (later != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s is not supported by this version of pg_activate", later),
+					 errhint("schedule => 'manual', and CALL activate.run_sync(%s); from cron or your orchestrator.",
+							 quote_literal_cstr(sync->name))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown schedule \"%s\"", schedule),
+				 errhint("schedule => 'manual'")));
+	}
+	sync->schedule = pstrdup(schedule);
+}
+
+/* Destinations by name, NULL-ended. */
+static const char **
+destination_names(void)
+{
+	Oid			wrapper = get_foreign_data_wrapper_oid("activate", false);
+	Relation	rel = table_open(ForeignServerRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *found = NIL;
+	ListCell   *cell;
+	const char **names;
+	int			count = 0;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_foreign_server form = (Form_pg_foreign_server) GETSTRUCT(tuple);
+
+		if (form->srvfdw == wrapper)
+			found = lappend(found, pstrdup(NameStr(form->srvname)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	names = palloc0(sizeof(char *) * (list_length(found) + 1));
+	foreach(cell, found)
+		names[count++] = lfirst(cell);
+	return names;
+}
+
+static Destination *
+load_destination(const Sync *sync)
+{
+	const char *nearest;
+
+	if (!OidIsValid(get_foreign_server_oid(sync->destination, true)))
+	{
+		nearest = act_nearest_name(sync->destination, destination_names());
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("destination \"%s\" does not exist", sync->destination),
+				 errdetail("A destination is a foreign server."),
+				 nearest ? errhint("Perhaps you meant destination => %s.", quote_literal_cstr(nearest)) :
+				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER activate OPTIONS (connector '...');",
+						 quote_identifier(sync->destination))));
+	}
+	return act_destination_load(sync->destination, sync->owner, false);
+}
+
+static RowOp
+removal_op(OnRemoved on_removed)
+{
+	switch (on_removed)
+	{
+		case REMOVED_DELETE:
+			return ROW_OP_DELETE;
+		case REMOVED_ARCHIVE:
+			return ROW_OP_ARCHIVE;
+		case REMOVED_CLEAR:
+			return ROW_OP_CLEAR;
+		case REMOVED_IGNORE:
+			break;
+	}
+	return ROW_OP_NONE;
+}
+
+static RowOp
+mode_op(SyncMode mode)
+{
+	switch (mode)
+	{
+		case MODE_INSERT:
+			return ROW_OP_INSERT;
+		case MODE_UPDATE:
+			return ROW_OP_UPDATE;
+		case MODE_UPSERT:
+		case MODE_MIRROR:
+			break;
+	}
+	return ROW_OP_UPSERT;
+}
+
+/* What on_removed can be with this connector: 'delete', 'clear' or 'ignore'. */
+static char *
+removal_choices(const Destination *destination)
+{
+	static const OnRemoved choices[] = {REMOVED_DELETE, REMOVED_ARCHIVE, REMOVED_CLEAR};
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < lengthof(choices); i++)
+	{
+		if (act_connector_operation(destination->connector, removal_op(choices[i])) != NULL)
+			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? ", " : "", act_on_removed_name(choices[i]));
+	}
+	appendStringInfo(&buf, "%s'ignore'", buf.len > 0 ? " or " : "");
+	return buf.data;
+}
+
+static void
+apply_mode(Sync *sync, const DefinitionInput *input)
+{
+	bool		was_mirror = sync->mode == MODE_MIRROR;
+
+	if (input->mode != NULL)
+		sync->mode = act_sync_mode_parse(input->mode);
+	if (input->on_removed != NULL)
+		sync->on_removed = act_on_removed_parse(input->on_removed);
+	else if (was_mirror && sync->mode != MODE_MIRROR)
+		sync->on_removed = REMOVED_IGNORE;
+
+	if (sync->mode != MODE_MIRROR && sync->on_removed != REMOVED_IGNORE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_removed \"%s\" goes with mode mirror only, and mode is \"%s\"",
+						act_on_removed_name(sync->on_removed), act_sync_mode_name(sync->mode)),
+				 errhint("mode => 'mirror', or on_removed => 'ignore'.")));
+}
+
+static void
+check_mode(const Sync *sync, const DefinitionInput *input, bool was_mirror, const Destination *destination)
+{
+	RowOp		wanted[2] = {mode_op(sync->mode), removal_op(sync->on_removed)};
+
+	if (sync->mode == MODE_MIRROR && !was_mirror && input->on_removed == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mirror needs on_removed: what shall happen in %s to a record%s%s that left the model?",
+						sync->destination, sync->object ? " of " : "", sync->object ? sync->object : ""),
+				 errhint("on_removed => %s.", removal_choices(destination))));
+	for (int i = 0; i < lengthof(wanted); i++)
+	{
+		if (wanted[i] == ROW_OP_NONE || act_connector_operation(destination->connector, wanted[i]) != NULL)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s \"%s\" is not possible: connector \"%s\" has no operation \"%s\"",
+						i == 0 ? "mode" : "on_removed",
+						i == 0 ? act_sync_mode_name(sync->mode) : act_on_removed_name(sync->on_removed),
+						destination->connector_name, act_row_op_name(wanted[i])),
+				 i == 0 ? errhint("Take another mode: upsert, insert, update or mirror.") :
+				 errhint("on_removed => %s.", removal_choices(destination))));
+	}
+}
+
+/* "a, b, c" of the mapped fields. */
+static char *
+list_fields(const Mapping *mapping)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < act_mapping_nfields(mapping); i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", act_mapping_field_name(mapping, i));
+	return buf.data;
+}
+
+static int
+find_field(const Mapping *mapping, const char *name)
+{
+	for (int i = 0; i < act_mapping_nfields(mapping); i++)
+	{
+		if (strcmp(act_mapping_field_name(mapping, i), name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static bool
+is_match_mapped(const Sync *sync, const Mapping *mapping)
+{
+	for (int i = 0; i < sync->nmatch; i++)
+	{
+		if (find_field(mapping, sync->match[i]) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* For each key column the field that is just that column; false: not all. */
+static bool
+default_match(Sync *sync, const Model *model)
+{
+	const Mapping *mapping = model->mapping;
+
+	sync->nmatch = 0;
+	sync->match = palloc0(sizeof(char *) * sync->nkeys);
+	for (int key = 0; key < sync->nkeys; key++)
+	{
+		for (int i = 0; i < act_mapping_nfields(mapping) && sync->nmatch == key; i++)
+		{
+			int			leaf = act_mapping_field_leaf(mapping, i);
+
+			if (leaf >= 0 && model->leaf_key[leaf] == key)
+				sync->match[sync->nmatch++] = pstrdup(act_mapping_field_name(mapping, i));
+		}
+		if (sync->nmatch == key)
+		{
+			sync->nmatch = 0;
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+check_match_field(const Sync *sync, const Model *model, const char *name, bool takes_key)
+{
+	const Mapping *mapping = model->mapping;
+	int			field = find_field(mapping, name);
+	int			leaf;
+
+	if (field < 0)
+	{
+		const char **names = palloc0(sizeof(char *) * (act_mapping_nfields(mapping) + 1));
+		const char *nearest;
+
+		for (int i = 0; i < act_mapping_nfields(mapping); i++)
+			names[i] = act_mapping_field_name(mapping, i);
+		nearest = act_nearest_name(name, names);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("match field \"%s\" of sync \"%s\" is not mapped", name, sync->name),
+				 errdetail("Mapped fields are: %s.", list_fields(mapping)),
+				 nearest ? errhint("Perhaps you meant match => %s.", quote_literal_cstr(quote_identifier(nearest))) :
+				 errhint("Add it to the mapping: ... AS %s.", quote_identifier(name))));
+	}
+	leaf = act_mapping_field_leaf(mapping, field);
+	if (leaf < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("match field \"%s\" of sync \"%s\" is no single value of a row", name, sync->name),
+				 errhint("Match by a field whose value is one SQL expression.")));
+	if (sync->on_removed != REMOVED_IGNORE && !takes_key && !model->leaf_is_key[leaf])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("match field \"%s\" of sync \"%s\" is no expression over its key", name, sync->name),
+				 errdetail("Of a row that left the model only the key is known, and on_removed \"%s\" has to find its record.",
+						   act_on_removed_name(sync->on_removed)),
+				 errhint("Match by a field made of %s, or on_removed => 'ignore'.",
+						 quote_identifier(sync->key[0]))));
+}
+
+static void
+apply_match(Sync *sync, const char *match, const Model *model, const Destination *destination)
+{
+	bool		takes_key = act_connector_takes_key(destination->connector);
+
+	if (match != NULL && match[strspn(match, " ")] != '\0')
+		sync->match = act_identifier_list("match", match, &sync->nmatch);
+	else if (match != NULL || sync->nmatch == 0 || !is_match_mapped(sync, model->mapping))
+	{
+		if (!default_match(sync, model) && !takes_key)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("sync \"%s\" does not say how \"%s\" finds a record%s%s",
+							sync->name, sync->destination,
+							sync->object ? " of " : "", sync->object ? sync->object : ""),
+					 errdetail("No field of the mapping is the key column alone."),
+					 errhint("match => names one of the mapped fields: %s.", list_fields(model->mapping))));
+	}
+	for (int i = 0; i < sync->nmatch; i++)
+		check_match_field(sync, model, sync->match[i], takes_key);
+}
+
+Model *
+act_definition_apply(Sync *sync, const DefinitionInput *input)
+{
+	bool		is_new = sync->mapping == NULL;
+	bool		was_mirror = !is_new && sync->mode == MODE_MIRROR;
+	Destination *destination;
+	Model	   *model;
+
+	if (input->destination != NULL)
+		sync->destination = pstrdup(input->destination);
+	if (input->object != NULL)
+		sync->object = input->object[0] != '\0' ? pstrdup(input->object) : NULL;
+	apply_owner(sync, input->owner);
+	apply_schedule(sync, input->schedule);
+	apply_key(sync, input->key);
+	apply_mode(sync, input);
+	if (input->options != NULL)
+		sync->options_text = JsonbToCString(NULL, &input->options->root, VARSIZE(input->options));
+	act_sync_options_parse(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text))),
+						   sync->on_removed, &sync->options);
+	apply_model(sync, input->model);
+
+	destination = load_destination(sync);
+	check_mode(sync, input, was_mirror, destination);
+	if (is_new || input->mapping != NULL)
+		sync->mapping = act_mapping_canonical(sync, input->mapping);
+	model = act_model_resolve(sync);
+	apply_match(sync, input->match, model, destination);
+	act_destination_wipe(destination);
+	return model;
+}
+
+void
+act_definition_warn(const Sync *sync, const Model *model)
+{
+	act_mapping_warn_folded(model->mapping);
+	for (int i = 0; i < model->nleaves; i++)
+	{
+		if (model->leaf_is_clock[i])
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("mapping field \"%s\" of sync \"%s\" is the time of the run",
+							model->mapping->leaves[i].label, sync->name),
+					 errdetail("Every row changes with it and is sent again by every run."),
+					 errhint("Leave it out, or send a time that is stored with the row.")));
+	}
+}

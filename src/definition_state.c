@@ -1,0 +1,192 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition_state.c
+ *	  SQL-callable: drop_sync(), pause_sync(), resume_sync(), reset_sync().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "definition.h"
+#include "event.h"
+#include "identity.h"
+#include "nearest.h"
+#include "run_lock.h"
+#include "snapshot.h"
+#include "transaction.h"
+
+PG_FUNCTION_INFO_V1(act_drop_sync);
+PG_FUNCTION_INFO_V1(act_pause_sync);
+PG_FUNCTION_INFO_V1(act_resume_sync);
+PG_FUNCTION_INFO_V1(act_reset_sync);
+
+static char *
+name_argument(FunctionCallInfo fcinfo, const char *hint)
+{
+	act_require_argument(PG_ARGISNULL(0), "name", hint);
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
+static void
+refuse_while_running(const Sync *sync, const char *what)
+{
+	int			pid = act_run_lock_holder(sync->sync_id);
+
+	if (pid != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("sync \"%s\" cannot be %s while it is running", sync->name, what),
+				 errdetail("It runs in process %d.", pid),
+				 errhint("Wait until the run has ended, or SELECT pg_cancel_backend(%d);", pid)));
+}
+
+/* One of ours with the sync's id and a text. */
+static void
+update_sync(const Sync *sync, int expected, const char *sql, const char *text)
+{
+	Identity	identity;
+	SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_TEXT(text)};
+
+	act_identity_extension(&identity);
+	act_sql(expected, sql, text != NULL ? 2 : 1, args);
+	act_identity_leave(&identity);
+}
+
+Datum
+act_drop_sync(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo, "SELECT activate.drop_sync('customer_health');");
+	bool		missing_ok;
+	Sync	   *sync;
+
+	act_require_argument(PG_ARGISNULL(1), "missing_ok", "missing_ok => true or false.");
+	missing_ok = PG_GETARG_BOOL(1);
+
+	SPI_connect();
+	sync = act_sync_load(name, missing_ok);
+	if (sync == NULL)
+		ereport(NOTICE,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("sync \"%s\" does not exist, nothing to drop", name)));
+	else
+	{
+		refuse_while_running(sync, "dropped");
+		act_event_record("dropped", "info", NULL, 0, psprintf("sync \"%s\" was dropped", name), NULL);
+		if (OidIsValid(sync->table_oid))
+			act_snapshot_drop(sync);
+		update_sync(sync, SPI_OK_DELETE, "DELETE FROM activate.sync WHERE sync_id = $1", NULL);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+act_pause_sync(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo, "SELECT activate.pause_sync('customer_health', reason => '...');");
+	char	   *reason = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Sync	   *sync;
+
+	SPI_connect();
+	sync = act_sync_load(name, false);
+	update_sync(sync, SPI_OK_UPDATE,
+				reason != NULL ?
+				"UPDATE activate.sync SET paused = true, pause_reason = $2 WHERE sync_id = $1" :
+				"UPDATE activate.sync SET paused = true, pause_reason = NULL WHERE sync_id = $1",
+				reason);
+	if (sync->paused)
+		ereport(NOTICE,
+				(errmsg("sync \"%s\" was paused already", name)));
+	else
+		act_event_record("paused", "info", sync, 0,
+						 psprintf("sync \"%s\" was paused by %s%s%s", name,
+								  GetUserNameFromId(GetUserId(), false),
+								  reason ? ": " : "", reason ? reason : ""), NULL);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+act_resume_sync(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo, "SELECT activate.resume_sync('customer_health');");
+	Sync	   *sync;
+
+	SPI_connect();
+	sync = act_sync_load(name, false);
+	if (!sync->paused)
+		ereport(NOTICE,
+				(errmsg("sync \"%s\" is not paused", name)));
+	else
+	{
+		update_sync(sync, SPI_OK_UPDATE,
+					"UPDATE activate.sync SET paused = false, pause_reason = NULL WHERE sync_id = $1", NULL);
+		act_event_record("resumed", "info", sync, 0,
+						 psprintf("sync \"%s\" was resumed by %s", name,
+								  GetUserNameFromId(GetUserId(), false)), NULL);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+static void
+reset_resend(const Sync *sync)
+{
+	act_snapshot_forget(sync);
+	update_sync(sync, SPI_OK_UPDATE,
+				"UPDATE activate.sync SET first_batch_alone = true WHERE sync_id = $1", NULL);
+	ereport(NOTICE,
+			(errmsg("every row of sync \"%s\" will be sent again", sync->name),
+			 errdetail("removals since the last run will be forgotten")));
+	act_event_record("reset", "info", sync, 0,
+					 psprintf("sync \"%s\" was reset: every row is sent again", sync->name), NULL);
+}
+
+static void
+reset_baseline(const Sync *sync)
+{
+	int64		rows = act_snapshot_baseline(sync, act_model_resolve(sync));
+
+	ereport(NOTICE,
+			(errmsg(INT64_FORMAT " rows of sync \"%s\" count as sent as they are now", rows, sync->name)));
+	act_event_record("reset", "info", sync, 0,
+					 psprintf("sync \"%s\" was reset: " INT64_FORMAT " rows count as sent", sync->name, rows), NULL);
+}
+
+Datum
+act_reset_sync(PG_FUNCTION_ARGS)
+{
+	static const char *const choices[] = {"resend", "baseline", NULL};
+	char	   *name = name_argument(fcinfo, "SELECT activate.reset_sync('customer_health', 'resend');");
+	char	   *how;
+	const char *nearest;
+	Sync	   *sync;
+
+	act_require_argument(PG_ARGISNULL(1), "how",
+						 "'resend' forgets everything sent, 'baseline' accepts today's rows as sent.");
+	how = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	SPI_connect();
+	sync = act_sync_load(name, false);
+	if (strcmp(how, "resend") != 0 && strcmp(how, "baseline") != 0)
+	{
+		nearest = act_nearest_name(how, choices);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown way \"%s\" to reset a sync", how),
+				 nearest ? errhint("Perhaps you meant '%s'.", nearest) :
+				 errhint("'resend' forgets everything sent, 'baseline' accepts today's rows as sent.")));
+	}
+	refuse_while_running(sync, "reset");
+	if (strcmp(how, "resend") == 0)
+		reset_resend(sync);
+	else
+		reset_baseline(sync);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,516 @@
+/*-------------------------------------------------------------------------
+ *
+ * mapping.c
+ *	  A mapping: a select list (or JSON, mapping_json.c) over the model.
+ *
+ * Parsed by PostgreSQL's raw parser, which needs no catalogs, when a sync is
+ * defined and again by each run.  The select list stays one piece of text, so
+ * that comments, operators and quoting mean what they mean in SQL; the parse
+ * only tells the names of the fields and proves that nothing else is in it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_target.h"
+#include "utils/builtins.h"
+
+#include "mapping.h"
+#include "sql_text.h"
+
+/*
+ * With a target before it, an empty list, DISTINCT and ALL are the syntax
+ * errors that they would be later on.
+ */
+#define LIST_PREFIX "SELECT NULL, "
+
+typedef struct ListItems
+{
+	SqlItem    *items;
+	int			count;
+} ListItems;
+
+static char *
+name_list_part(void *arg, int offset)
+{
+	ListItems  *list = arg;
+	int			found = 0;
+
+	if (list == NULL || offset < 0)
+		return pstrdup("mapping");
+	for (int i = 0; i < list->count; i++)
+	{
+		if (list->items[i].start <= offset)
+			found = i;
+	}
+	return psprintf("mapping, field %d", found + 1);
+}
+
+static void
+refuse_list(const char *problem, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("%s", problem),
+			 errdetail("A mapping is a select list over the model: what stands between SELECT and FROM."),
+			 errhint("%s", hint)));
+}
+
+static SelectStmt *
+parse_list(const char *text, ListItems *list)
+{
+	SqlOrigin	origin = {
+		.sql = psprintf(LIST_PREFIX "%s\n", text),
+		.start = strlen(LIST_PREFIX),
+		.text = text,
+		.name_part = name_list_part,
+		.arg = list
+	};
+	List	   *statements = act_sql_text_parse(&origin);
+	SelectStmt *select;
+
+	if (list_length(statements) != 1)
+		refuse_list("a mapping is one select list, not several statements",
+					"Leave out the semicolon and what follows it.");
+	select = castNode(SelectStmt, linitial_node(RawStmt, statements)->stmt);
+	if (select->op != SETOP_NONE)
+		refuse_list("a mapping has no UNION, INTERSECT or EXCEPT",
+					"Put it into the model: model => 'SELECT ... UNION ...'.");
+	if (select->intoClause != NULL)
+		refuse_list("a mapping has no INTO", "Leave INTO out.");
+	if (select->fromClause != NIL || select->whereClause != NULL ||
+		select->groupClause != NIL || select->havingClause != NULL ||
+		select->windowClause != NIL)
+		refuse_list("a mapping has no FROM, WHERE, GROUP BY or WINDOW",
+					"Leave out FROM and all that follows; the model is what is selected from: model => 'SELECT ... WHERE ...'.");
+	if (select->sortClause != NIL || select->limitOffset != NULL ||
+		select->limitCount != NULL || select->lockingClause != NIL)
+		refuse_list("a mapping has no ORDER BY, LIMIT or FOR UPDATE",
+					"Leave out all that follows the last field.");
+	return select;
+}
+
+static bool
+is_star(Node *node)
+{
+	if (IsA(node, ColumnRef))
+		return IsA(llast(((ColumnRef *) node)->fields), A_Star);
+	if (IsA(node, A_Indirection))
+		return IsA(llast(((A_Indirection *) node)->indirection), A_Star);
+	return false;
+}
+
+/* The name of a field; throws where there is none that can be sent. */
+static char *
+field_name(Mapping *mapping, ResTarget *target, int number, const char *alias)
+{
+	char	   *name;
+
+	if (is_star(target->val))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("mapping, field %d: * stands for all columns and only alone", number),
+				 errhint("Name the columns, or leave the mapping out, or write * EXCEPT (column).")));
+	if (target->name == NULL)
+	{
+		name = FigureColname(target->val);
+		if (strcmp(name, "?column?") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("mapping, field %d has no name", number),
+					 errdetail("The expression does not say how the destination calls it."),
+					 errhint("Add AS and the destination's name of the field: ... AS source.")));
+		return name;
+	}
+
+	if (act_sql_text_identifier_length(alias) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("mapping, field %d: the name is longer than %d bytes, and SQL would cut it off to \"%s\"",
+						number, NAMEDATALEN - 1, target->name),
+				 errhint("Write the mapping as JSON, where names may be of any length: {\"name\": \"expression\"}.")));
+	if (alias[0] != '"')
+	{
+		int			len = act_sql_text_identifier_length(alias);
+		char	   *written = pnstrdup(alias, len);
+
+		if (strcmp(written, target->name) != 0 && pg_strcasecmp(written, target->name) == 0)
+			mapping->folded = lappend(mapping->folded, written);
+	}
+	return target->name;
+}
+
+static void
+refuse_duplicates(const char **names, int count)
+{
+	for (int i = 1; i < count; i++)
+	{
+		for (int j = 0; j < i; j++)
+		{
+			if (strcmp(names[i], names[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("mapping names field \"%s\" twice", names[i]),
+						 errdetail("They are fields %d and %d.", j + 1, i + 1),
+						 errhint("Give one of them another name with AS, or leave it out.")));
+		}
+	}
+}
+
+/* The text of a field without its name. */
+static char *
+field_expression(const char *text, const SqlItem *item, const ResTarget *target)
+{
+	int			end = item->end;
+
+	if (target->name != NULL)
+	{
+		/* ColLabel is one token, but for U&"..." UESCAPE '...'. */
+		if (text[item->last] == '\'')
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("mapping field \"%s\": a name cannot be written with UESCAPE", target->name),
+					 errhint("Write the characters themselves in double quotes.")));
+		end = item->last;
+		if (pg_strncasecmp(text + item->before_last, "as", 2) == 0 &&
+			act_sql_text_identifier_length(text + item->before_last) == 2)
+			end = item->before_last;
+	}
+	return pnstrdup(text + item->start, end - item->start);
+}
+
+static Mapping *
+parse_select_list(const char *text)
+{
+	Mapping    *mapping = palloc0(sizeof(Mapping));
+	SqlOrigin	origin = {.sql = text, .text = text, .name_part = name_list_part};
+	ListItems	list;
+	SelectStmt *select;
+	List	   *nodes = NIL;
+	List	   *expressions = NIL;
+	const char **names;
+	ListCell   *cell;
+	int			leaf = 0;
+
+	list.items = act_sql_text_split(&origin, &list.count);
+	if (list.count == 0)
+		refuse_list("the mapping is empty",
+					"Leave it out for all columns of the model, or name what to send: 'email, score AS health_score'.");
+	select = parse_list(text, &list);
+
+	/* What the parse and the split both understood in the same way. */
+	if (list_length(select->targetList) != list.count + 1)
+		refuse_list("the mapping could not be split into its fields",
+					"Write it as JSON: {\"field\": \"expression\"}.");
+
+	names = palloc(sizeof(char *) * list.count);
+	for_each_from(cell, select->targetList, 1)
+	{
+		ResTarget  *target = lfirst_node(ResTarget, cell);
+		SqlItem    *item = &list.items[leaf];
+		MappingNode *node;
+
+		names[leaf] = field_name(mapping, target, leaf + 1, text + item->last);
+		expressions = lappend(expressions, field_expression(text, item, target));
+		node = act_mapping_node(NODE_LEAF, names[leaf]);
+		node->leaf = leaf++;
+		nodes = lappend(nodes, node);
+	}
+	refuse_duplicates(names, leaf);
+	mapping->root = act_mapping_node(NODE_OBJECT, NULL);
+	act_mapping_node_adopt(mapping->root, nodes);
+	act_mapping_finish(mapping, expressions);
+	return mapping;
+}
+
+Mapping *
+act_mapping_parse(const char *text)
+{
+	const char *start = text + strspn(text, " \t\r\n\f");
+
+	if (*start == '{')
+		return act_mapping_parse_json(text);
+	return parse_select_list(text);
+}
+
+MappingNode *
+act_mapping_node(MappingNodeKind kind, const char *member)
+{
+	MappingNode *node = palloc0(sizeof(MappingNode));
+
+	node->kind = kind;
+	node->leaf = -1;
+	node->prefix = "";
+	if (member != NULL)
+	{
+		StringInfoData buf;
+		char	   *utf8 = pg_server_to_any(member, strlen(member), PG_UTF8);
+
+		initStringInfo(&buf);
+		act_value_append_json_string(&buf, utf8, strlen(utf8));
+		appendStringInfoChar(&buf, ':');
+		node->member = pstrdup(member);
+		node->prefix = buf.data;
+	}
+	return node;
+}
+
+void
+act_mapping_node_adopt(MappingNode *node, List *children)
+{
+	ListCell   *cell;
+
+	node->children = palloc(sizeof(MappingNode *) * Max(list_length(children), 1));
+	foreach(cell, children)
+		node->children[node->nchildren++] = lfirst(cell);
+}
+
+/* One step of a JSON pointer (RFC 6901). */
+static char *
+pointer_step(const char *path, const char *member, int index)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s/", path);
+	if (member == NULL)
+		appendStringInfo(&buf, "%d", index);
+	else
+	{
+		for (const char *p = member; *p != '\0'; p++)
+		{
+			if (*p == '~')
+				appendStringInfoString(&buf, "~0");
+			else if (*p == '/')
+				appendStringInfoString(&buf, "~1");
+			else
+				appendStringInfoChar(&buf, *p);
+		}
+	}
+	return buf.data;
+}
+
+static void
+name_leaves(Mapping *mapping, const MappingNode *node, const char *path, const char *label)
+{
+	if (node->kind == NODE_LEAF)
+	{
+		mapping->leaves[node->leaf].path = pstrdup(path);
+		mapping->leaves[node->leaf].label = pstrdup(label);
+		return;
+	}
+	for (int i = 0; i < node->nchildren; i++)
+	{
+		const MappingNode *child = node->children[i];
+		char	   *step = child->member ? child->member : psprintf("%d", i);
+
+		name_leaves(mapping, child, pointer_step(path, child->member, i),
+					label[0] == '\0' ? step : psprintf("%s.%s", label, step));
+	}
+}
+
+void
+act_mapping_finish(Mapping *mapping, List *expressions)
+{
+	ListCell   *cell;
+
+	mapping->leaves = palloc0(sizeof(MappingLeaf) * list_length(expressions));
+	initStringInfo(&mapping->select);
+	foreach(cell, expressions)
+	{
+		MappingLeaf *leaf = &mapping->leaves[mapping->nleaves++];
+
+		leaf->expression = lfirst(cell);
+		appendStringInfoString(&mapping->select, mapping->select.len > 0 ? ", (" : "(");
+		leaf->start = mapping->select.len;
+		appendStringInfo(&mapping->select, "%s\n)", leaf->expression);
+	}
+	name_leaves(mapping, mapping->root, "", "");
+}
+
+int
+act_mapping_nleaves(const Mapping *mapping)
+{
+	return mapping->nleaves;
+}
+
+const char *
+act_mapping_leaf_path(const Mapping *mapping, int leaf)
+{
+	return mapping->leaves[leaf].path;
+}
+
+int
+act_mapping_leaf_at(const Mapping *mapping, int offset)
+{
+	int			found = 0;
+
+	for (int i = 0; i < mapping->nleaves; i++)
+	{
+		if (mapping->leaves[i].start <= offset)
+			found = i;
+	}
+	return found;
+}
+
+int
+act_mapping_nfields(const Mapping *mapping)
+{
+	return mapping->root->nchildren;
+}
+
+const char *
+act_mapping_field_name(const Mapping *mapping, int field)
+{
+	return mapping->root->children[field]->member;
+}
+
+int
+act_mapping_field_leaf(const Mapping *mapping, int field)
+{
+	return mapping->root->children[field]->leaf;
+}
+
+void
+act_mapping_append_select(StringInfo buf, const Mapping *mapping)
+{
+	appendBinaryStringInfo(buf, mapping->select.data, mapping->select.len);
+}
+
+const char *
+act_mapping_leaf_expression(const Mapping *mapping, int leaf)
+{
+	return mapping->leaves[leaf].expression;
+}
+
+/* What the walk over the payload's tree writes its leaves with. */
+typedef struct PayloadWriter
+{
+	StringInfo	buf;
+	ValueType  *const *types;
+	const Datum *values;
+	const bool *nulls;
+	const char *problem;
+	int			leaf;
+} PayloadWriter;
+
+static void
+append_node(PayloadWriter *writer, const MappingNode *node)
+{
+	StringInfo	buf = writer->buf;
+
+	switch (node->kind)
+	{
+		case NODE_CONSTANT:
+			appendStringInfoString(buf, node->constant);
+			break;
+		case NODE_LEAF:
+			if (writer->values == NULL)
+				appendStringInfo(buf, "\1%s\1", act_value_type_signature(writer->types[node->leaf]));
+			else
+			{
+				writer->problem = act_value_append_json(buf, writer->types[node->leaf],
+														writer->values[node->leaf],
+														writer->nulls[node->leaf]);
+				writer->leaf = node->leaf;
+			}
+			break;
+		case NODE_OBJECT:
+		case NODE_ARRAY:
+			appendStringInfoChar(buf, node->kind == NODE_OBJECT ? '{' : '[');
+			for (int i = 0; i < node->nchildren && writer->problem == NULL; i++)
+			{
+				if (i > 0)
+					appendStringInfoChar(buf, ',');
+				appendStringInfoString(buf, node->children[i]->prefix);
+				append_node(writer, node->children[i]);
+			}
+			appendStringInfoChar(buf, node->kind == NODE_OBJECT ? '}' : ']');
+			break;
+	}
+}
+
+const char *
+act_mapping_append_json(StringInfo buf, const Mapping *mapping, ValueType *const *types,
+						const Datum *values, const bool *nulls, int *leaf)
+{
+	PayloadWriter writer = {.buf = buf, .types = types, .values = values, .nulls = nulls};
+
+	append_node(&writer, mapping->root);
+	if (writer.problem != NULL)
+		*leaf = writer.leaf;
+	return writer.problem;
+}
+
+void
+act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
+{
+	PayloadWriter writer = {.buf = buf, .types = types};
+
+	append_node(&writer, mapping->root);
+}
+
+static bool
+is_match(const MappingNode *node, int nmatch, char *const *match)
+{
+	for (int i = 0; i < nmatch; i++)
+	{
+		if (strcmp(match[i], node->member) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Objects keep their members, each null; what is in an array is no field. */
+static void
+append_clear(StringInfo buf, const MappingNode *node, int nmatch, char *const *match)
+{
+	bool		first = true;
+
+	if (node->kind != NODE_OBJECT)
+	{
+		appendStringInfoString(buf, "null");
+		return;
+	}
+	appendStringInfoChar(buf, '{');
+	for (int i = 0; i < node->nchildren; i++)
+	{
+		if (is_match(node->children[i], nmatch, match))
+			continue;
+		if (!first)
+			appendStringInfoChar(buf, ',');
+		first = false;
+		appendStringInfoString(buf, node->children[i]->prefix);
+		append_clear(buf, node->children[i], 0, NULL);
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+void
+act_mapping_append_clear(StringInfo buf, const Mapping *mapping, int nmatch, char *const *match)
+{
+	append_clear(buf, mapping->root, nmatch, match);
+}
+
+void
+act_mapping_warn_folded(const Mapping *mapping)
+{
+	ListCell   *cell;
+
+	foreach(cell, mapping->folded)
+	{
+		const char *written = lfirst(cell);
+		char	   *folded = pstrdup(written);
+
+		for (char *p = folded; *p != '\0'; p++)
+			*p = pg_tolower((unsigned char) *p);
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("mapping field %s is sent as \"%s\"", written, folded),
+				 errdetail("Names without quotes become lower case, as everywhere in SQL."),
+				 errhint("To keep the capitals: AS \"%s\".", written)));
+	}
+}

@@ -1,0 +1,278 @@
+/*-------------------------------------------------------------------------
+ *
+ * mapping_json.c
+ *	  A mapping written as a JSON object.
+ *
+ * Read with PostgreSQL's own scanner for JSON, as text: the order of members
+ * is kept, a member given twice is an error, and numbers never become
+ * doubles.  A string is an SQL expression, parsed alone, so that no value
+ * can reach into the next.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+
+#include "compat.h"
+#include "mapping.h"
+#include "nearest.h"
+#include "sql_text.h"
+
+#define EXPRESSION_PREFIX "SELECT NULL, "
+
+typedef struct JsonReader
+{
+	JsonLexContext *lex;
+	List	   *labels;			/* of char *: the way to where we are */
+	List	   *expressions;	/* of char *: of the leaves so far */
+} JsonReader;
+
+static MappingNode *read_value(JsonReader *reader, const char *member);
+
+static void
+next_token(JsonReader *reader)
+{
+	JsonParseErrorType result = json_lex(reader->lex);
+
+	if (result != JSON_SUCCESS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("the mapping is not valid JSON"),
+				 errdetail_internal("%s", json_errdetail(result, reader->lex)),
+				 errhint("Text that starts with { is read as JSON: {\"field\": \"expression\"}.")));
+}
+
+static void
+expect(JsonReader *reader, bool there, const char *what)
+{
+	JsonLexContext *lex = reader->lex;
+
+	if (there)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("the mapping is not valid JSON"),
+			 lex->token_type == JSON_TOKEN_END ?
+			 errdetail("Expected %s, but the text ended.", what) :
+			 errdetail("Expected %s, but found \"%s\".", what,
+					   pnstrdup(lex->token_start, lex->token_terminator - lex->token_start)),
+			 errhint("Text that starts with { is read as JSON: {\"field\": \"expression\"}.")));
+}
+
+static char *
+label(const JsonReader *reader)
+{
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	foreach(cell, reader->labels)
+	{
+		if (buf.len > 0)
+			appendStringInfoChar(&buf, '.');
+		appendStringInfoString(&buf, lfirst(cell));
+	}
+	return buf.data;
+}
+
+static char *
+name_expression(void *arg, int offset)
+{
+	return psprintf("mapping field \"%s\"", label(arg));
+}
+
+static void
+refuse_expression(JsonReader *reader, const char *problem, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("mapping field \"%s\": %s", label(reader), problem),
+			 errdetail("Strings in a mapping are SQL expressions."),
+			 errhint("%s", hint)));
+}
+
+/* One expression and nothing else: no name, no second one, no clause. */
+static void
+check_expression(JsonReader *reader, const char *text)
+{
+	SqlOrigin	origin = {
+		.sql = psprintf(EXPRESSION_PREFIX "%s\n", text),
+		.start = strlen(EXPRESSION_PREFIX),
+		.text = text,
+		.name_part = name_expression,
+		.arg = reader
+	};
+	List	   *statements;
+	SelectStmt *select;
+	ResTarget  *target;
+
+	if (text[strspn(text, " \t\r\n\f")] == '\0')
+		refuse_expression(reader, "the expression is empty",
+						  "For an empty text write \"''\", for no value \"NULL\".");
+	statements = act_sql_text_parse(&origin);
+	if (list_length(statements) != 1)
+		refuse_expression(reader, "several statements", "Leave out the semicolon and what follows it.");
+	select = castNode(SelectStmt, linitial_node(RawStmt, statements)->stmt);
+	if (select->op != SETOP_NONE || select->intoClause != NULL || select->fromClause != NIL ||
+		select->whereClause != NULL || select->groupClause != NIL || select->havingClause != NULL ||
+		select->windowClause != NIL || select->sortClause != NIL || select->limitOffset != NULL ||
+		select->limitCount != NULL || select->lockingClause != NIL)
+		refuse_expression(reader, "more than an expression",
+						  "Leave out FROM and all that follows, or put a subquery in parentheses.");
+	if (list_length(select->targetList) != 2)
+		refuse_expression(reader, "several expressions",
+						  "Give each a field of its own, or use a JSON array of strings.");
+	target = llast_node(ResTarget, select->targetList);
+	if (target->name != NULL)
+		refuse_expression(reader, psprintf("the name \"%s\" has no place here", target->name),
+						  "In JSON the member is the field's name: leave out AS.");
+	if (IsA(target->val, ColumnRef) && IsA(llast(((ColumnRef *) target->val)->fields), A_Star))
+		refuse_expression(reader, "* stands for several columns", "Name one column.");
+}
+
+static MappingNode *
+read_leaf(JsonReader *reader, const char *member, char *text)
+{
+	MappingNode *node = act_mapping_node(NODE_LEAF, member);
+
+	check_expression(reader, text);
+	node->leaf = list_length(reader->expressions);
+	reader->expressions = lappend(reader->expressions, text);
+	return node;
+}
+
+/* {"$sql": ...}: a field with a policy. */
+static void
+refuse_policy(JsonReader *reader, const char *member)
+{
+	static const char *const known[] = {"$sql", "$on", "$null", "$required", NULL};
+	const char *nearest;
+
+	for (int i = 0; known[i] != NULL; i++)
+	{
+		if (strcmp(known[i], member) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("mapping field \"%s\": \"%s\" is not supported by this version of pg_activate",
+							label(reader), member),
+					 errhint("Write the expression itself: {\"field\": \"expression\"}.")));
+	}
+	nearest = act_nearest_name(member, known);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("mapping field \"%s\": unknown member \"%s\"", label(reader), member),
+			 errdetail("Members that begin with $ are kept for what a field's policy says."),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
+			 errhint("They are: $sql, $on, $null, $required.")));
+}
+
+static char *
+read_member_name(JsonReader *reader, List *siblings)
+{
+	char	   *name;
+	ListCell   *cell;
+
+	expect(reader, reader->lex->token_type == JSON_TOKEN_STRING, "the name of a field");
+	name = pstrdup(reader->lex->strval->data);
+	if (name[0] == '$')
+		refuse_policy(reader, name);
+	foreach(cell, siblings)
+	{
+		if (strcmp(((MappingNode *) lfirst(cell))->member, name) == 0)
+		{
+			reader->labels = lappend(reader->labels, name);
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("mapping names field \"%s\" twice", label(reader)),
+					 errhint("Leave one of them out, or give it another name.")));
+		}
+	}
+	next_token(reader);
+	expect(reader, reader->lex->token_type == JSON_TOKEN_COLON, "\":\"");
+	next_token(reader);
+	return name;
+}
+
+/* The rest of an object or array whose opening bracket was just read. */
+static MappingNode *
+read_container(JsonReader *reader, const char *member, bool is_object)
+{
+	MappingNode *node = act_mapping_node(is_object ? NODE_OBJECT : NODE_ARRAY, member);
+	JsonTokenType end = is_object ? JSON_TOKEN_OBJECT_END : JSON_TOKEN_ARRAY_END;
+	List	   *children = NIL;
+
+	check_stack_depth();
+	next_token(reader);
+	while (reader->lex->token_type != end)
+	{
+		char	   *name = is_object ? read_member_name(reader, children) : NULL;
+
+		reader->labels = lappend(reader->labels,
+								 name ? name : psprintf("%d", list_length(children)));
+		children = lappend(children, read_value(reader, name));
+		reader->labels = list_delete_last(reader->labels);
+
+		if (reader->lex->token_type == end)
+			break;
+		expect(reader, reader->lex->token_type == JSON_TOKEN_COMMA, is_object ? "\",\" or \"}\"" : "\",\" or \"]\"");
+		next_token(reader);
+		expect(reader, reader->lex->token_type != end, is_object ? "the name of a field" : "a value");
+	}
+	next_token(reader);
+	act_mapping_node_adopt(node, children);
+	return node;
+}
+
+/* A value at the current token; the token after it is the next. */
+static MappingNode *
+read_value(JsonReader *reader, const char *member)
+{
+	JsonLexContext *lex = reader->lex;
+	MappingNode *node;
+
+	switch (lex->token_type)
+	{
+		case JSON_TOKEN_OBJECT_START:
+			return read_container(reader, member, true);
+		case JSON_TOKEN_ARRAY_START:
+			return read_container(reader, member, false);
+		case JSON_TOKEN_STRING:
+			node = read_leaf(reader, member, pstrdup(lex->strval->data));
+			break;
+		case JSON_TOKEN_NUMBER:
+		case JSON_TOKEN_TRUE:
+		case JSON_TOKEN_FALSE:
+		case JSON_TOKEN_NULL:
+			node = act_mapping_node(NODE_CONSTANT, member);
+			node->constant = pnstrdup(lex->token_start, lex->token_terminator - lex->token_start);
+			break;
+		default:
+			expect(reader, false, "a value");
+			return NULL;
+	}
+	next_token(reader);
+	return node;
+}
+
+Mapping *
+act_mapping_parse_json(const char *text)
+{
+	Mapping    *mapping = palloc0(sizeof(Mapping));
+	JsonReader	reader = {0};
+
+	reader.lex = act_compat_json_lexer(pstrdup(text), strlen(text));
+	next_token(&reader);
+	mapping->root = read_value(&reader, NULL);
+	expect(&reader, reader.lex->token_type == JSON_TOKEN_END, "the end of the text");
+	if (reader.expressions == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the mapping takes nothing from the model"),
+				 errhint("At least one value must be an SQL expression in a string: {\"field\": \"column\"}.")));
+	act_mapping_finish(mapping, reader.expressions);
+	return mapping;
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_check.h
+ *	  What may not stand in a model or a mapping.
+ *
+ * All inside a transaction, on query trees just analysed as the sync's
+ * owner, whom the current user is.  Throw, or return.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_MODEL_CHECK_H
+#define ACT_MODEL_CHECK_H
+
+#include "nodes/parsenodes.h"
+
+/* 22023, 42601: a model is one SELECT that only reads. */
+extern void act_model_check_statement(List *statements);
+extern void act_model_check_query(Query *query);
+
+/* 22023: volatile, aggregate, window and set-returning expressions. */
+extern void act_model_check_leaf(Node *expression, const char *field);
+extern bool act_model_is_clock(Node *expression);
+
+/* 42501: relations and columns that the current user may not read. */
+extern void act_model_check_readable(Query *query);
+
+/* 42501: what a non-superuser owns, where the current user is a superuser. */
+extern void act_model_check_owners(Query *query);
+
+#endif							/* ACT_MODEL_CHECK_H */

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_text.h
+ *	  Relations by the names that users write; the rest is in model.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_MODEL_TEXT_H
+#define ACT_MODEL_TEXT_H
+
+#include "model.h"
+
+/*
+ * The relation of a name, of a kind that has rows, with AccessShareLock.
+ * ERROR 42P01 with the nearest name, 42501 without USAGE of its schema, 42809.
+ */
+extern Oid	act_model_find_relation(const char *name);
+extern char *act_model_relation_name(Oid relation);	/* quoted, qualified */
+
+#endif							/* ACT_MODEL_TEXT_H */

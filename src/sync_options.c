@@ -1,0 +1,273 @@
+/*-------------------------------------------------------------------------
+ *
+ * sync_options.c
+ *	  The options of a sync: one table of all that design 2.2 names.
+ *
+ * Parsed when a sync is defined and again each time it is loaded, so a
+ * definition of a later version is refused here and not misread.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+#include "nearest.h"
+#include "sync.h"
+
+#define MAX_BATCH_SIZE 100000
+#define MAX_DURATION_MS ((int64) 365 * 24 * 3600 * 1000)
+
+typedef enum OptionType
+{
+	TYPE_LATER,					/* known, not built yet */
+	TYPE_LIMIT,
+	TYPE_COUNT,
+	TYPE_DURATION
+} OptionType;
+
+typedef struct KnownOption
+{
+	const char *name;
+	OptionType	type;
+	size_t		offset;			/* in SyncOptions */
+	int			max;			/* TYPE_COUNT; at least 1 */
+} KnownOption;
+
+static const KnownOption known_options[] = {
+	{"max_changed", TYPE_LIMIT, offsetof(SyncOptions, max_changed)},
+	{"max_removed", TYPE_LIMIT, offsetof(SyncOptions, max_removed)},
+	{"max_invalid", TYPE_LIMIT, offsetof(SyncOptions, max_invalid)},
+	{"max_rejected", TYPE_LIMIT, offsetof(SyncOptions, max_rejected)},
+	{"remove_after", TYPE_DURATION, offsetof(SyncOptions, remove_after_ms)},
+	{"batch_size", TYPE_COUNT, offsetof(SyncOptions, batch_size), MAX_BATCH_SIZE},
+	{"max_attempts", TYPE_COUNT, offsetof(SyncOptions, max_attempts), 1000000},
+	{"max_run_time", TYPE_DURATION, offsetof(SyncOptions, max_run_time_ms)},
+	{"first_run", TYPE_LATER},
+	{"removed_mapping", TYPE_LATER},
+	{"insert_mapping", TYPE_LATER},
+	{"canary", TYPE_LATER},
+	{"nulls", TYPE_LATER},
+	{"ignore_fields", TYPE_LATER},
+	{"changed_fields_only", TYPE_LATER},
+	{"keep_payload", TYPE_LATER},
+	{"priority", TYPE_LATER},
+	{"freshness", TYPE_LATER},
+	{"log", TYPE_LATER},
+	{"delivery", TYPE_LATER},
+	{"watch", TYPE_LATER},
+	{"confirm_every", TYPE_LATER},
+	{"on_model_change", TYPE_LATER},
+	{"subject", TYPE_LATER},
+	{"experiment", TYPE_LATER},
+	{"strict", TYPE_LATER}
+};
+
+static const struct
+{
+	const char *name;
+	int64		ms;
+}			units[] =
+{
+	{"ms", 1}, {"millisecond", 1}, {"milliseconds", 1},
+	{"s", 1000}, {"sec", 1000}, {"second", 1000}, {"seconds", 1000},
+	{"min", 60000}, {"minute", 60000}, {"minutes", 60000},
+	{"h", 3600000}, {"hour", 3600000}, {"hours", 3600000},
+	{"d", 86400000}, {"day", 86400000}, {"days", 86400000},
+	{"w", 604800000}, {"week", 604800000}, {"weeks", 604800000}
+};
+
+/* A scalar of the options as text; numbers as they were written. */
+static char *
+scalar_text(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return numeric_normalize(value->val.numeric);
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		default:
+			return pstrdup("an object or array");
+	}
+}
+
+static void
+refuse_value(const KnownOption *option, const char *text, const char *wanted, const char *example)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" cannot be \"%s\"", option->name, text),
+			 errdetail("It is %s.", wanted),
+			 errhint("options => '{\"%s\": %s}'", option->name, example)));
+}
+
+/* strtod() without what no option means: hexadecimal, infinity, NaN. */
+static bool
+read_number(const char *text, double *number, const char **end)
+{
+	char	   *stop;
+
+	if (!isdigit((unsigned char) text[0]) || (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')))
+		return false;
+	errno = 0;
+	*number = strtod(text, &stop);
+	*end = stop;
+	return errno == 0;
+}
+
+static void
+parse_limit(const KnownOption *option, const char *text, GuardLimit *limit)
+{
+	const char *rest;
+	double		number;
+	bool		ok = read_number(text, &number, &rest);
+
+	if (ok)
+	{
+		rest += strspn(rest, " ");
+		limit->percent = *rest == '%';
+		rest += limit->percent ? 1 : 0;
+		ok = *rest == '\0' && (limit->percent ? number <= 100 : number == floor(number));
+	}
+	if (!ok)
+		refuse_value(option, text, "a number of rows, or a percentage of the rows that are synced", "\"5 %\"");
+	limit->set = true;
+	limit->value = number;
+}
+
+static int
+parse_count(const KnownOption *option, const char *text)
+{
+	const char *rest;
+	double		number;
+
+	if (!read_number(text, &number, &rest) || *rest != '\0' || number != floor(number) ||
+		number < 1 || number > option->max)
+		refuse_value(option, text, psprintf("a whole number from 1 to %d", option->max), "10");
+	return (int) number;
+}
+
+/* '1 hour 30 minutes', '90 s'; a bare number is seconds. */
+static int64
+parse_duration(const KnownOption *option, const char *text)
+{
+	const char *p = text + strspn(text, " ");
+	double		total = 0;
+	bool		ok = *p != '\0';
+
+	while (ok && *p != '\0')
+	{
+		double		number;
+		int			len;
+		int64		ms = 0;
+
+		ok = read_number(p, &number, &p);
+		if (!ok)
+			break;
+		p += strspn(p, " ");
+		len = strspn(p, "abcdefghijklmnopqrstuvwxyz");
+		if (len == 0 && *p == '\0' && total == 0)
+			ms = 1000;
+		for (int i = 0; i < lengthof(units); i++)
+		{
+			if (strlen(units[i].name) == len && strncmp(units[i].name, p, len) == 0)
+				ms = units[i].ms;
+		}
+		total += number * ms;
+		p += len;
+		p += strspn(p, " ");
+		ok = ms > 0 && total <= MAX_DURATION_MS;
+	}
+	if (!ok)
+		refuse_value(option, text, "a duration of at most a year", "\"1 hour\"");
+	return (int64) total;
+}
+
+static const KnownOption *
+find_option(const char *name)
+{
+	const char *names[lengthof(known_options) + 1] = {NULL};
+	const char *nearest;
+
+	for (int i = 0; i < lengthof(known_options); i++)
+	{
+		if (strcmp(known_options[i].name, name) == 0)
+			return &known_options[i];
+		names[i] = known_options[i].name;
+	}
+	nearest = act_nearest_name(name, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown option \"%s\"", name),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
+			 errhint("Options are max_changed, max_removed, max_invalid, max_rejected, remove_after, batch_size, max_attempts and max_run_time.")));
+	return NULL;
+}
+
+static void
+parse_option(const char *name, const JsonbValue *value, SyncOptions *parsed)
+{
+	const KnownOption *option = find_option(name);
+	char	   *target = (char *) parsed + option->offset;
+	char	   *text;
+
+	if (value->type == jbvNull)
+		return;					/* the default */
+	text = scalar_text(value);
+	switch (option->type)
+	{
+		case TYPE_LATER:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("option \"%s\" is not supported by this version of pg_activate", name),
+					 errhint("Leave it out.")));
+			break;
+		case TYPE_LIMIT:
+			parse_limit(option, text, (GuardLimit *) target);
+			break;
+		case TYPE_COUNT:
+			*(int *) target = parse_count(option, text);
+			break;
+		case TYPE_DURATION:
+			*(int64 *) target = parse_duration(option, text);
+			break;
+	}
+}
+
+void
+act_sync_options_parse(Jsonb *options, OnRemoved on_removed, SyncOptions *parsed)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *name = NULL;
+
+	*parsed = (SyncOptions) {
+		.max_removed = {.set = true, .percent = true, .value = 5},
+		.max_invalid = {.set = true, .percent = true, .value = 10},
+		.max_rejected = {.set = true, .percent = true, .value = 10},
+		.remove_after_ms = on_removed == REMOVED_DELETE ? 3600000 : 0,
+		.max_attempts = 10
+	};
+	if (!JB_ROOT_IS_OBJECT(options))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options are not a JSON object"),
+				 errhint("options => '{\"max_removed\": \"5 %%\"}'")));
+
+	iterator = JsonbIteratorInit(&options->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+			parse_option(name, &value, parsed);
+	}
+}
