@@ -27,4 +27,3 @@ CALL activate.run_sync('s');
 SELECT destination, requests, retries FROM activate.destinations;
 DROP EXTENSION pg_activate CASCADE;
 DROP TABLE accounts;
-CREATE EXTENSION pg_activate;
