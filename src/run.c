@@ -102,6 +102,8 @@ run_resolve(Run *run)
 
 	act_transaction_writable();
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	act_destination_require_allowed(run->destination, sync->object,
+									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	run->model = act_model_resolve(sync);
 	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
 	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
