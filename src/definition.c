@@ -514,7 +514,7 @@ replace_sync(const DefinitionInput *input)
 	/* Its owner is what only an argument changes. */
 	new->owner = old->owner;
 	model = act_definition_apply(new, input);
-	act_definition_warn(new, model);
+	act_definition_tell(new, model, input->mapping);
 	change_sync(old, new, model, RESEND_CHANGED);
 	tell_schedule(new);
 	return new->sync_id;
@@ -528,7 +528,7 @@ create_sync(const DefinitionInput *input)
 
 	sync->name = input->name;
 	model = act_definition_apply(sync, input);
-	act_definition_warn(sync, model);
+	act_definition_tell(sync, model, input->mapping);
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
@@ -620,7 +620,7 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 	}
 	model = act_definition_apply(new, input);
 	if (input->mapping != NULL || input->model != NULL)
-		act_definition_warn(new, model);
+		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
 	change_sync(old, new, model, resend);
 }
 

@@ -41,8 +41,11 @@ extern void act_definition_check_name(const char *name);
  */
 extern Model *act_definition_apply(Sync *sync, const DefinitionInput *input);
 
-/* What a user should know of a definition that is otherwise all right. */
-extern void act_definition_warn(const Sync *sync, const Model *model);
+/*
+ * What a user should know of a definition that is otherwise all right.
+ * mapping: as given, where it was.
+ */
+extern void act_definition_tell(const Sync *sync, const Model *model, const char *mapping);
 
 /* 22004 with what to type. */
 extern void act_require_argument(bool isnull, const char *name, const char *hint);

@@ -252,7 +252,7 @@ rethrow_analysis(const ModelSql *sql, Node *statement, char **columns)
 		error->message = psprintf("mapping field \"%s\": %s", sql->mapping->leaves[leaf].label, error->message);
 	}
 	act_sql_text_move(error, &origin);
-	ReThrowError(error);
+	ThrowErrorData(error);
 }
 
 static Query *
@@ -267,6 +267,7 @@ analyse_model(const ModelSql *sql, char **columns)
 
 	PG_TRY();
 	{
+		ACT_SQL_TEXT_SHIELD();
 		query = analyse(statement, sql->sql.data);
 	}
 	PG_CATCH();
@@ -323,6 +324,9 @@ check_key_names(const Sync *sync, char **columns, int ncolumns)
 						sync->key[i], sync->name),
 				 nearest ? errhint("Perhaps you meant key => %s.",
 								   quote_literal_cstr(quote_identifier(nearest))) :
+				 sync->sync_id != 0 ?
+				 errhint("If it was renamed: SELECT activate.alter_sync(%s, key => '...');",
+						 quote_literal_cstr(sync->name)) :
 				 errhint("key => names the column or columns by which a row is known: 'id' or 'a, b'. Capitals need double quotes.")));
 	}
 }

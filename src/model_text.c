@@ -144,7 +144,12 @@ name_model(void *arg, int offset)
 char *
 act_model_canonical(const char *model, bool *is_query)
 {
-	SqlOrigin	origin = {.sql = model, .text = model, .name_part = name_model};
+	SqlOrigin	origin = {
+		.sql = model,
+		.text = model,
+		.name_part = name_model,
+		.hint = "model => 'schema.table', or model => 'SELECT ...'."
+	};
 	List	   *parts;
 	List	   *statements;
 	RawStmt    *statement;
@@ -308,10 +313,5 @@ act_mapping_canonical(const Sync *sync, const char *mapping)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping of sync \"%s\": no column is left", sync->name),
 				 errhint("Name what to send: mapping => 'email, score AS health_score'.")));
-	ereport(NOTICE,
-			(errmsg("mapping of sync \"%s\": %s", sync->name, list.data),
-			 errdetail("These are the columns as they are now; a column added later is not sent."),
-			 errhint("To take it in then: SELECT activate.alter_sync(%s, mapping => '*');",
-					 quote_literal_cstr(sync->name))));
 	return list.data;
 }
