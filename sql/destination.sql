@@ -43,7 +43,7 @@ ALTER SERVER crm OPTIONS (ADD account '2512345');
 ALTER SERVER crm OPTIONS (ADD max_rows_per_run '100');
 ALTER SERVER crm OPTIONS (ADD require_approval 'on');
 
--- given a URL that two readers could read differently, or with a secret in it
+-- given a URL that two readers could read differently, then it is refused
 DO $$
 DECLARE
 	url text;

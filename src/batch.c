@@ -20,12 +20,14 @@
 static int
 max_rows(const Run *run, const ConnectorOperation *operation)
 {
-	int			limit = operation->max_rows;
+	int			limit = operation->default_rows;
 
 	if (run->destination->batch_size > 0)
-		limit = Min(limit, run->destination->batch_size);
+		limit = run->destination->batch_size;
 	if (run->sync->options.batch_size > 0)
-		limit = Min(limit, run->sync->options.batch_size);
+		limit = run->sync->options.batch_size;
+	if (operation->max_rows > 0)
+		limit = Min(limit, operation->max_rows);
 	return Max(limit, 1);
 }
 

@@ -9,6 +9,11 @@
 #define ACT_COMPAT_H
 
 #include "storage/latch.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#if PG_VERSION_NUM < 170000
+#include "storage/sinvaladt.h"
+#endif
 #include "utils/wait_event.h"
 
 /*
@@ -41,6 +46,19 @@ act_compat_wait_event(uint32 *kept, const char *name)
 #endif
 	}
 	return *kept;
+}
+
+/* Process id of who runs a virtual transaction; 0: it is gone. */
+static inline int
+act_compat_transaction_pid(const VirtualTransactionId *vxid)
+{
+#if PG_VERSION_NUM >= 170000
+	PGPROC	   *proc = ProcNumberGetProc(vxid->procNumber);
+#else
+	PGPROC	   *proc = BackendIdGetProc(vxid->backendId);
+#endif
+
+	return proc != NULL ? proc->pid : 0;
 }
 
 /*

@@ -70,7 +70,7 @@ wait_for_answer(HttpLoop *loop, instr_time start)
 	return response;
 }
 
-static HttpResponse *
+static pg_noinline HttpResponse *
 exchange(const Destination *destination, const HttpRequest *request)
 {
 	HttpPolicy	policy = destination->policy;
@@ -135,16 +135,33 @@ check(Destination *destination, bool *ok)
 	return act_destination_redact(destination, detail);
 }
 
+/* Secrets are gone from memory afterwards, whatever happened. */
+static char *
+check_and_wipe(Destination *destination, bool *ok)
+{
+	char	   *volatile detail = NULL;
+
+	PG_TRY();
+	{
+		detail = check(destination, ok);
+	}
+	PG_FINALLY();
+	{
+		act_destination_wipe(destination);
+	}
+	PG_END_TRY();
+	return detail;
+}
+
 Datum
 act_check_destination(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *name;
-	Destination *destination;
 	Datum		values[6] = {0};
 	bool		nulls[6] = {false, true, true, true, true, false};
+	char	   *name;
+	Destination *destination;
 	const char *environment;
-	char	   *detail = NULL;
 	bool		ok = false;
 
 	if (PG_ARGISNULL(0))
@@ -158,24 +175,13 @@ act_check_destination(PG_FUNCTION_ARGS)
 	require_sending_host(name);
 	destination = act_destination_load(name, GetUserId(), true);
 	environment = act_destination_option(destination, "environment");
-
-	PG_TRY();
-	{
-		detail = check(destination, &ok);
-	}
-	PG_FINALLY();
-	{
-		act_destination_wipe(destination);
-	}
-	PG_END_TRY();
-
-	values[0] = BoolGetDatum(ok);
 	if (environment != NULL)
 	{
 		values[2] = CStringGetTextDatum(environment);
 		nulls[2] = false;
 	}
-	values[5] = CStringGetTextDatum(detail);
+	values[5] = CStringGetTextDatum(check_and_wipe(destination, &ok));
+	values[0] = BoolGetDatum(ok);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;
 }

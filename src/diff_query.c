@@ -54,6 +54,8 @@ append_fingerprint(StringInfo buf, const Model *model)
 	append_uuid(buf, model->seed);
 	for (int call = 0; call < calls; call++)
 	{
+		if (model->nleaves == 0)
+			appendStringInfoString(buf, ", 0");
 		for (int leaf = call * LEAVES_PER_CALL;
 			 leaf < Min((call + 1) * LEAVES_PER_CALL, model->nleaves); leaf++)
 			appendStringInfo(buf, ", l%d", leaf + 1);

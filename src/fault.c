@@ -13,9 +13,13 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
+#include "utils/wait_event.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "fault.h"
+
+int			act_retry_pause_ms = 0;
 
 #ifdef ACT_TEST
 
@@ -35,6 +39,10 @@ act_fault_define_settings(void)
 							"Test build: seconds that the clock is ahead.",
 							NULL, &debug_clock_offset, 0, PG_INT32_MIN, PG_INT32_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.debug_retry_pause",
+							"Test build: the first pause between two tries.",
+							NULL, &act_retry_pause_ms, 0, 0, PG_INT32_MAX, PGC_USERSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_activate.debug_claims_off",
 							 "Test build: send without claims, to show what they are for.",
 							 NULL, &act_fault_claims_off, false, PGC_SUSET, 0, NULL, NULL, NULL);

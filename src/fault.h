@@ -23,6 +23,9 @@ extern bool act_fault_claims_off;
 #define ACT_FAULT(point) ((void) 0)
 #endif
 
+/* Milliseconds of the first pause between two tries; 0: the built-in one. */
+extern int	act_retry_pause_ms;
+
 /* The time of day, which the test build can move. */
 extern TimestampTz act_now(void);
 

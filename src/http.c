@@ -155,27 +155,21 @@ act_http_send(HttpLoop *loop, const HttpRequest *request, void *owner)
 {
 	HttpTransfer *transfer;
 	const char *problem;
-	sigset_t	saved;
 
-	signals_block(&saved);
 	transfer = act_transfer_create(loop, request, owner);
-	if (transfer != NULL)
-	{
-		dlist_push_tail(&loop->waiting, &transfer->node);
-		loop->n_waiting++;
-		if (!transfer->decided && transfer->name != NULL &&
-			!act_lookup_want(loop, transfer->name, transfer->started_us, &problem))
-			act_transfer_decide(transfer, HTTP_UNRESOLVED,
-								"could not resolve host name \"%s\": %s",
-								transfer->peer, problem);
-		if (transfer->decided)
-			act_http_finish(transfer);
-	}
-	signals_restore(&saved);
 	if (transfer == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
+	dlist_push_tail(&loop->waiting, &transfer->node);
+	loop->n_waiting++;
+	if (!transfer->decided && transfer->name != NULL &&
+		!act_lookup_want(loop, transfer->name, transfer->started_us, &problem))
+		act_transfer_decide(transfer, HTTP_UNRESOLVED,
+							"could not resolve host name \"%s\": %s",
+							transfer->peer, problem);
+	if (transfer->decided)
+		act_http_finish(transfer);
 }
 
 int
@@ -375,7 +369,8 @@ loop_open(HttpLoop *loop)
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not open descriptors for sending requests: %m")));
 	AddWaitEventToSet(loop->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(loop->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	if (IsUnderPostmaster)
+		AddWaitEventToSet(loop->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(loop->events, WL_SOCKET_READABLE, loop->epoll_fd, NULL, NULL);
 
 	signals_block(&saved);

@@ -80,10 +80,13 @@ extern HttpLoop *act_http_loop_create(const HttpPolicy *policy);
 /* Never throws. Whatever is in flight is dropped; safe to call twice. */
 extern void act_http_loop_destroy(HttpLoop *loop);
 
-/* Starts a request; owner comes back with its answer. */
+/*
+ * Takes a request; owner comes back with its answer.  It goes out during the
+ * next act_http_wait(), for which a timeout of 0 will do.
+ */
 extern void act_http_send(HttpLoop *loop, const HttpRequest *request, void *owner);
 
-/* How many requests are under way. */
+/* How many requests were sent whose answer act_http_next() has not given yet. */
 extern int	act_http_in_flight(const HttpLoop *loop);
 
 /*

@@ -25,6 +25,7 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -171,16 +172,15 @@ act_lookup_free(HttpLoop *loop)
 	}
 }
 
-/*
- * lookup_start starts the thread.  The caller has all signals blocked, which
- * the thread inherits.
- */
+/* lookup_start starts the thread, which inherits that all signals are blocked. */
 static bool
 lookup_start(HttpLoop *loop, HttpName *name, int64 now_us, const char **problem)
 {
 	HttpLookup *lookup;
 	pthread_attr_t attributes;
 	pthread_t	thread;
+	sigset_t	all;
+	sigset_t	saved;
 	bool		room;
 	int			error;
 
@@ -206,8 +206,11 @@ lookup_start(HttpLoop *loop, HttpName *name, int64 now_us, const char **problem)
 	error = pthread_attr_init(&attributes);
 	if (error == 0)
 	{
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &saved);
 		(void) pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 		error = pthread_create(&thread, &attributes, lookup_main, lookup);
+		pthread_sigmask(SIG_SETMASK, &saved, NULL);
 		(void) pthread_attr_destroy(&attributes);
 	}
 	if (error != 0)

@@ -117,6 +117,9 @@ response_classify(HttpResponse *response, const HttpTransfer *transfer)
 			response->problem = pstrdup("the server closed the connection without an answer");
 		else if (transfer->out_of_memory)
 			response->problem = pstrdup("out of memory for the answer");
+		else if (transfer->result == CURLE_OUT_OF_MEMORY)
+			/* libcurl says so too where one header line is too long for it. */
+			response->problem = pstrdup("no whole answer: out of memory, or a header line of more than 100 kB");
 		else
 			response->problem = psprintf("no whole answer: %s", words);
 	}

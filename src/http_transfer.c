@@ -27,9 +27,12 @@
 
 #define USER_AGENT		"pg_activate/1.0"
 
-/* Larger ones are sent in larger pieces. */
+/*
+ * Larger ones are sent in larger pieces, which malloc() still keeps for the
+ * next request instead of giving them back to the system.
+ */
 #define LARGE_BODY		(64 * 1024)
-#define LARGE_BODY_BUFFER	(256 * 1024L)
+#define LARGE_BODY_BUFFER	(128 * 1024L)
 
 /* What a request may ask for; anything else is a connector's mistake. */
 static const struct

@@ -398,7 +398,7 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 {
 	const char *problem;
 	int			number = 0;
-	bool		boolean;
+	bool		valid;
 
 	if (value[0] == '\0')
 		report_value(name, "it is empty", "Leave the option out, or DROP it.");
@@ -418,15 +418,17 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 				report_value(name, problem, "A URL as in 'https://api.example.com/v1'.");
 			break;
 		case OPTION_INTEGER:
-			check_range(name, parse_integer(value, &number), number, rule,
+			valid = parse_integer(value, &number);
+			check_range(name, valid, number, rule,
 						psprintf("\"%s\" is not a whole number", value), NULL);
 			break;
 		case OPTION_DURATION:
-			check_range(name, parse_duration(value, &number), number, rule,
+			valid = parse_duration(value, &number);
+			check_range(name, valid, number, rule,
 						psprintf("\"%s\" is not a duration", value), "'30 seconds', '500 ms' or '2 min'.");
 			break;
 		case OPTION_BOOLEAN:
-			if (!parse_bool(value, &boolean))
+			if (!parse_bool(value, &valid))
 				report_value(name, psprintf("\"%s\" is not a boolean", value), "'on' or 'off'.");
 			break;
 		case OPTION_JSON:
@@ -496,7 +498,10 @@ known_names(bool mapping, const ConnectorOption *own)
 			names[n++] = rules[i].name;
 	}
 	for (const ConnectorOption *o = own; o != NULL && o->name != NULL; o++)
-		names[n++] = o->name;
+	{
+		if (find_rule(o->name) == NULL)
+			names[n++] = o->name;
+	}
 	return names;
 }
 

@@ -60,6 +60,7 @@ typedef struct Run
 	RunCounts	counts;
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */
+	struct Delivery *delivery;	/* NULL: nothing under way */
 	MemoryContext context;		/* everything of the run; a child of the caller's */
 } Run;
 

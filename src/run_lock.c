@@ -9,8 +9,8 @@
 
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "storage/proc.h"
 
+#include "compat.h"
 #include "run_lock.h"
 
 /* Advisory locks of SQL have the classes 1 and 2. */
@@ -66,10 +66,10 @@ act_run_lock_holder(int64 sync_id)
 	holders = GetLockConflicts(&tag, ExclusiveLock, &count);
 	for (int i = 0; i < count; i++)
 	{
-		PGPROC	   *proc = BackendIdGetProc(holders[i].backendId);
+		int			pid = act_compat_transaction_pid(&holders[i]);
 
-		if (proc != NULL && proc->pid != 0)
-			return proc->pid;
+		if (pid != 0)
+			return pid;
 	}
 	return 0;
 }

@@ -1,0 +1,586 @@
+/*-------------------------------------------------------------------------
+ *
+ * deliver.c
+ *	  Sends what the diff found and follows each row to its outcome.
+ *
+ * One loop: read batches, claim them, send, wait, judge the answers, settle.
+ * Between the short transactions (delivery_flush.c) nothing of the database
+ * is held, however long a destination takes.  This file includes neither SPI
+ * nor curl.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "brake.h"
+#include "deliver_private.h"
+#include "fault.h"
+#include "settings.h"
+
+/* Tries of one request in one run, and the pauses between them. */
+#define MAX_TRIES 5
+#define FIRST_PAUSE_MS 500
+#define LAST_PAUSE_MS 30000
+
+/* A destination that asks for more patience than this ends the run. */
+#define MAX_THROTTLE_MS (5 * 60 * 1000)
+#define MAX_THROTTLES 20
+
+/* Answers are written down at the latest after so long, or so many rows. */
+#define SETTLE_AFTER_MS 500
+#define SETTLE_ROWS 5000
+
+#define LOCKED_TABLE_PAUSE_MS 100
+
+static int64
+now_ms(void)
+{
+	return GetCurrentTimestamp() / 1000;
+}
+
+/* ---------------------------------------------------------------- finishing */
+
+static void
+count_outcome(Delivery *delivery, const Row *row)
+{
+	RunCounts  *counts = &delivery->run->counts;
+
+	counts->outcomes[row->outcome]++;
+	if (row->outcome == ROW_ACCEPTED)
+		delivery->accepted++;
+}
+
+/* The batch is done with: its rows wait to be written down. */
+static void
+finish_batch(Delivery *delivery, Batch *batch)
+{
+	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
+
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		SettledRow *row = MemoryContextAlloc(batch->claim->context, sizeof(SettledRow));
+
+		row->row = batch->rows[i];
+		row->uncertain = batch->uncertain;
+		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
+			row->row->outcome = ROW_DOUBT;
+		count_outcome(delivery, row->row);
+		delivery->settled = lappend(delivery->settled, row);
+	}
+	if (delivery->settled_since == 0)
+		delivery->settled_since = now_ms();
+	batch->claim->open--;
+	if (batch->claim->open == 0)
+		delivery->finished_claims = lappend(delivery->finished_claims, batch->claim);
+	delivery->first_batch_pending = false;
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, const char *code,
+			const char *message, int http_status)
+{
+	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
+
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		Row		   *row = batch->rows[i];
+
+		row->outcome = outcome;
+		row->code = code ? pstrdup(code) : NULL;
+		row->message = message ? pstrdup(message) : NULL;
+		row->http_status = http_status;
+	}
+	MemoryContextSwitchTo(caller);
+	finish_batch(delivery, batch);
+}
+
+/* Where the culprit was not to be found, the rest is sent as if new. */
+static void
+release_rest(Delivery *delivery, Batch *batch)
+{
+	if (batch->rest == NULL)
+		return;
+	delivery->ready = lcons(batch->rest, delivery->ready);
+	batch->rest = NULL;
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static void
+again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
+{
+	batch->not_before = now_ms() + pause_ms;
+	delivery->ready = lappend(delivery->ready, batch);
+	delivery->run->counts.retries++;
+}
+
+static int64
+random_pause(int tries)
+{
+	int64		limit = act_retry_pause_ms > 0 ? act_retry_pause_ms : FIRST_PAUSE_MS;
+
+	for (int i = 1; i < tries && limit < LAST_PAUSE_MS; i++)
+		limit *= 2;
+	return (int64) (pg_prng_double(&pg_global_prng_state) * Min(limit, LAST_PAUSE_MS));
+}
+
+/*
+ * An answer that says try again.  When all tries are used and nothing else
+ * came through meanwhile, the destination is down and the run ends.
+ */
+static void
+retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	if (answer->verdict == VERDICT_UNCERTAIN)
+		batch->uncertain = true;
+	if (delivery->run->stop.set || batch->tries >= MAX_TRIES)
+	{
+		if (!delivery->run->stop.set && delivery->accepted == batch->accepted_before)
+			act_run_stop(delivery->run, RUN_FAILED,
+						 psprintf("destination \"%s\" does not answer as it should",
+								  delivery->run->destination->name),
+						 psprintf("%d tries, the last one: %s", batch->tries, answer->message),
+						 answer->hint);
+		release_rest(delivery, batch);
+		finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
+		return;
+	}
+	again_later(delivery, batch, Max(random_pause(batch->tries), answer->wait_ms));
+}
+
+/* Throttling concerns the whole destination and charges no try. */
+static void
+throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : random_pause(++delivery->throttles);
+
+	batch->tries--;
+	if (answer->wait_ms >= 0)
+		delivery->throttles++;
+	if (!delivery->run->stop.set &&
+		(pause > MAX_THROTTLE_MS || delivery->throttles > MAX_THROTTLES))
+		act_run_stop(delivery->run, RUN_PARTIAL,
+					 psprintf("destination \"%s\" limits its rate", delivery->run->destination->name),
+					 psprintf("It asks to wait for " INT64_FORMAT " s: %s", pause / 1000, answer->message),
+					 NULL);
+	if (delivery->run->stop.set)
+	{
+		release_rest(delivery, batch);
+		finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
+		return;
+	}
+	delivery->throttled_until = Max(delivery->throttled_until, now_ms() + pause);
+	again_later(delivery, batch, pause);
+}
+
+/*
+ * Known to contain a row that makes the destination refuse: the left half is
+ * sent, the right one waits for what it says.
+ */
+static void
+bisect(Delivery *delivery, Batch *batch)
+{
+	Batch	   *left = act_batch_part(batch, 0, batch->nrows / 2);
+
+	left->rest = act_batch_part(batch, batch->nrows / 2, batch->nrows);
+	batch->claim->open--;
+	delivery->ready = lcons(left, delivery->ready);
+}
+
+static void
+refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	release_rest(delivery, batch);
+	if (batch->nrows > 1 && !delivery->run->stop.set)
+	{
+		bisect(delivery, batch);
+		return;
+	}
+	if (batch->nrows > 1)
+	{
+		finish_with(delivery, batch, ROW_DELAYED, NULL, NULL, 0);
+		return;
+	}
+	finish_with(delivery, batch, ROW_REJECTED, answer->code, answer->message, answer->http_status);
+	act_brake_refused(delivery, batch->rows[0]);
+}
+
+static void
+too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	release_rest(delivery, batch);
+	if (batch->nrows == 1)
+	{
+		finish_with(delivery, batch, ROW_REJECTED, answer->code ? answer->code : "too_large",
+					answer->message, answer->http_status);
+		return;
+	}
+	delivery->ready = lcons(act_batch_part(batch, batch->nrows / 2, batch->nrows), delivery->ready);
+	delivery->ready = lcons(act_batch_part(batch, 0, batch->nrows / 2), delivery->ready);
+	batch->claim->open--;
+}
+
+/* Credentials, address, TLS: nothing that another row would change. */
+static void
+misconfigured(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	Run		   *run = delivery->run;
+
+	if (!run->stop.set)
+		act_run_stop(run, RUN_FAILED,
+					 answer->verdict == VERDICT_AUTH ?
+					 psprintf("destination \"%s\" refuses the credentials", run->destination->name) :
+					 psprintf("destination \"%s\" cannot be used as it is set up", run->destination->name),
+					 answer->message,
+					 answer->hint ? answer->hint :
+					 psprintf("SELECT * FROM activate.check_destination('%s');", run->destination->name));
+	release_rest(delivery, batch);
+	finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
+}
+
+static void
+answered(Delivery *delivery, Batch *batch)
+{
+	Batch	   *rest = batch->rest;
+	bool		any_accepted = false;
+
+	batch->rest = NULL;
+	for (int i = 0; i < batch->nrows; i++)
+		any_accepted = any_accepted || batch->rows[i]->outcome == ROW_ACCEPTED;
+	if (any_accepted)
+		delivery->throttles = 0;
+	finish_batch(delivery, batch);
+	act_brake_answered(delivery, batch);
+	if (rest == NULL)
+		return;
+	/* The left half went through, so the culprit is in the rest. */
+	if (rest->nrows > 1 && !delivery->run->stop.set)
+		bisect(delivery, rest);
+	else
+		delivery->ready = lcons(rest, delivery->ready);
+}
+
+static void
+judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
+{
+	Run		   *run = delivery->run;
+	ConnectorAnswer answer;
+	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
+
+	memset(&answer, 0, sizeof(answer));
+	answer.wait_ms = -1;
+	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
+					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
+					   &answer);
+	if (answer.message != NULL)
+		answer.message = act_destination_redact(run->destination, answer.message);
+	MemoryContextSwitchTo(caller);
+	switch (answer.verdict)
+	{
+		case VERDICT_ROWS:
+			answered(delivery, batch);
+			break;
+		case VERDICT_REFUSED:
+			refused(delivery, batch, &answer);
+			break;
+		case VERDICT_TOO_LARGE:
+			too_large(delivery, batch, &answer);
+			break;
+		case VERDICT_THROTTLED:
+			throttle(delivery, batch, &answer);
+			break;
+		case VERDICT_UNREACHED:
+		case VERDICT_UNCERTAIN:
+			retry(delivery, batch, &answer);
+			break;
+		case VERDICT_AUTH:
+		case VERDICT_CONFIGURATION:
+			misconfigured(delivery, batch, &answer);
+			break;
+	}
+}
+
+/* ------------------------------------------------------------------ sending */
+
+static void
+send_batch(Delivery *delivery, Batch *batch)
+{
+	Run		   *run = delivery->run;
+	MemoryContext caller;
+	HttpRequest request;
+
+	if (batch->request.url == NULL)
+		act_batch_render(run, batch);
+	if (batch->tries == 0)
+		batch->accepted_before = delivery->accepted;
+	batch->tries++;
+
+	/* Signatures carry the time, so credentials are put on for each try. */
+	caller = MemoryContextSwitchTo(batch->claim->context);
+	request = batch->request;
+	request.headers = list_concat_copy(batch->request.headers, run->destination->extra_headers);
+	act_connector_authorize(run->destination->connector, &run->scope, &request,
+							act_now() / USECS_PER_SEC +
+							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
+	act_http_send(delivery->loop, &request, batch);
+	MemoryContextSwitchTo(caller);
+
+	delivery->in_flight = lappend(delivery->in_flight, batch);
+	run->counts.requests++;
+	run->counts.bytes_sent += batch->request.body_len;
+	ACT_FAULT("after_send");
+}
+
+static void
+send_ready(Delivery *delivery)
+{
+	int64		now = now_ms();
+	ListCell   *cell;
+
+	if (now < delivery->throttled_until && !delivery->run->stop.set)
+		return;
+	foreach(cell, delivery->ready)
+	{
+		Batch	   *batch = lfirst(cell);
+
+		if (list_length(delivery->in_flight) >= delivery->concurrency)
+			break;
+		if (delivery->run->stop.set)
+		{
+			delivery->ready = foreach_delete_current(delivery->ready, cell);
+			if (batch->rest != NULL)
+				finish_with(delivery, batch->rest, ROW_DELAYED, NULL, NULL, 0);
+			batch->rest = NULL;
+			finish_with(delivery, batch, ROW_DELAYED, NULL, NULL, 0);
+			continue;
+		}
+		if (batch->not_before > now)
+			continue;
+		delivery->ready = foreach_delete_current(delivery->ready, cell);
+		send_batch(delivery, batch);
+	}
+}
+
+/* Batches are read ahead, so that a freed place is filled without a commit in between. */
+static void
+read_batches(Delivery *delivery)
+{
+	int			wanted = delivery->first_batch_pending ? 1 : 2 * delivery->concurrency;
+	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
+
+	while (!delivery->run->stop.set && !delivery->reader.done &&
+		   list_length(delivery->unclaimed) + list_length(delivery->ready) +
+		   list_length(delivery->in_flight) < wanted)
+	{
+		Batch	   *batch = act_batch_read(&delivery->reader);
+
+		if (batch != NULL)
+			delivery->unclaimed = lappend(delivery->unclaimed, batch);
+	}
+	if (delivery->run->stop.set)
+	{
+		/* Never claimed, never sent: they count as delayed at the end. */
+		list_free(delivery->unclaimed);
+		delivery->unclaimed = NIL;
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+flush_due(const Delivery *delivery)
+{
+	bool		idle = delivery->in_flight == NIL;
+
+	if (delivery->unclaimed == NIL && delivery->settled == NIL && delivery->finished_claims == NIL)
+		return false;
+	if (now_ms() < delivery->locked_until)
+		return false;
+	if (delivery->unclaimed != NIL &&
+		list_length(delivery->ready) == 0)
+		return true;
+	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
+		(delivery->settled_since != 0 && now_ms() - delivery->settled_since >= SETTLE_AFTER_MS);
+}
+
+static bool
+finished(const Delivery *delivery)
+{
+	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
+		delivery->settled == NIL && delivery->finished_claims == NIL &&
+		(delivery->reader.done || delivery->run->stop.set);
+}
+
+/* Until an answer, or until something that waits for its time is due. */
+static long
+wait_time(const Delivery *delivery)
+{
+	int64		now = now_ms();
+	int64		until = now + 1000;
+	ListCell   *cell;
+
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (list_length(delivery->in_flight) < delivery->concurrency)
+			until = Min(until, Max(batch->not_before, delivery->throttled_until));
+	}
+	if (delivery->settled_since != 0)
+		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
+	if (delivery->unclaimed != NIL)
+		until = Min(until, Max(now, delivery->locked_until));
+	return (long) Max(0, until - now);
+}
+
+static void
+take_answers(Delivery *delivery)
+{
+	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
+	MemoryContext answer = AllocSetContextCreate(delivery->context, "pg_activate answer",
+												 ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		HttpResponse *response;
+		void	   *owner;
+
+		MemoryContextSwitchTo(answer);
+		response = act_http_next(delivery->loop, &owner);
+		MemoryContextSwitchTo(delivery->context);
+		if (response == NULL)
+			break;
+		delivery->in_flight = list_delete_ptr(delivery->in_flight, owner);
+		judge(delivery, owner, response);
+		MemoryContextReset(answer);
+	}
+	MemoryContextDelete(answer);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+check_time(Delivery *delivery)
+{
+	Run		   *run = delivery->run;
+
+	if (run->deadline != 0 && !run->stop.set && act_now() >= run->deadline)
+		act_run_stop(run, RUN_CANCELLED,
+					 psprintf("run " INT64_FORMAT " of sync \"%s\" was ended by max_run_time",
+							  run->run_id, run->sync->name),
+					 "What was not sent yet is delayed until the next run.", NULL);
+}
+
+/* ----------------------------------------------------------------- progress */
+
+static void
+report_progress(Delivery *delivery)
+{
+	Run		   *run = delivery->run;
+	int64		now = now_ms();
+	int64		done = 0;
+
+	if (act_progress_interval == 0 || now - delivery->reported_at < act_progress_interval)
+		return;
+	delivery->reported_at = now;
+	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
+		done += run->counts.outcomes[i];
+	ereport(INFO,
+			(errmsg("sync \"%s\": " INT64_FORMAT " of " INT64_FORMAT " rows, " INT64_FORMAT
+					" accepted, " INT64_FORMAT " refused, " INT64_FORMAT " requests",
+					run->sync->name, done, run->diff.counts.to_send,
+					run->counts.outcomes[ROW_ACCEPTED],
+					run->counts.outcomes[ROW_REJECTED] + run->counts.outcomes[ROW_REFUSED],
+					run->counts.requests)));
+}
+
+static Delivery *
+delivery_create(Run *run)
+{
+	MemoryContext context = AllocSetContextCreate(run->context, "pg_activate delivery",
+												  ALLOCSET_DEFAULT_SIZES);
+	Delivery   *delivery = MemoryContextAllocZero(context, sizeof(Delivery));
+	MemoryContext caller = MemoryContextSwitchTo(context);
+
+	delivery->run = run;
+	delivery->context = context;
+	delivery->reader.run = run;
+	delivery->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
+	delivery->first_batch_pending = run->sync->first_batch_alone;
+	delivery->reported_at = now_ms();
+	delivery->loop = act_http_loop_create(&run->destination->policy);
+	MemoryContextSwitchTo(caller);
+	return delivery;
+}
+
+void
+act_deliver(Run *run)
+{
+	Delivery   *delivery;
+
+	if (run->diff.counts.to_send == 0)
+		return;
+	run->delivery = delivery = delivery_create(run);
+	while (!finished(delivery))
+	{
+		read_batches(delivery);
+		if (flush_due(delivery) && !act_delivery_flush(delivery))
+			delivery->locked_until = now_ms() + LOCKED_TABLE_PAUSE_MS;
+		send_ready(delivery);
+		if (finished(delivery))
+			break;
+		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
+		take_answers(delivery);
+		check_time(delivery);
+		report_progress(delivery);
+	}
+}
+
+/*
+ * Requests under way may have been applied; what waits to be sent was not,
+ * unless an earlier try of it was.
+ */
+void
+act_deliver_abandon(Run *run)
+{
+	Delivery   *delivery = run->delivery;
+	ListCell   *cell;
+	List	   *waiting;
+	List	   *in_flight;
+
+	if (delivery == NULL)
+		return;
+	waiting = delivery->ready;
+	in_flight = delivery->in_flight;
+	delivery->ready = delivery->in_flight = NIL;
+	foreach(cell, in_flight)
+	{
+		Batch	   *batch = lfirst(cell);
+
+		batch->uncertain = true;
+		waiting = lappend(waiting, batch);
+	}
+	foreach(cell, waiting)
+	{
+		Batch	   *batch = lfirst(cell);
+
+		if (batch->rest != NULL)
+			finish_with(delivery, batch->rest, ROW_DELAYED, NULL, NULL, 0);
+		finish_with(delivery, batch, ROW_DELAYED, NULL, "the run ended before an answer arrived", 0);
+	}
+	delivery->unclaimed = NIL;
+	while (!act_delivery_flush(delivery))
+		act_http_wait(delivery->loop, LOCKED_TABLE_PAUSE_MS);
+}
+
+void
+act_deliver_end(Run *run)
+{
+	if (run->delivery != NULL && run->delivery->loop != NULL)
+		act_http_loop_destroy(run->delivery->loop);
+	run->delivery = NULL;
+}

@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * deliver_private.h
+ *	  A delivery under way: shared by deliver.c (the loop), brake.c (when to
+ *	  stop it) and delivery_flush.c (its transactions).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_DELIVER_PRIVATE_H
+#define ACT_DELIVER_PRIVATE_H
+
+#include "batch.h"
+#include "deliver.h"
+
+struct Delivery
+{
+	Run		   *run;
+	HttpLoop   *loop;
+	MemoryContext context;
+	BatchReader reader;
+	int			concurrency;
+
+	List	   *unclaimed;		/* of Batch: read, not yet claimed */
+	List	   *ready;			/* of Batch: claimed, to be sent (again) */
+	List	   *in_flight;		/* of Batch */
+	List	   *settled;		/* of SettledRow: to be written down */
+	List	   *finished_claims;	/* of Claim: to be deleted with them */
+
+	int64		settled_since;	/* oldest of settled, milliseconds; 0: none */
+	int64		throttled_until;
+	int			throttles;		/* in a row */
+	int64		locked_until;	/* the sync's table is locked by somebody */
+	int64		accepted;		/* rows in this run */
+	bool		first_batch_pending;	/* it goes alone */
+	int64		reported_at;
+
+	/* the brake */
+	int			same_refusals;	/* rows refused alone in a row, with one reason */
+	char	   *refusal;		/* that reason, digits and quoted values masked */
+};
+
+/*
+ * delivery_flush.c: claims what is unclaimed (it becomes ready), settles what
+ * is settled, in one transaction.  false: the sync's table is locked, try
+ * again later.
+ */
+extern bool act_delivery_flush(Delivery *delivery);
+
+#endif							/* ACT_DELIVER_PRIVATE_H */

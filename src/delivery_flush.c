@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery_flush.c
+ *	  The transactions of a delivery: claims, and answers written down.
+ *
+ * Group commit: whatever has come together since the last one.  A claim is
+ * durable before its request's first byte goes out; an answer alone may be
+ * lost in a crash, which then leaves its rows in doubt, so it is flushed
+ * without waiting, unless it brought ids that we will need.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "deliver_private.h"
+#include "fault.h"
+#include "run_lock.h"
+#include "transaction.h"
+
+static void
+claim_batches(Delivery *delivery)
+{
+	Run		   *run = delivery->run;
+	ListCell   *cell;
+
+#ifdef ACT_TEST
+	if (act_fault_claims_off)
+		return;
+#endif
+	foreach(cell, delivery->unclaimed)
+	{
+		Batch	   *batch = lfirst(cell);
+
+		batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows);
+	}
+}
+
+static void
+delete_claims(Delivery *delivery)
+{
+	int64	   *ids = palloc(sizeof(int64) * (list_length(delivery->finished_claims) + 1));
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, delivery->finished_claims)
+	{
+		const Claim *claim = lfirst(cell);
+
+		if (claim->claim_id != 0)
+			ids[count++] = claim->claim_id;
+	}
+	act_claim_delete(ids, count);
+}
+
+static bool
+brings_ids(const Delivery *delivery)
+{
+	ListCell   *cell;
+
+	foreach(cell, delivery->settled)
+	{
+		if (((SettledRow *) lfirst(cell))->row->new_external_id != NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * As long as nothing was accepted, refusals wait: they may turn out to be of
+ * the kind that is charged to nobody.
+ */
+static bool
+undecided(const Delivery *delivery)
+{
+	const int64 *outcomes = delivery->run->counts.outcomes;
+
+	return !delivery->run->stop.set && delivery->accepted == 0 &&
+		outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] > 0 &&
+		(delivery->in_flight != NIL || delivery->ready != NIL);
+}
+
+static bool
+write_down(Delivery *delivery, bool settle)
+{
+	Run		   *run = delivery->run;
+
+	act_transaction_writable();
+	if (!act_settler_lock(run->settler))
+	{
+		act_transaction_commit(false);
+		return false;
+	}
+	claim_batches(delivery);
+	if (settle)
+	{
+		act_settler_rows(run->settler, delivery->settled);
+		delete_claims(delivery);
+	}
+	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
+	return true;
+}
+
+static void
+forget_settled(Delivery *delivery)
+{
+	ListCell   *cell;
+
+	list_free(delivery->settled);
+	foreach(cell, delivery->finished_claims)
+		MemoryContextDelete(((Claim *) lfirst(cell))->context);
+	list_free(delivery->finished_claims);
+	delivery->finished_claims = delivery->settled = NIL;
+	delivery->settled_since = 0;
+}
+
+bool
+act_delivery_flush(Delivery *delivery)
+{
+	Run		   *run = delivery->run;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+	bool		settle = !undecided(delivery);
+	bool		written;
+
+	if (!settle && delivery->unclaimed == NIL)
+		return true;
+	if (!act_run_lock_held(run->sync->sync_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the lock of sync \"%s\" was lost", run->sync->name),
+				 errdetail("Something in the model released it: pg_advisory_unlock_all() or DISCARD ALL.")));
+	if (delivery->unclaimed != NIL)
+		ACT_FAULT("before_claim");
+	if (delivery->settled != NIL)
+		ACT_FAULT("before_settle");
+
+	context = AllocSetContextCreate(delivery->context, "pg_activate flush", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	written = write_down(delivery, settle);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	if (!written)
+		return false;
+
+	if (settle)
+		forget_settled(delivery);
+	MemoryContextSwitchTo(delivery->context);
+	delivery->ready = list_concat(delivery->ready, delivery->unclaimed);
+	MemoryContextSwitchTo(caller);
+	if (delivery->unclaimed != NIL)
+		ACT_FAULT("after_claim");
+	else
+		ACT_FAULT("after_settle");
+	list_free(delivery->unclaimed);
+	delivery->unclaimed = NIL;
+	return true;
+}

@@ -1,0 +1,118 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard.c
+ *	  Held before, not alerted after (design decision 7).
+ *
+ * Looks at what the diff counted, before the first byte goes out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "lib/stringinfo.h"
+
+#include "run.h"
+
+/* Percentages say nothing about a handful of rows. */
+#define PERCENT_APPLIES_FROM 100
+
+/* How many rows the limit allows; applies false: it does not count here. */
+int64
+act_guard_limit(const GuardLimit *limit, int64 base, bool *applies)
+{
+	*applies = limit->set && (!limit->percent || base >= PERCENT_APPLIES_FROM);
+	if (!*applies)
+		return 0;
+	return limit->percent ? (int64) floor(limit->value * base / 100.0) : (int64) limit->value;
+}
+
+static char *
+describe_limit(const GuardLimit *limit)
+{
+	return limit->percent ? psprintf("%g %%", limit->value) : psprintf("%g rows", limit->value);
+}
+
+static void
+hold(Run *run, const char *message, const char *detail)
+{
+	act_run_stop(run, RUN_HELD,
+				 psprintf("run " INT64_FORMAT " of sync \"%s\" is held: %s",
+						  run->run_id, run->sync->name, message),
+				 detail,
+				 psprintf("SELECT activate.approve_run(" INT64_FORMAT "); or SELECT activate.discard_run("
+						  INT64_FORMAT "); it is superseded by itself when a later diff is within limits.",
+						  run->run_id, run->run_id));
+}
+
+/* base: what the percentage is of. */
+static bool
+exceeds(Run *run, const GuardLimit *limit, int64 rows, int64 base, const char *what, const char *detail)
+{
+	bool		applies;
+	int64		allowed = act_guard_limit(limit, base, &applies);
+
+	if (!applies || rows <= allowed)
+		return false;
+	hold(run, psprintf(INT64_FORMAT " of " INT64_FORMAT " rows %s (%.1f %%, limit %s)",
+					   rows, base, what, base > 0 ? 100.0 * rows / base : 100.0,
+					   describe_limit(limit)), detail);
+	return true;
+}
+
+static char *
+removed_examples(const Run *run)
+{
+	StringInfoData buf;
+	ListCell   *cell;
+
+	if (run->diff.removed_keys == NIL)
+		return NULL;
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "Among them: ");
+	foreach(cell, run->diff.removed_keys)
+		appendStringInfo(&buf, "%s%s", foreach_current_index(cell) > 0 ? ", " : "",
+						 act_text_to_server(lfirst(cell)));
+	appendStringInfoString(&buf, ". Nothing was sent.");
+	return buf.data;
+}
+
+static char *
+invalid_examples(const Run *run)
+{
+	const InvalidRow *first;
+
+	if (run->diff.invalid == NIL)
+		return NULL;
+	first = linitial(run->diff.invalid);
+	return psprintf("The first is %s: %s. Nothing was sent.",
+					act_text_to_server(first->key), act_text_to_server(first->message));
+}
+
+/* Only for a whole diff: keys named by a person are few and meant. */
+void
+act_guard_check(Run *run)
+{
+	const DiffCounts *counts = &run->diff.counts;
+	const SyncOptions *options = &run->sync->options;
+	bool		removes = run->sync->mode == MODE_MIRROR && run->sync->on_removed != REMOVED_IGNORE;
+
+	if (run->keys != NULL)
+		return;
+	if (removes && counts->rows_in_model == 0 && counts->synced > 0)
+	{
+		hold(run, "the model came back empty",
+			 psprintf("It would remove all " INT64_FORMAT " rows that are synced. Nothing was sent.",
+					  counts->synced));
+		return;
+	}
+	if (exceeds(run, &options->max_removed, counts->removed + counts->leaving, counts->synced,
+				"would be removed", removed_examples(run)))
+		return;
+	if (exceeds(run, &options->max_changed, counts->changed_certain, counts->synced,
+				"would be changed", "Nothing was sent."))
+		return;
+	(void) exceeds(run, &options->max_invalid, counts->invalid, counts->rows_in_model,
+				   "are invalid", invalid_examples(run));
+}

@@ -1,0 +1,263 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *	  A run's own records: its row, its events, the rows it found invalid.
+ *
+ * As the extension, in transactions that the caller commits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "event.h"
+#include "fault.h"
+#include "identity.h"
+#include "run.h"
+#include "transaction.h"
+
+static const char *const status_names[] = {
+	[RUN_SUCCEEDED] = "succeeded",
+	[RUN_PARTIAL] = "partial",
+	[RUN_FAILED] = "failed",
+	[RUN_HELD] = "held",
+	[RUN_SUPERSEDED] = "superseded",
+	[RUN_POSTPONED] = "postponed",
+	[RUN_CANCELLED] = "cancelled",
+	[RUN_INTERRUPTED] = "interrupted"
+};
+
+const char *
+act_run_status_name(RunStatus status)
+{
+	return status_names[status];
+}
+
+/*
+ * Holding the lock, a run that still says running is dead.  Its claims are
+ * found by act_claim_recover().
+ */
+void
+act_ledger_start(Run *run)
+{
+	Identity	identity;
+	SqlArgument args[] = {
+		SQL_INT8(run->sync->sync_id),
+		SQL_INT4(MyProcPid),
+		{TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false},
+	};
+
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.run SET status = 'interrupted', finished_at = $2,"
+			" error = 'the process that ran it ended' WHERE sync_id = $1 AND status = 'running'",
+			2, (SqlArgument[]) {args[0], args[2]});
+	act_sql(SPI_OK_INSERT_RETURNING,
+			"INSERT INTO activate.run (sync_id, cause, status, pid, started_at)"
+			" VALUES ($1, 'manual', 'running', $2, $3) RETURNING run_id",
+			lengthof(args), args);
+	run->run_id = act_sql_int64(0, 1);
+	act_identity_leave(&identity);
+}
+
+/* What each row came to; every row that counts as added, changed or removed is in one. */
+static int64
+outcome_sum(const Run *run, RowOutcome outcome)
+{
+	const int64 *outcomes = run->counts.outcomes;
+	const DiffCounts *counts = &run->diff.counts;
+
+	switch (outcome)
+	{
+		case ROW_REJECTED:
+			return outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
+		case ROW_DELAYED:
+			return outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
+		case ROW_SKIPPED:
+			return outcomes[ROW_SKIPPED] + counts->skipped;
+		case ROW_ABSENT:
+			return outcomes[ROW_ABSENT] + counts->absent;
+		case ROW_UNKNOWN:
+			return outcomes[ROW_UNKNOWN] + counts->unknown;
+		default:
+			return outcomes[outcome];
+	}
+}
+
+bool
+act_ledger_check_sums(const Run *run)
+{
+	const DiffCounts *counts = &run->diff.counts;
+
+	return counts->added + counts->changed + counts->removed ==
+		outcome_sum(run, ROW_ACCEPTED) + outcome_sum(run, ROW_REJECTED) +
+		outcome_sum(run, ROW_DELAYED) + outcome_sum(run, ROW_UNKNOWN) +
+		outcome_sum(run, ROW_WAITING) + outcome_sum(run, ROW_ABSENT) +
+		outcome_sum(run, ROW_SKIPPED) + outcome_sum(run, ROW_HELD_OUT);
+}
+
+static char *
+previous_status(const Run *run)
+{
+	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT8(run->run_id)};
+
+	if (act_sql(SPI_OK_SELECT,
+				"SELECT status FROM activate.run WHERE sync_id = $1 AND run_id < $2"
+				" AND status IN ('succeeded', 'partial', 'failed', 'held') ORDER BY run_id DESC LIMIT 1",
+				2, args) == 0)
+		return "";
+	return act_sql_text(0, 1);
+}
+
+/* One event for each change of state, not one for each run. */
+static void
+record_event(const Run *run, RunStatus status, const char *before, const char *message)
+{
+	const char *counts = psprintf("{\"accepted\": " INT64_FORMAT ", \"rejected\": " INT64_FORMAT
+								  ", \"invalid\": " INT64_FORMAT "}",
+								  outcome_sum(run, ROW_ACCEPTED), outcome_sum(run, ROW_REJECTED),
+								  run->diff.counts.invalid);
+	bool		bad = outcome_sum(run, ROW_REJECTED) + run->diff.counts.invalid > 0;
+
+	if (status == RUN_HELD)
+		act_event_record("run_held", "warning", run->sync, run->run_id, message, counts);
+	else if (status == RUN_FAILED && strcmp(before, "failed") != 0)
+		act_event_record("run_failed", "error", run->sync, run->run_id, message, counts);
+	else if (status == RUN_PARTIAL && bad && strcmp(before, "partial") != 0)
+		act_event_record("rejecting", "warning", run->sync, run->run_id,
+						 psprintf("rows of sync \"%s\" are refused", run->sync->name), counts);
+	else if (status == RUN_SUCCEEDED && before[0] != '\0' && strcmp(before, "succeeded") != 0)
+		act_event_record("recovered", "info", run->sync, run->run_id,
+						 psprintf("sync \"%s\" succeeded after a run that was %s", run->sync->name, before),
+						 counts);
+}
+
+static void
+update_run(Run *run, RunStatus status, const char *message, const char *detail, const char *hint)
+{
+	const DiffCounts *counts = &run->diff.counts;
+	pg_uuid_t	digest;
+	SqlArgument args[] = {
+		SQL_INT8(run->run_id),
+		SQL_TEXT(act_run_status_name(status)),
+		{TIMESTAMPTZOID, TimestampTzGetDatum(act_now()), false},
+		SQL_INT8(counts->rows_in_model),
+		SQL_INT8(counts->added),
+		SQL_INT8(counts->changed),
+		SQL_INT8(counts->removed),
+		SQL_INT8(outcome_sum(run, ROW_ACCEPTED)),
+		SQL_INT8(outcome_sum(run, ROW_REJECTED)),
+		SQL_INT8(counts->invalid),
+		SQL_INT8(outcome_sum(run, ROW_DELAYED)),
+		SQL_INT8(outcome_sum(run, ROW_UNKNOWN)),
+		SQL_INT8(outcome_sum(run, ROW_ABSENT)),
+		SQL_INT8(outcome_sum(run, ROW_SKIPPED)),
+		SQL_INT8(counts->leaving),
+		SQL_INT8(counts->unchanged),
+		SQL_INT8(counts->duplicates),
+		SQL_INT8(run->counts.requests),
+		SQL_INT8(run->counts.retries),
+		SQL_INT8(run->counts.bytes_sent),
+		SQL_TEXT(message),
+		SQL_TEXT(detail),
+		SQL_TEXT(hint),
+		{UUIDOID, UUIDPGetDatum(&digest), status != RUN_HELD},
+	};
+
+	memcpy(digest.data, run->diff.digest, UUID_LEN);
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.run SET status = $2, finished_at = $3, rows_in_model = $4, added = $5,"
+			" changed = $6, removed = $7, accepted = $8, rejected = $9, invalid = $10, delayed = $11,"
+			" unknown = $12, absent = $13, skipped = $14, leaving = $15, unchanged = $16,"
+			" duplicates = $17, requests = $18, retries = $19, bytes_sent = $20, error = $21,"
+			" detail = $22, hint = $23, digest = $24 WHERE run_id = $1",
+			lengthof(args), args);
+}
+
+void
+act_ledger_finish(Run *run, RunStatus status, const char *message, const char *detail, const char *hint)
+{
+	Identity	identity;
+	char	   *before;
+	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
+
+	act_identity_extension(&identity);
+	before = previous_status(run);
+	update_run(run, status, message, detail, hint);
+	if (outcome_sum(run, ROW_ACCEPTED) > 0 && run->sync->first_batch_alone)
+		act_sql(SPI_OK_UPDATE,
+				"UPDATE activate.sync SET first_batch_alone = false WHERE sync_id = $1", 1, id);
+	act_identity_leave(&identity);
+	record_event(run, status, before, message ? message : "");
+}
+
+/* The latest run's invalid rows take the place of the one before. */
+void
+act_ledger_invalid_rows(Run *run)
+{
+	Identity	identity;
+	ListCell   *cell;
+	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
+
+	act_identity_extension(&identity);
+	if (run->keys == NULL)
+		act_sql(SPI_OK_DELETE, "DELETE FROM activate.invalid_row WHERE sync_id = $1", 1, id);
+	foreach(cell, run->diff.invalid)
+	{
+		const InvalidRow *row = lfirst(cell);
+		SqlArgument args[] = {
+			SQL_INT8(run->sync->sync_id),
+			SQL_TEXT(act_text_to_server(row->key)),
+			SQL_TEXT(row->code),
+			SQL_TEXT(act_text_to_server(row->message)),
+			SQL_INT8(run->run_id),
+		};
+
+		act_sql(SPI_OK_INSERT,
+				"INSERT INTO activate.invalid_row (sync_id, key, code, message, run_id)"
+				" VALUES ($1, $2::pg_catalog.jsonb, $3, $4, $5)", lengthof(args), args);
+	}
+	act_identity_leave(&identity);
+}
+
+/* A held run was approved, and what would go out now is just that. */
+bool
+act_ledger_approved(Run *run)
+{
+	Identity	identity;
+	pg_uuid_t	digest;
+	uint64		found;
+	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), {UUIDOID, UUIDPGetDatum(&digest), false}};
+
+	memcpy(digest.data, run->diff.digest, UUID_LEN);
+	act_identity_extension(&identity);
+	found = act_sql(SPI_OK_SELECT,
+					"SELECT 1 FROM activate.run WHERE sync_id = $1 AND status = 'held'"
+					" AND approved_at IS NOT NULL AND digest OPERATOR(pg_catalog.=) $2", 2, args);
+	act_identity_leave(&identity);
+	return found > 0;
+}
+
+/* Whatever was held before: this diff is newer. */
+void
+act_ledger_supersede(Run *run)
+{
+	Identity	identity;
+	uint64		count;
+	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT8(run->run_id)};
+
+	act_identity_extension(&identity);
+	count = act_sql(SPI_OK_UPDATE,
+					"UPDATE activate.run SET status = 'superseded'"
+					" WHERE sync_id = $1 AND status = 'held' AND run_id < $2", 2, args);
+	act_identity_leave(&identity);
+	if (count > 0)
+		act_event_record("superseded", "info", run->sync, run->run_id,
+						 psprintf("the held run of sync \"%s\" was superseded by run " INT64_FORMAT,
+								  run->sync->name, run->run_id), NULL);
+}

@@ -1,0 +1,383 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  One run of a sync: lock, resolve, diff, guard, deliver, settle, finish.
+ *
+ * activate.run_sync() is a procedure: each stage is a transaction of its own,
+ * and none is open (but an empty one) while a destination is waited for.
+ * After an error what is known is still written down, in a fresh transaction,
+ * before the error goes on its way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+
+#include "access/xact.h"
+#include "deliver.h"
+#include "fault.h"
+#include "identity.h"
+#include "run.h"
+#include "run_lock.h"
+#include "tcop/pquery.h"
+#include "transaction.h"
+
+#define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
+#define ERRCODE_ACTIVATE_HELD MAKE_SQLSTATE('P','A','0','0','2')
+#define ERRCODE_ACTIVATE_CANCELLED MAKE_SQLSTATE('P','A','0','0','3')
+#define ERRCODE_ACTIVATE_PARTIAL MAKE_SQLSTATE('0','1','P','A','1')
+
+PG_FUNCTION_INFO_V1(act_run_sync);
+
+void
+act_run_stop(Run *run, RunStatus status, const char *message, const char *detail, const char *hint)
+{
+	MemoryContext caller = MemoryContextSwitchTo(run->context);
+
+	run->stop.set = true;
+	run->stop.status = status;
+	run->stop.message = pstrdup(message);
+	run->stop.detail = detail ? pstrdup(detail) : NULL;
+	run->stop.hint = hint ? pstrdup(hint) : NULL;
+	MemoryContextSwitchTo(caller);
+}
+
+/* ------------------------------------------------------------------- stages */
+
+static void
+run_lock(Run *run, const char *name)
+{
+	Sync	   *sync;
+	int			pid;
+
+	run->sync = sync = act_sync_load(name, false);
+	if (sync->paused)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sync \"%s\" is paused", sync->name),
+				 sync->pause_reason ? errdetail_internal("%s", sync->pause_reason) : 0,
+				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
+	act_sync_require_home(sync);
+	if (act_run_lock_acquire(sync->sync_id))
+		return;
+	pid = act_run_lock_holder(sync->sync_id);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("sync \"%s\" is already running", sync->name),
+			 pid != 0 ? errdetail("Process %d runs it.", pid) : 0,
+			 errhint("Wait for it, or end it: SELECT pg_cancel_backend(%d);", pid)));
+}
+
+/* Claims of a run that died are settled first: their rows are in doubt. */
+static void
+run_start(Run *run)
+{
+	run->started_at = act_now();
+	if (run->sync->options.max_run_time_ms > 0)
+		run->deadline = run->started_at + run->sync->options.max_run_time_ms * 1000;
+	act_ledger_start(run);
+	act_transaction_commit(true);
+	act_transaction_writable();
+	run->settler = act_settler_create(run->sync);
+	while (!act_settler_lock(run->settler))
+		CHECK_FOR_INTERRUPTS();
+	(void) act_claim_recover(run->settler);
+	act_transaction_commit(true);
+}
+
+static void
+run_resolve(Run *run)
+{
+	Sync	   *sync = run->sync;
+	ConnectorScope *scope = &run->scope;
+
+	act_transaction_writable();
+	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	run->model = act_model_resolve(sync);
+	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
+	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
+	scope->match = NULL;
+	scope->run_id = run->run_id;
+	scope->nkeys = sync->nkeys;
+	scope->key_names = palloc(sizeof(char *) * sync->nkeys);
+	for (int i = 0; i < sync->nkeys; i++)
+		scope->key_names[i] = pg_server_to_any(sync->key[i], strlen(sync->key[i]), PG_UTF8);
+	scope->option = act_destination_option;
+	scope->secret = act_destination_secret;
+	scope->arg = run->destination;
+	act_transaction_commit(false);
+}
+
+static void
+run_diff(Run *run)
+{
+	act_transaction_read_only();
+	act_diff_compute(run->model, run->keys, run->max_rows, &run->diff);
+	act_transaction_commit(false);
+}
+
+static void
+run_guard(Run *run)
+{
+	bool		approved;
+
+	act_transaction_writable();
+	approved = act_ledger_approved(run);
+	if (!approved)
+		act_guard_check(run);
+	act_ledger_supersede(run);
+	if (run->stop.set)
+	{
+		act_ledger_invalid_rows(run);
+		act_transaction_commit(false);
+		return;
+	}
+	act_ledger_invalid_rows(run);
+	while (!act_settler_lock(run->settler))
+		CHECK_FOR_INTERRUPTS();
+	act_settler_marks(run->settler, &run->diff);
+	act_transaction_commit(false);
+}
+
+/* Rows that delivery never came to. */
+static void
+count_rest(Run *run)
+{
+	int64		counted = 0;
+
+	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
+		counted += run->counts.outcomes[i];
+	run->counts.outcomes[ROW_DELAYED] += run->diff.counts.to_send - counted;
+}
+
+static RunStatus
+final_status(const Run *run)
+{
+	const int64 *outcomes = run->counts.outcomes;
+	const DiffCounts *counts = &run->diff.counts;
+
+	if (run->stop.set)
+		return run->stop.status;
+	if (outcomes[ROW_ACCEPTED] < counts->to_send ||
+		counts->invalid + counts->delayed + counts->absent + counts->unknown > 0)
+		return RUN_PARTIAL;
+	return RUN_SUCCEEDED;
+}
+
+static RunStatus
+run_finish(Run *run)
+{
+	RunStatus	status;
+
+	count_rest(run);
+	status = final_status(run);
+	act_transaction_writable();
+	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
+	act_transaction_commit(true);
+#ifdef ACT_TEST
+	if (!act_ledger_check_sums(run))
+		elog(ERROR, "the sums of run " INT64_FORMAT " do not add up", run->run_id);
+#endif
+	return status;
+}
+
+/* ------------------------------------------------------------------ the run */
+
+static void
+run_stages(Run *run)
+{
+	run_start(run);
+	run_resolve(run);
+	run_diff(run);
+	run_guard(run);
+	if (!run->stop.set)
+		act_deliver(run);
+}
+
+/*
+ * Everything that is known is written down before the error goes on; when
+ * that fails, too, the claims that remain say what is in doubt.
+ */
+static void
+run_abort(Run *run, const ErrorData *error)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+
+	PG_TRY();
+	{
+		act_transaction_rollback();
+		act_transaction_writable();
+		act_run_stop(run, cancelled ? RUN_CANCELLED : RUN_FAILED,
+					 error->message ? error->message : "", error->detail, error->hint);
+		act_deliver_abandon(run);
+		if (run->run_id != 0)
+			(void) run_finish(run);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *second;
+
+		MemoryContextSwitchTo(caller);
+		second = CopyErrorData();
+		FlushErrorState();
+		act_transaction_rollback();
+		ereport(WARNING,
+				(errcode(second->sqlerrcode),
+				 errmsg("could not write down how run " INT64_FORMAT " of sync \"%s\" ended: %s",
+						run->run_id, run->sync->name, second->message),
+				 errdetail("The next run finds what is in doubt.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+}
+
+/* Everything that is not memory of a context: never throws. */
+static void
+run_release(Run *run)
+{
+	act_deliver_end(run);
+	act_diff_end(&run->diff);
+	if (run->destination != NULL)
+		act_destination_wipe(run->destination);
+	act_run_lock_release(run->sync->sync_id);
+}
+
+static void
+report(const Run *run, RunStatus status)
+{
+	const int64 *outcomes = run->counts.outcomes;
+	const DiffCounts *counts = &run->diff.counts;
+	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
+		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
+
+	if (status == RUN_SUCCEEDED)
+		return;
+	if (status == RUN_PARTIAL)
+		ereport(WARNING,
+				(errcode(ERRCODE_ACTIVATE_PARTIAL),
+				 errmsg("run " INT64_FORMAT " of sync \"%s\" is partial: " INT64_FORMAT " accepted, "
+						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed",
+						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
+						outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED], counts->invalid,
+						outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed),
+				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
+				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
+						 quote_literal_cstr(run->sync->name))));
+	else
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg_internal("%s", run->stop.message),
+				 run->stop.detail ? errdetail_internal("%s", run->stop.detail) : 0,
+				 run->stop.hint ? errhint("%s", run->stop.hint) : 0));
+}
+
+static void
+run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "pg_activate run", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Run		   *run = palloc0(sizeof(Run));
+	volatile RunStatus status = RUN_FAILED;
+
+	run->context = context;
+	run->max_rows = max_rows;
+	run->keys = keys;
+	act_transaction_writable();
+	run_lock(run, name);
+	PG_TRY();
+	{
+		PG_TRY();
+		{
+			run_stages(run);
+			status = run_finish(run);
+		}
+		PG_CATCH();
+		{
+			ErrorData  *error;
+
+			MemoryContextSwitchTo(context);
+			error = CopyErrorData();
+			FlushErrorState();
+			run_abort(run, error);
+			ReThrowError(error);
+		}
+		PG_END_TRY();
+	}
+	PG_FINALLY();
+	{
+		run_release(run);
+	}
+	PG_END_TRY();
+	report(run, status);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/* A transaction block, a function or an EXCEPTION clause around the call. */
+static void
+require_own_transactions(FunctionCallInfo fcinfo)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+
+	if (call == NULL || !IsA(call, CallContext) || call->atomic || IsSubTransaction())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("run_sync cannot run inside a transaction block"),
+				 errdetail("It commits as it goes, so that nothing of the database is held while the destination is waited for."),
+				 errhint("Use autocommit (psql: outside BEGIN; psycopg: autocommit = True), or queue_run() with the background worker.")));
+}
+
+/* CALL activate.run_sync(name text, max_rows bigint, keys jsonb) */
+Datum
+act_run_sync(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	Jsonb	   *keys = NULL;
+	int64		max_rows = 0;
+	MemoryContext context = PortalContext != NULL ? PortalContext : TopMemoryContext;
+	MemoryContext caller;
+
+	require_own_transactions(fcinfo);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the name of a sync must not be null"),
+				 errhint("SELECT sync FROM activate.syncs;")));
+	if (!PG_ARGISNULL(1))
+	{
+		max_rows = PG_GETARG_INT64(1);
+		if (max_rows <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("max_rows must be greater than zero"),
+					 errhint("NULL sends all rows.")));
+	}
+	caller = MemoryContextSwitchTo(context);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!PG_ARGISNULL(2))
+	{
+		keys = DatumGetJsonbPCopy(PG_GETARG_DATUM(2));
+		if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("keys must be a JSON array of keys"),
+					 errhint("keys => '[42, 43]', or '[{\"a\": 1, \"b\": 2}]' for a key of two columns.")));
+	}
+	MemoryContextSwitchTo(caller);
+
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	run_sync(name, max_rows, keys, context);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
