@@ -2,6 +2,8 @@
 SET client_min_messages = error;
 DROP EXTENSION IF EXISTS pg_activate CASCADE;
 CREATE EXTENSION pg_activate;
+CREATE ROLE activate_admin SUPERUSER;
+SET ROLE activate_admin;
 SET client_min_messages = notice;
 \set SHOW_CONTEXT never
 \pset format unaligned
@@ -90,7 +92,7 @@ SELECT create_with($$ mapping => '-- nothing' $$);
 SELECT create_with($$ mapping => 'customer_id, warehouse AS source' $$);
 SELECT create_with($$ mapping => '{"customer_id": "customer_id", "source": "warehouse"}' $$);
 SELECT create_with($$ mapping => 'customer_id, emial' $$);
-SELECT create_with($$ mapping => 'customer_id, model.emial' $$);
+SELECT create_with($$ mapping => 'customer_id, health.emial' $$);
 SELECT create_with($$ mapping => 'customer_id, lowr(email) AS email' $$);
 SELECT create_with($$ mapping => 'email, score AS email' $$);
 SELECT create_with($$ mapping => 'email, 1' $$);
@@ -207,7 +209,7 @@ SELECT problem($$ SELECT activate.drop_sync('here') $$);
 SELECT problem($$ SELECT activate.pause_sync('here') $$);
 SELECT problem($$ SELECT activate.sync_sql('here') $$);
 SELECT problem($$ SELECT activate.create_sync('here', 'analytics.health', 'customer_id', 'crm', if_exists => 'keep') $$);
-RESET ROLE;
+SET ROLE activate_admin;
 SELECT create_with($$ owner => 'activate_team' $$);
 GRANT USAGE ON FOREIGN SERVER crm TO activate_team;
 SELECT create_with($$ owner => 'activate_team' $$);
@@ -255,3 +257,5 @@ DROP SCHEMA analytics CASCADE;
 DROP EXTENSION pg_activate CASCADE;
 DROP FUNCTION public.create_with, public.problem;
 DROP ROLE activate_team, activate_analyst;
+RESET ROLE;
+DROP ROLE activate_admin;

@@ -119,6 +119,12 @@ resolve_from(Model *model)
  * ----------------------------------------------------------------
  */
 
+static const char *
+model_alias(const Model *model)
+{
+	return model->sync->model_is_query ? " AS " MODEL_ALIAS : "";
+}
+
 static ModelSql *
 model_sql(const Model *model, const Mapping *mapping)
 {
@@ -140,7 +146,7 @@ model_sql(const Model *model, const Mapping *mapping)
 	appendStringInfoString(&sql->sql, " FROM ");
 	sql->from_start = sql->sql.len;
 	sql->model_start = sql->from_start + (model->sync->model_is_query ? 1 : 0);
-	appendStringInfo(&sql->sql, "%s AS " MODEL_ALIAS, model->from);
+	appendStringInfo(&sql->sql, "%s%s", model->from, model_alias(model));
 	return sql;
 }
 
@@ -209,8 +215,8 @@ refuse_aggregate(const Model *model, const Mapping *mapping)
 {
 	for (int i = 0; i < mapping->nleaves; i++)
 	{
-		char	   *sql = psprintf("SELECT (%s\n) FROM %s AS " MODEL_ALIAS,
-								   mapping->leaves[i].expression, model->from);
+		char	   *sql = psprintf("SELECT (%s\n) FROM %s%s", mapping->leaves[i].expression,
+								   model->from, model_alias(model));
 		SqlOrigin	origin = {.sql = sql, .text = sql, .name_part = name_model};
 		Query	   *query = analyse(linitial_node(RawStmt, act_sql_text_parse(&origin)), sql);
 

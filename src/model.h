@@ -64,8 +64,8 @@ typedef struct Model
 	char	   *from;			/* what stands behind FROM: a quoted qualified name, or (query) */
 
 	/*
-	 * Always followed by AS MODEL_ALIAS: the name by which mappings can
-	 * qualify columns.
+	 * A query is always followed by AS MODEL_ALIAS, a relation by nothing:
+	 * these are the names by which mappings can qualify columns.
 	 */
 #define MODEL_ALIAS "model"
 
