@@ -255,6 +255,7 @@ SELECT relname FROM pg_class WHERE relnamespace = 'activate_data'::regnamespace 
 SET client_min_messages = error;
 DROP SCHEMA analytics CASCADE;
 DROP EXTENSION pg_activate CASCADE;
+DROP TABLE passing;
 DROP FUNCTION public.create_with, public.problem;
 DROP ROLE activate_team, activate_analyst;
 RESET ROLE;
