@@ -538,7 +538,7 @@ act_diff_receiver_init(DiffState *state)
 	state->receiver.rStartup = receiver_startup;
 	state->receiver.rShutdown = receiver_nothing;
 	state->receiver.rDestroy = receiver_nothing;
-	state->receiver.mydest = DestNone;
+	state->receiver.mydest = DestTuplestore;
 	state->seen.context = CurrentMemoryContext;
 	state->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff row",
 											   ALLOCSET_DEFAULT_SIZES);

@@ -128,16 +128,17 @@ append_cast_keys(StringInfo buf, const Settler *settler)
 		appendStringInfo(buf, "%su.k%d::%s", i > 0 ? ", " : "", i + 1, settler->key_types[i]);
 }
 
-/* " FROM unnest($1, $2, ...) AS u(k1, k2, names)": keys first */
+/* Unqualified, since only so it takes several arrays; pg_catalog comes first.
+ * " FROM unnest($1, $2, ...) AS u(k1, k2, names)": keys first */
 static void
 append_unnest(StringInfo buf, const Settler *settler, const char *names, int ncolumns)
 {
 	int			nkeys = settler->sync->nkeys;
 
-	appendStringInfoString(buf, " FROM ROWS FROM (pg_catalog.unnest(");
+	appendStringInfoString(buf, " FROM unnest(");
 	for (int i = 1; i <= nkeys + ncolumns; i++)
 		appendStringInfo(buf, "%s$%d", i > 1 ? ", " : "", i);
-	appendStringInfoString(buf, ")) AS u(");
+	appendStringInfoString(buf, ") AS u(");
 	for (int i = 1; i <= nkeys; i++)
 		appendStringInfo(buf, "%sk%d", i > 1 ? ", " : "", i);
 	appendStringInfo(buf, "%s%s)", ncolumns > 0 ? ", " : "", names);
