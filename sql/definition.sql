@@ -199,6 +199,15 @@ RESET standard_conforming_strings;
 RESET search_path;
 SELECT activate.drop_sync('plain two');
 
+-- the table of a sync dropped by hand: what is left can be said and be removed
+SELECT activate.create_sync('lost', 'analytics.customer_health', 'id', 'crm', mapping => 'mail');
+DROP TABLE activate_data.lost;
+SELECT activate.alter_sync('lost', mode => 'update');
+SELECT activate.reset_sync('lost', 'resend');
+SELECT activate.reset_sync('lost', 'baseline');
+SELECT activate.sync_sql('lost');
+SELECT activate.drop_sync('lost');
+
 -- gone
 SELECT activate.drop_sync('Health');
 SELECT activate.drop_sync('Health', missing_ok => true);

@@ -59,6 +59,9 @@ SELECT create_with($$ model => 'nothing_like_it' $$);
 SELECT create_with($$ model => '' $$);
 SELECT create_with($$ model => 'analytics health' $$);
 SELECT create_with($$ model => 'analytics.counter' $$);
+SELECT create_with($$ model => 'no_such_database.analytics.health' $$);
+SELECT create_with($$ model => 'VALUES(1)' $$);
+SELECT create_with($$ model => ' ; ' $$);
 SELECT create_with($$ model => 'passing' $$);
 SELECT create_with($$ model => 'SELECT 1 AS customer_id; SELECT 2' $$);
 SELECT create_with($$ model => 'SELECT 1 AS customer_id INTO thing' $$);
@@ -173,7 +176,7 @@ SELECT create_with(format('options => %L', format('{"%s": 1}', o))) FROM unnest(
 SELECT create_with(format('options => %L', o)) FROM unnest(ARRAY['{"max_removed": "many"}', '{"max_removed": -1}', '{"max_removed": "101 %"}',
 	'{"max_removed": 1.5}', '{"max_changed": {}}', '{"max_changed": true}', '{"batch_size": 0}', '{"batch_size": "x"}', '{"batch_size": 1e9}',
 	'{"max_attempts": 0}', '{"remove_after": "soon"}', '{"remove_after": "1 fortnight"}', '{"remove_after": "2 years"}',
-	'{"max_run_time": "1 hour 5"}', '{"max_run_time": ""}']) o;
+	'{"max_run_time": "1 hour 5"}', '{"max_run_time": ""}', '{"max_changed": 1e1000}']) o;
 
 -- if_exists
 SELECT create_with($$ if_exists => 'kep' $$);
@@ -210,6 +213,7 @@ SELECT problem($$ SELECT activate.pause_sync('here') $$);
 SELECT problem($$ SELECT activate.sync_sql('here') $$);
 SELECT problem($$ SELECT activate.create_sync('here', 'analytics.health', 'customer_id', 'crm', if_exists => 'keep') $$);
 SET ROLE activate_admin;
+SELECT create_with($$ owner => 987654321 $$);
 SELECT create_with($$ owner => 'activate_team' $$);
 GRANT USAGE ON FOREIGN SERVER crm TO activate_team;
 SELECT create_with($$ owner => 'activate_team' $$);

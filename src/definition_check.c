@@ -68,6 +68,7 @@ apply_owner(Sync *sync, Oid owner)
 	if (OidIsValid(sync->owner) && !OidIsValid(owner))
 		return;
 	sync->owner = OidIsValid(owner) ? owner : GetUserId();
+	(void) GetUserNameFromId(sync->owner, false);	/* 42704 for an OID that is no role */
 	if (!has_privs_of_role(GetUserId(), sync->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -513,6 +513,10 @@ act_model_resolve(const Sync *sync)
 	int			ncolumns;
 	bool		pushed = !ActiveSnapshotSet();
 
+	/* Whose eyes to see it with: nobody's, once the sync's table is gone. */
+	if (!OidIsValid(sync->owner))
+		act_sync_table_open(sync, AccessShareLock, false);
+
 	model->sync = sync;
 	push_context(&context, sync);
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
@@ -545,6 +549,10 @@ act_model_columns(const Sync *sync, int *count)
 	Identity	identity;
 	ModelContext context;
 	char	  **columns;
+
+	/* Whose eyes to see it with: nobody's, once the sync's table is gone. */
+	if (!OidIsValid(sync->owner))
+		act_sync_table_open(sync, AccessShareLock, false);
 
 	model->sync = sync;
 	push_context(&context, sync);

@@ -110,7 +110,7 @@ require_schema(const char *name)
 Oid
 act_model_find_relation(const char *text)
 {
-	RangeVar   *name = makeRangeVarFromNameList(stringToQualifiedNameList(text));
+	RangeVar   *name = makeRangeVarFromNameList(act_compat_name_list(text));
 	Oid			relation;
 	char		relkind;
 
@@ -141,6 +141,23 @@ name_model(void *arg, int offset)
 	return pstrdup("model");
 }
 
+/* Nothing but letters, digits and dots outside of double quotes. */
+static bool
+looks_like_name(const char *text)
+{
+	bool		quoted = false;
+
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && !isalnum((unsigned char) *p) && !IS_HIGHBIT_SET(*p) &&
+				 strchr("_$. \t\r\n\f", *p) == NULL)
+			return false;
+	}
+	return true;
+}
+
 char *
 act_model_canonical(const char *model, bool *is_query)
 {
@@ -156,9 +173,8 @@ act_model_canonical(const char *model, bool *is_query)
 	int			start;
 	int			end;
 
-	/* What parses as a name is one: a query has a blank where names have none. */
-	if (model[strspn(model, " \t\r\n\f;")] != '\0' &&
-		SplitIdentifierString(pstrdup(model), '.', &parts) && list_length(parts) <= 3)
+	if (looks_like_name(model) &&
+		SplitIdentifierString(pstrdup(model), '.', &parts) && parts != NIL && list_length(parts) <= 3)
 	{
 		Oid			relation = act_model_find_relation(model);
 
