@@ -215,4 +215,3 @@ DROP FOREIGN DATA WRAPPER regress_other CASCADE;
 DROP EXTENSION pg_activate CASCADE;
 DROP OWNED BY regress_mallory, regress_bob, regress_carol, regress_reader;
 DROP ROLE regress_mallory, regress_bob, regress_carol, regress_reader;
-CREATE EXTENSION pg_activate;

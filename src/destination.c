@@ -405,7 +405,8 @@ act_destination_require_allowed(const Destination *destination, const char *obje
 {
 	require_listed(destination, "allow_objects", "object", object);
 	require_listed(destination, "allow_modes", "mode", mode);
-	require_listed(destination, "allow_removed", "on_removed", on_removed);
+	if (strcmp(on_removed, "ignore") != 0)	/* does nothing to anything */
+		require_listed(destination, "allow_removed", "on_removed", on_removed);
 }
 
 void
