@@ -68,6 +68,7 @@ apply_owner(Sync *sync, Oid owner)
 	if (OidIsValid(sync->owner) && !OidIsValid(owner))
 		return;
 	sync->owner = OidIsValid(owner) ? owner : GetUserId();
+	(void) GetUserNameFromId(sync->owner, false);	/* 42704 for an OID that is no role */
 	if (!has_privs_of_role(GetUserId(), sync->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -493,8 +494,14 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 }
 
 void
-act_definition_warn(const Sync *sync, const Model *model)
+act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 {
+	if (mapping == NULL || strcmp(mapping, sync->mapping) != 0)
+		ereport(NOTICE,
+				(errmsg("mapping of sync \"%s\": %s", sync->name, sync->mapping),
+				 errdetail("These are the columns as they are now; a column added later is not sent."),
+				 errhint("To take it in then: SELECT activate.alter_sync(%s, mapping => '*');",
+						 quote_literal_cstr(sync->name))));
 	act_mapping_warn_folded(model->mapping);
 	for (int i = 0; i < model->nleaves; i++)
 	{
