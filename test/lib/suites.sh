@@ -62,7 +62,7 @@ suite_unit()
 	echo "== unit"
 	for file; do
 		name=$(basename "$file" .c)
-		if make -s -C test/unit "run-$name" >build/unit.log 2>&1; then
+		if make -s -C test/unit PG_CONFIG="$PG_CONFIG" "run-$name" >build/unit.log 2>&1; then
 			PASSED=$((PASSED + 1))
 			echo "$name: $(tail -1 build/unit.log)"
 		else
