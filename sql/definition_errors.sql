@@ -148,6 +148,23 @@ SELECT create_with($$ match => 'a b' $$);
 SELECT create_with($$ match => 'Tier', mapping => 'email, "Tier"' $$);
 SELECT create_with($$ match => 'a', mapping => '{"a": {"b": "email"}}' $$);
 
+-- match, where the connector finds records by it and knows few operations
+INSERT INTO activate.connector (name, spec)
+SELECT 'shop', regexp_replace(replace(replace(spec::text, '"webhook"', '"shop"'), '"takes_key": true,', ''),
+	'"(insert|archive)": {[^}]*},', '', 'g')::json
+FROM activate.connector WHERE name = 'webhook';
+CREATE SERVER shop FOREIGN DATA WRAPPER activate OPTIONS (connector 'shop', base_url 'http://127.0.0.1:9/');
+SELECT create_with($$ destination => 'shop', mapping => 'email, score' $$);
+SELECT create_with($$ destination => 'shop', object => 'orders', mapping => 'email, score' $$);
+SELECT create_with($$ destination => 'shop', mapping => 'email, score', match => 'email' $$);
+SELECT create_with($$ destination => 'shop', mapping => 'email, score', match => 'email', mode => 'mirror', on_removed => 'clear' $$);
+SELECT create_with($$ destination => 'shop', mapping => 'email, (SELECT customer_id) AS ref', match => 'ref', mode => 'mirror', on_removed => 'clear' $$);
+SELECT create_with($$ destination => 'shop', mapping => 'email, customer_id + 1 AS ref', match => 'ref', mode => 'mirror', on_removed => 'clear' $$);
+SELECT create_with($$ destination => 'shop', mapping => 'email, customer_id AS ref', mode => 'mirror', on_removed => 'ignore' $$);
+SELECT create_with($$ destination => 'shop', mode => 'insert' $$);
+SELECT create_with($$ destination => 'shop', mode => 'mirror' $$);
+SELECT create_with($$ destination => 'shop', mode => 'mirror', on_removed => 'archive' $$);
+
 -- mode and on_removed
 SELECT create_with($$ mode => 'upsrt' $$);
 SELECT create_with($$ mode => 'append' $$);

@@ -293,6 +293,20 @@ removal_choices(const Destination *destination)
 	return buf.data;
 }
 
+static char *
+mode_choices(const Destination *destination)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (SyncMode mode = MODE_UPSERT; mode <= MODE_MIRROR; mode++)
+	{
+		if (act_connector_operation(destination->connector, mode_op(mode)) != NULL)
+			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? " or " : "", act_sync_mode_name(mode));
+	}
+	return buf.data;
+}
+
 static void
 apply_mode(Sync *sync, const DefinitionInput *input)
 {
@@ -334,7 +348,7 @@ check_mode(const Sync *sync, const DefinitionInput *input, bool was_mirror, cons
 						i == 0 ? "mode" : "on_removed",
 						i == 0 ? act_sync_mode_name(sync->mode) : act_on_removed_name(sync->on_removed),
 						destination->connector_name, act_row_op_name(wanted[i])),
-				 i == 0 ? errhint("Take another mode: upsert, insert, update or mirror.") :
+				 i == 0 ? errhint("mode => %s.", mode_choices(destination)) :
 				 errhint("on_removed => %s.", removal_choices(destination))));
 	}
 }
