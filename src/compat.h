@@ -61,6 +61,13 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	return proc != NULL ? proc->pid : 0;
 }
 
+/* A function that returns a set, all of it at once; needs funcapi.h. */
+#if PG_VERSION_NUM >= 160000
+#define act_compat_materialize(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#else
+#define act_compat_materialize(fcinfo) SetSingleFuncCall(fcinfo, 0)
+#endif
+
 /*
  * Rights on a foreign server; 16 has one function for all kinds of objects.
  * A macro, so that only who uses it includes what it needs (utils/acl.h).

@@ -482,6 +482,8 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 
 	destination = load_destination(sync);
 	check_mode(sync, input, was_mirror, destination);
+	act_destination_require_allowed(destination, sync->object,
+									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	if (is_new || input->mapping != NULL)
 		sync->mapping = act_mapping_canonical(sync, input->mapping);
 	model = act_model_resolve(sync);
