@@ -281,6 +281,8 @@ judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 	if (answer.message != NULL)
 		answer.message = act_destination_redact(run->destination, answer.message);
 	MemoryContextSwitchTo(caller);
+	if (response->repeated)
+		batch->uncertain = true;
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
