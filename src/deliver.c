@@ -61,6 +61,10 @@ finish_batch(Delivery *delivery, Batch *batch)
 {
 	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
 
+#ifdef ACT_TEST
+	if (act_fault_claims_off)
+		batch->uncertain = false;
+#endif
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		SettledRow *row = MemoryContextAlloc(batch->claim->context, sizeof(SettledRow));
@@ -139,7 +143,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		batch->uncertain = true;
-	if (delivery->run->stop.set || batch->tries >= MAX_TRIES)
+	if (delivery->run->stop.set || batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS)
 	{
 		if (!delivery->run->stop.set && delivery->accepted == batch->accepted_before)
 			act_run_stop(delivery->run, RUN_FAILED,
@@ -219,6 +223,7 @@ too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	{
 		finish_with(delivery, batch, ROW_REJECTED, answer->code ? answer->code : "too_large",
 					answer->message, answer->http_status);
+		act_brake_refused(delivery, batch->rows[0]);
 		return;
 	}
 	delivery->ready = lcons(act_batch_part(batch, batch->nrows / 2, batch->nrows), delivery->ready);
@@ -399,13 +404,12 @@ flush_due(const Delivery *delivery)
 {
 	bool		idle = delivery->in_flight == NIL;
 
-	if (delivery->unclaimed == NIL && delivery->settled == NIL && delivery->finished_claims == NIL)
-		return false;
 	if (now_ms() < delivery->locked_until)
 		return false;
-	if (delivery->unclaimed != NIL &&
-		list_length(delivery->ready) == 0)
+	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
+	if (delivery->settled == NIL || act_delivery_undecided(delivery))
+		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && now_ms() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
@@ -433,9 +437,9 @@ wait_time(const Delivery *delivery)
 		if (list_length(delivery->in_flight) < delivery->concurrency)
 			until = Min(until, Max(batch->not_before, delivery->throttled_until));
 	}
-	if (delivery->settled_since != 0)
+	if (delivery->settled_since != 0 && !act_delivery_undecided(delivery))
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
-	if (delivery->unclaimed != NIL)
+	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))
 		until = Min(until, Max(now, delivery->locked_until));
 	return (long) Max(0, until - now);
 }
