@@ -61,6 +61,13 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	return proc != NULL ? proc->pid : 0;
 }
 
+/* A function that returns a set, all of it at once; needs funcapi.h. */
+#if PG_VERSION_NUM >= 160000
+#define act_compat_materialize(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#else
+#define act_compat_materialize(fcinfo) SetSingleFuncCall(fcinfo, 0)
+#endif
+
 /*
  * Rights on a foreign server; 16 has one function for all kinds of objects.
  * A macro, so that only who uses it includes what it needs (utils/acl.h).
@@ -91,6 +98,13 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 #else
 #define act_compat_schema_aclcheck(schema, role, mode) \
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#endif
+
+/* "schema.table" as a list; needs utils/regproc.h. 16 can report errors softly. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_name_list(text) stringToQualifiedNameList(text)
+#else
+#define act_compat_name_list(text) stringToQualifiedNameList(text, NULL)
 #endif
 
 /* A lexer for JSON in the database's encoding; 17 can reuse one given to it. */

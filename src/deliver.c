@@ -51,8 +51,13 @@ count_outcome(Delivery *delivery, const Row *row)
 	RunCounts  *counts = &delivery->run->counts;
 
 	counts->outcomes[row->outcome]++;
-	if (row->outcome == ROW_ACCEPTED)
-		delivery->accepted++;
+	if (row->outcome != ROW_ACCEPTED)
+		return;
+	delivery->accepted++;
+	if (act_row_op_removes(row->op))
+		counts->removals_accepted++;
+	else if (row->cause == ROW_ADDED)
+		counts->first_accepted++;
 }
 
 /* The batch is done with: its rows wait to be written down. */
@@ -80,8 +85,10 @@ finish_batch(Delivery *delivery, Batch *batch)
 		delivery->settled_since = now_ms();
 	batch->claim->open--;
 	if (batch->claim->open == 0)
+	{
 		delivery->finished_claims = lappend(delivery->finished_claims, batch->claim);
-	delivery->first_batch_pending = false;
+		delivery->first_batch_pending = false;
+	}
 	MemoryContextSwitchTo(caller);
 }
 
