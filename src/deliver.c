@@ -81,8 +81,10 @@ finish_batch(Delivery *delivery, Batch *batch)
 		delivery->settled_since = now_ms();
 	batch->claim->open--;
 	if (batch->claim->open == 0)
+	{
 		delivery->finished_claims = lappend(delivery->finished_claims, batch->claim);
-	delivery->first_batch_pending = false;
+		delivery->first_batch_pending = false;
+	}
 	MemoryContextSwitchTo(caller);
 }
 
@@ -406,9 +408,10 @@ flush_due(const Delivery *delivery)
 		return false;
 	if (now_ms() < delivery->locked_until)
 		return false;
-	if (delivery->unclaimed != NIL &&
-		list_length(delivery->ready) == 0)
+	if (delivery->unclaimed != NIL && delivery->ready == NIL)
 		return true;
+	if (act_delivery_undecided(delivery))
+		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && now_ms() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
@@ -436,7 +439,7 @@ wait_time(const Delivery *delivery)
 		if (list_length(delivery->in_flight) < delivery->concurrency)
 			until = Min(until, Max(batch->not_before, delivery->throttled_until));
 	}
-	if (delivery->settled_since != 0)
+	if (delivery->settled_since != 0 && !act_delivery_undecided(delivery))
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
 	if (delivery->unclaimed != NIL)
 		until = Min(until, Max(now, delivery->locked_until));

@@ -46,4 +46,7 @@ struct Delivery
  */
 extern bool act_delivery_flush(Delivery *delivery);
 
+/* Answers are in hand, but may still turn out to count for nobody. */
+extern bool act_delivery_undecided(const Delivery *delivery);
+
 #endif							/* ACT_DELIVER_PRIVATE_H */

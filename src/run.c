@@ -12,23 +12,24 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-#include "access/xact.h"
 #include "deliver.h"
 #include "fault.h"
 #include "identity.h"
 #include "run.h"
 #include "run_lock.h"
-#include "tcop/pquery.h"
 #include "transaction.h"
 
 #define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
@@ -88,8 +89,7 @@ run_start(Run *run)
 	act_transaction_commit(true);
 	act_transaction_writable();
 	run->settler = act_settler_create(run->sync);
-	while (!act_settler_lock(run->settler))
-		CHECK_FOR_INTERRUPTS();
+	act_settler_lock_patiently(run->settler);
 	(void) act_claim_recover(run->settler);
 	act_transaction_commit(true);
 }
@@ -144,8 +144,7 @@ run_guard(Run *run)
 		return;
 	}
 	act_ledger_invalid_rows(run);
-	while (!act_settler_lock(run->settler))
-		CHECK_FOR_INTERRUPTS();
+	act_settler_lock_patiently(run->settler);
 	act_settler_marks(run->settler, &run->diff);
 	act_transaction_commit(false);
 }
@@ -294,6 +293,8 @@ run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
 	run->context = context;
 	run->max_rows = max_rows;
 	run->keys = keys;
+	/* Whatever the call's own transaction is like, the run's are of its own. */
+	act_transaction_commit(true);
 	act_transaction_writable();
 	run_lock(run, name);
 	PG_TRY();
@@ -339,6 +340,17 @@ require_own_transactions(FunctionCallInfo fcinfo)
 				 errhint("Use autocommit (psql: outside BEGIN; psycopg: autocommit = True), or queue_run() with the background worker.")));
 }
 
+/* A standby keeps what the primary sent, and cannot write what it would send. */
+static void
+require_primary(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("a standby does not run syncs"),
+				 errhint("Run it on the primary.")));
+}
+
 /* CALL activate.run_sync(name text, max_rows bigint, keys jsonb) */
 Datum
 act_run_sync(PG_FUNCTION_ARGS)
@@ -349,6 +361,7 @@ act_run_sync(PG_FUNCTION_ARGS)
 	MemoryContext context = PortalContext != NULL ? PortalContext : TopMemoryContext;
 	MemoryContext caller;
 
+	require_primary();
 	require_own_transactions(fcinfo);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,

@@ -16,6 +16,8 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -23,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
+#include "utils/wait_event.h"
 
 #include "diff_query.h"
 #include "fault.h"
@@ -289,6 +292,21 @@ bool
 act_settler_lock(Settler *settler)
 {
 	return act_sync_table_open(settler->sync, RowExclusiveLock, true);
+}
+
+/*
+ * Between two looks nothing of ours is in anybody's way; interruptible.
+ */
+void
+act_settler_lock_patiently(Settler *settler)
+{
+	while (!act_settler_lock(settler))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 static void

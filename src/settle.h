@@ -33,6 +33,9 @@ extern Settler *act_settler_create(const Sync *sync);
  */
 extern bool act_settler_lock(Settler *settler);
 
+/* The same, waiting for it. */
+extern void act_settler_lock_patiently(Settler *settler);
+
 /* Writes rows (of SettledRow) to the snapshot; the lock is held. */
 extern void act_settler_rows(Settler *settler, List *rows);
 
