@@ -100,6 +100,13 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
 #endif
 
+/* "schema.table" as a list; needs utils/regproc.h. 16 can report errors softly. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_name_list(text) stringToQualifiedNameList(text)
+#else
+#define act_compat_name_list(text) stringToQualifiedNameList(text, NULL)
+#endif
+
 /* A lexer for JSON in the database's encoding; 17 can reuse one given to it. */
 #if PG_VERSION_NUM < 170000
 #define act_compat_json_lexer(text, len) \

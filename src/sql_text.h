@@ -28,10 +28,18 @@ typedef struct SqlOrigin
 	/* What an error at a byte of the text (-1: unknown) is about, or NULL. */
 	char	   *(*name_part) (void *arg, int offset);
 	void	   *arg;
+
+	const char *hint;			/* for errors that have none; or NULL */
 } SqlOrigin;
 
 /* raw_parser() on origin->sql; errors are rewritten by act_sql_text_rethrow. */
 extern List *act_sql_text_parse(const SqlOrigin *origin);
+
+/*
+ * Callbacks of whoever called us (SPI's) would take the position for one in
+ * their statement: inside PG_TRY, before parsing or analysing text of ours.
+ */
+#define ACT_SQL_TEXT_SHIELD() (error_context_stack = NULL)
 
 /*
  * In PG_CATCH, in the caller's memory context: throws the error again with
