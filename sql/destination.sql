@@ -144,3 +144,5 @@ SELECT o FROM (
 WHERE obj_description(objid, (SELECT relname FROM pg_class WHERE oid = classid)) IS NULL
 	AND classid IN ('pg_foreign_data_wrapper'::regclass, 'pg_event_trigger'::regclass)
 ORDER BY 1;
+SET client_min_messages = warning;
+DROP EXTENSION pg_activate CASCADE;

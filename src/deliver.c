@@ -51,8 +51,13 @@ count_outcome(Delivery *delivery, const Row *row)
 	RunCounts  *counts = &delivery->run->counts;
 
 	counts->outcomes[row->outcome]++;
-	if (row->outcome == ROW_ACCEPTED)
-		delivery->accepted++;
+	if (row->outcome != ROW_ACCEPTED)
+		return;
+	delivery->accepted++;
+	if (act_row_op_removes(row->op))
+		counts->removals_accepted++;
+	else if (row->cause == ROW_ADDED)
+		counts->first_accepted++;
 }
 
 /* The batch is done with: its rows wait to be written down. */
@@ -61,6 +66,10 @@ finish_batch(Delivery *delivery, Batch *batch)
 {
 	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
 
+#ifdef ACT_TEST
+	if (act_fault_claims_off)
+		batch->uncertain = false;
+#endif
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		SettledRow *row = MemoryContextAlloc(batch->claim->context, sizeof(SettledRow));
@@ -76,8 +85,10 @@ finish_batch(Delivery *delivery, Batch *batch)
 		delivery->settled_since = now_ms();
 	batch->claim->open--;
 	if (batch->claim->open == 0)
+	{
 		delivery->finished_claims = lappend(delivery->finished_claims, batch->claim);
-	delivery->first_batch_pending = false;
+		delivery->first_batch_pending = false;
+	}
 	MemoryContextSwitchTo(caller);
 }
 
@@ -139,7 +150,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		batch->uncertain = true;
-	if (delivery->run->stop.set || batch->tries >= MAX_TRIES)
+	if (delivery->run->stop.set || batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS)
 	{
 		if (!delivery->run->stop.set && delivery->accepted == batch->accepted_before)
 			act_run_stop(delivery->run, RUN_FAILED,
@@ -219,6 +230,7 @@ too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	{
 		finish_with(delivery, batch, ROW_REJECTED, answer->code ? answer->code : "too_large",
 					answer->message, answer->http_status);
+		act_brake_refused(delivery, batch->rows[0]);
 		return;
 	}
 	delivery->ready = lcons(act_batch_part(batch, batch->nrows / 2, batch->nrows), delivery->ready);
@@ -281,6 +293,8 @@ judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 	if (answer.message != NULL)
 		answer.message = act_destination_redact(run->destination, answer.message);
 	MemoryContextSwitchTo(caller);
+	if (response->repeated)
+		batch->uncertain = true;
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
@@ -397,13 +411,12 @@ flush_due(const Delivery *delivery)
 {
 	bool		idle = delivery->in_flight == NIL;
 
-	if (delivery->unclaimed == NIL && delivery->settled == NIL && delivery->finished_claims == NIL)
-		return false;
 	if (now_ms() < delivery->locked_until)
 		return false;
-	if (delivery->unclaimed != NIL &&
-		list_length(delivery->ready) == 0)
+	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
+	if (delivery->settled == NIL || act_delivery_undecided(delivery))
+		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && now_ms() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
@@ -431,10 +444,9 @@ wait_time(const Delivery *delivery)
 		if (list_length(delivery->in_flight) < delivery->concurrency)
 			until = Min(until, Max(batch->not_before, delivery->throttled_until));
 	}
-	if (delivery->settled_since != 0)
+	if (delivery->settled_since != 0 && !act_delivery_undecided(delivery))
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
-	/* Those behind batches that are ready wait for an answer like these. */
-	if (delivery->unclaimed != NIL && delivery->ready == NIL)
+	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))
 		until = Min(until, Max(now, delivery->locked_until));
 	return (long) Max(0, until - now);
 }

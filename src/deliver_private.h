@@ -37,6 +37,7 @@ struct Delivery
 	/* the brake */
 	int			same_refusals;	/* rows refused alone in a row, with one reason */
 	char	   *refusal;		/* that reason, digits and quoted values masked */
+	bool		all_alike;		/* stopped for it: nobody is charged */
 };
 
 /*
@@ -45,5 +46,8 @@ struct Delivery
  * again later.
  */
 extern bool act_delivery_flush(Delivery *delivery);
+
+/* Answers are in hand, but may still turn out to count for nobody. */
+extern bool act_delivery_undecided(const Delivery *delivery);
 
 #endif							/* ACT_DELIVER_PRIVATE_H */

@@ -71,8 +71,8 @@ brings_ids(const Delivery *delivery)
  * As long as nothing was accepted, refusals wait: they may turn out to be of
  * the kind that is charged to nobody.
  */
-static bool
-undecided(const Delivery *delivery)
+bool
+act_delivery_undecided(const Delivery *delivery)
 {
 	const int64 *outcomes = delivery->run->counts.outcomes;
 
@@ -121,7 +121,7 @@ act_delivery_flush(Delivery *delivery)
 	Run		   *run = delivery->run;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	bool		settle = !undecided(delivery);
+	bool		settle = !act_delivery_undecided(delivery);
 	bool		written;
 
 	if (!settle && delivery->unclaimed == NIL)

@@ -247,28 +247,29 @@ add_secret(Destination *destination, DefElem *option, bool need_secrets)
 	destination->secrets = lappend(destination->secrets, make_pair(name, value));
 }
 
+/* credential is NULL where the role has none at all. */
 static void
-report_secret_problem(const Destination *destination, Oid role, bool mapped, const char *problem)
+report_secret_problem(const Destination *destination, Oid role,
+					  const Credential *credential, const char *problem)
 {
 	const char *const *known = act_connector_secrets(destination->connector);
-	char	   *statement = psprintf("%s SERVER %s OPTIONS (%s%s '...');",
-									 mapped ? "ALTER USER MAPPING FOR ..." : "CREATE USER MAPPING FOR PUBLIC",
-									 quote_identifier(destination->name),
-									 mapped ? "ADD " : "",
-									 known != NULL && known[0] != NULL ? known[0] : "access_token");
+	const char *server = quote_identifier(destination->name);
 
-	if (!mapped)
+	if (credential == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("destination \"%s\" has no credentials for role \"%s\"",
 						destination->name, GetUserNameFromId(role, false)),
 				 errdetail_internal("%s", problem),
-				 errhint("%s", statement)));
+				 errhint("CREATE USER MAPPING FOR PUBLIC SERVER %s OPTIONS (%s '...');", server,
+						 known != NULL && known[0] != NULL ? known[0] : "...")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-			 errmsg("the credentials of destination \"%s\" are not complete", destination->name),
+			 errmsg("credentials of destination \"%s\" cannot be used", destination->name),
 			 errdetail_internal("%s", problem),
-			 errhint("%s", statement)));
+			 errhint("ALTER USER MAPPING FOR %s SERVER %s OPTIONS (...); connector \"%s\" takes: %s.",
+					 OidIsValid(credential->role) ? quote_identifier(MappingUserName(credential->role)) : "PUBLIC",
+					 server, destination->connector_name, secret_list(destination->connector))));
 }
 
 static void
@@ -302,7 +303,7 @@ collect_secrets(Destination *destination, Oid role, bool need_secrets)
 
 	problem = act_connector_secret_problem(destination->connector, &scope);
 	if (problem != NULL)
-		report_secret_problem(destination, role, mapped && options != NIL, problem);
+		report_secret_problem(destination, role, mapped && options != NIL ? &credential : NULL, problem);
 }
 
 static char *
@@ -404,7 +405,8 @@ act_destination_require_allowed(const Destination *destination, const char *obje
 {
 	require_listed(destination, "allow_objects", "object", object);
 	require_listed(destination, "allow_modes", "mode", mode);
-	require_listed(destination, "allow_removed", "on_removed", on_removed);
+	if (strcmp(on_removed, "ignore") != 0)	/* does nothing to anything */
+		require_listed(destination, "allow_removed", "on_removed", on_removed);
 }
 
 void

@@ -70,7 +70,7 @@ wait_for_answer(HttpLoop *loop, instr_time start)
 	return response;
 }
 
-static pg_noinline HttpResponse *
+static HttpResponse *
 exchange(const Destination *destination, const HttpRequest *request)
 {
 	HttpPolicy	policy = destination->policy;
@@ -89,11 +89,13 @@ exchange(const Destination *destination, const HttpRequest *request)
 		act_http_send(loop, request, NULL);
 		response = wait_for_answer(loop, start);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		act_http_loop_destroy(loop);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	act_http_loop_destroy(loop);
 	return response;
 }
 
@@ -145,11 +147,13 @@ check_and_wipe(Destination *destination, bool *ok)
 	{
 		detail = check(destination, ok);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		act_destination_wipe(destination);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	act_destination_wipe(destination);
 	return detail;
 }
 

@@ -463,12 +463,12 @@ require_privilege(const char *name, const OptionCheck *check)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to set option \"%s\"", name),
 				 errdetail("It is for superusers and members of pg_read_server_files."),
-				 errhint("GRANT pg_read_server_files TO %s;", role)));
+				 errhint("Let one of them own the server and set it, and: GRANT USAGE ON FOREIGN SERVER ... TO %s;", role)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("option \"%s\" of destination \"%s\" may not be used", name, check->destination),
 			 errdetail("The server's owner %s is neither a superuser nor a member of pg_read_server_files.", role),
-			 errhint("ALTER SERVER %s OWNER TO a role that is.", quote_identifier(check->destination))));
+			 errhint("Let one of them own it: ALTER SERVER %s OWNER TO ...;", quote_identifier(check->destination))));
 }
 
 static void

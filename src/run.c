@@ -12,23 +12,24 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-#include "access/xact.h"
 #include "deliver.h"
 #include "fault.h"
 #include "identity.h"
 #include "run.h"
 #include "run_lock.h"
-#include "tcop/pquery.h"
 #include "transaction.h"
 
 #define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
@@ -88,19 +89,17 @@ run_start(Run *run)
 	act_transaction_commit(true);
 	act_transaction_writable();
 	run->settler = act_settler_create(run->sync);
+	act_settler_lock_patiently(run->settler);
 	(void) act_claim_recover(run->settler);
 	act_transaction_commit(true);
 }
 
-static void
-run_resolve(Run *run)
+void
+act_run_scope(Run *run)
 {
-	Sync	   *sync = run->sync;
+	const Sync *sync = run->sync;
 	ConnectorScope *scope = &run->scope;
 
-	act_transaction_writable();
-	run->destination = act_destination_load(sync->destination, sync->owner, true);
-	run->model = act_model_resolve(sync);
 	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
 	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
 	scope->match = NULL;
@@ -112,6 +111,19 @@ run_resolve(Run *run)
 	scope->option = act_destination_option;
 	scope->secret = act_destination_secret;
 	scope->arg = run->destination;
+}
+
+static void
+run_resolve(Run *run)
+{
+	Sync	   *sync = run->sync;
+
+	act_transaction_writable();
+	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	act_destination_require_allowed(run->destination, sync->object,
+									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
+	run->model = act_model_resolve(sync);
+	act_run_scope(run);
 	act_transaction_commit(false);
 }
 
@@ -140,7 +152,7 @@ run_guard(Run *run)
 		return;
 	}
 	act_ledger_invalid_rows(run);
-	act_settler_lock_wait(run->settler);
+	act_settler_lock_patiently(run->settler);
 	act_settler_marks(run->settler, &run->diff);
 	act_transaction_commit(false);
 }
@@ -289,6 +301,8 @@ run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
 	run->context = context;
 	run->max_rows = max_rows;
 	run->keys = keys;
+	/* Whatever the call's own transaction is like, the run's are of its own. */
+	act_transaction_commit(true);
 	act_transaction_writable();
 	run_lock(run, name);
 	PG_TRY();
@@ -334,6 +348,17 @@ require_own_transactions(FunctionCallInfo fcinfo)
 				 errhint("Use autocommit (psql: outside BEGIN; psycopg: autocommit = True), or queue_run() with the background worker.")));
 }
 
+/* A standby keeps what the primary sent, and cannot write what it would send. */
+static void
+require_primary(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("a standby does not run syncs"),
+				 errhint("Run it on the primary.")));
+}
+
 /* CALL activate.run_sync(name text, max_rows bigint, keys jsonb) */
 Datum
 act_run_sync(PG_FUNCTION_ARGS)
@@ -344,6 +369,7 @@ act_run_sync(PG_FUNCTION_ARGS)
 	MemoryContext context = PortalContext != NULL ? PortalContext : TopMemoryContext;
 	MemoryContext caller;
 
+	require_primary();
 	require_own_transactions(fcinfo);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,

@@ -16,14 +16,16 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
+#include "utils/wait_event.h"
 
 #include "diff_query.h"
 #include "fault.h"
@@ -214,7 +216,9 @@ refused_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
-						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message");
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
+						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op"
+						   " IN ('delete', 'archive', 'clear', 'remove') THEN s.activate_missing_since END");
 	return buf.data;
 }
 
@@ -260,7 +264,7 @@ act_settler_create(const Sync *sync)
 	settler->sync = sync;
 	settler->key_types = palloc(sizeof(char *) * sync->nkeys);
 	settler->key_type_oids = palloc(sizeof(Oid) * sync->nkeys);
-	act_settler_lock_wait(settler);
+	act_settler_lock_patiently(settler);
 	rel = relation_open(sync->table_oid, NoLock);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
@@ -292,6 +296,21 @@ act_settler_lock(Settler *settler)
 	return act_sync_table_open(settler->sync, RowExclusiveLock, true);
 }
 
+/*
+ * Between two looks nothing of ours is in anybody's way; interruptible.
+ */
+void
+act_settler_lock_patiently(Settler *settler)
+{
+	while (!act_settler_lock(settler))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 static void
 add_keys(Column *keys, int nkeys, char *const *values)
 {
@@ -307,17 +326,6 @@ make_keys(int nkeys, int capacity)
 	for (int i = 0; i < nkeys; i++)
 		keys[i] = column_make(TEXTOID, capacity);
 	return keys;
-}
-
-/* No answer is in hand yet, so the lock manager may wait, and see deadlocks. */
-void
-act_settler_lock_wait(Settler *settler)
-{
-	int			guc_nest = NewGUCNestLevel();
-
-	act_identity_set("lock_timeout", "0");
-	(void) act_sync_table_open(settler->sync, RowExclusiveLock, false);
-	AtEOXact_GUC(false, guc_nest);
 }
 
 /* Runs a statement over key columns followed by others. */
@@ -394,7 +402,7 @@ settle_refused(const Settler *settler, List *rows, TimestampTz now)
 	{
 		const SettledRow *settled = lfirst(cell);
 		const Row  *row = settled->row;
-		RowState	state = {.exists = true, .in_doubt = row->in_doubt, .attempts = row->attempts};
+		RowState	state = {.exists = true, .in_doubt = row->in_doubt};
 		bool		accepted = row->outcome == ROW_ACCEPTED;
 
 		/* Archived and cleared records stay known, with their ids. */

@@ -22,7 +22,7 @@ typedef struct SettledRow
 
 /*
  * The statements of one sync, prepared for its table's columns; in the
- * current memory context.  Locks the table as act_settler_lock_wait() does.
+ * current memory context.
  */
 typedef struct Settler Settler;
 extern Settler *act_settler_create(const Sync *sync);
@@ -33,8 +33,8 @@ extern Settler *act_settler_create(const Sync *sync);
  */
 extern bool act_settler_lock(Settler *settler);
 
-/* The same, waiting; for before anything was sent. */
-extern void act_settler_lock_wait(Settler *settler);
+/* The same, waiting for it. */
+extern void act_settler_lock_patiently(Settler *settler);
 
 /* Writes rows (of SettledRow) to the snapshot; the lock is held. */
 extern void act_settler_rows(Settler *settler, List *rows);

@@ -263,38 +263,48 @@ act_sync_load_by_id(int64 sync_id)
  * Whoever owns the table can turn it into something else; nothing of ours
  * may follow him there.
  */
-bool
-act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional)
+const char *
+act_sync_table_problem(const Sync *sync)
 {
 	Relation	rel;
 	const char *problem = NULL;
 
 	if (!OidIsValid(sync->table_oid))
+		return "it does not exist";
+	rel = try_relation_open(sync->table_oid, AccessShareLock);
+	if (rel == NULL)
+		return "it was dropped";
+	if (RelationGetNamespace(rel) != get_namespace_oid("activate_data", true) ||
+		strcmp(RelationGetRelationName(rel), sync->name) != 0)
+		problem = "it was moved or renamed";
+	else if (rel->rd_rel->relkind != RELKIND_RELATION)
+		problem = "it is no table any more";
+	else if (rel->rd_rel->relowner != sync->owner)
+		problem = "its owner changed meanwhile";
+	else if (rel->rd_rel->relhasrules)
+		problem = "it has rules";
+	relation_close(rel, NoLock);
+	return problem;
+}
+
+bool
+act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional)
+{
+	const char *problem;
+
+	if (OidIsValid(sync->table_oid))
+	{
+		if (!conditional)
+			LockRelationOid(sync->table_oid, lockmode);
+		else if (!ConditionalLockRelationOid(sync->table_oid, lockmode))
+			return false;
+	}
+	else
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table %s of sync \"%s\" does not exist", act_sync_table_name(sync), sync->name),
 				 errhint("Drop the sync and create it again.")));
-	if (!conditional)
-		LockRelationOid(sync->table_oid, lockmode);
-	else if (!ConditionalLockRelationOid(sync->table_oid, lockmode))
-		return false;
-
-	rel = try_relation_open(sync->table_oid, NoLock);
-	if (rel == NULL)
-		problem = "it was dropped";
-	else
-	{
-		if (RelationGetNamespace(rel) != get_namespace_oid("activate_data", true) ||
-			strcmp(RelationGetRelationName(rel), sync->name) != 0)
-			problem = "it was moved or renamed";
-		else if (rel->rd_rel->relkind != RELKIND_RELATION)
-			problem = "it is no table any more";
-		else if (rel->rd_rel->relowner != sync->owner)
-			problem = "its owner changed meanwhile";
-		else if (rel->rd_rel->relhasrules)
-			problem = "it has rules";
-		relation_close(rel, NoLock);
-	}
+	problem = act_sync_table_problem(sync);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -356,7 +366,7 @@ act_require_enabled(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_activate is switched off on this server"),
-				 errhint("ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
+				 errhint("LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
 }
 
 void

@@ -75,6 +75,22 @@ act_transaction_read_only(void)
 	XactReadOnly = true;
 }
 
+/* The abort of a transaction or subtransaction puts it back as it was. */
+bool
+act_transaction_forbid_writes(void)
+{
+	bool		before = XactReadOnly;
+
+	XactReadOnly = true;
+	return before;
+}
+
+void
+act_transaction_allow_writes(bool before)
+{
+	XactReadOnly = before;
+}
+
 /* SPI would leave the caller in its own context, which lives as long as the run. */
 uint64
 act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)

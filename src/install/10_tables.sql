@@ -66,6 +66,7 @@ CREATE TABLE activate.run (
 	held_out	pg_catalog.int8 NOT NULL DEFAULT 0,
 	leaving		pg_catalog.int8 NOT NULL DEFAULT 0,
 	unchanged	pg_catalog.int8 NOT NULL DEFAULT 0,
+	rows_synced	pg_catalog.int8,
 	duplicates	pg_catalog.int8 NOT NULL DEFAULT 0,
 	requests	pg_catalog.int8 NOT NULL DEFAULT 0,
 	retries		pg_catalog.int8 NOT NULL DEFAULT 0,

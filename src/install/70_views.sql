@@ -1,0 +1,109 @@
+/*
+ * A role sees what it owns; members of pg_monitor see statistics without
+ * payloads.  current_user in a view is who queries it.
+ */
+CREATE FUNCTION activate.pending_rows()
+RETURNS TABLE (sync_id pg_catalog.int8, key pg_catalog.jsonb, op pg_catalog.text, state pg_catalog.text,
+	attempts pg_catalog.int4, first_at pg_catalog.timestamptz, last_at pg_catalog.timestamptz,
+	next_attempt_at pg_catalog.timestamptz, http_status pg_catalog.int4, code pg_catalog.text,
+	message pg_catalog.text, request_id pg_catalog.int8)
+LANGUAGE C STABLE
+AS 'MODULE_PATHNAME', 'act_pending_rows';
+COMMENT ON FUNCTION activate.pending_rows() IS 'rows of the caller''s syncs that are not accepted: behind the view pending';
+
+CREATE FUNCTION activate.pending_counts()
+RETURNS TABLE (sync_id pg_catalog.int8, rejected pg_catalog.int8, backlog pg_catalog.int8)
+LANGUAGE C STABLE
+AS 'MODULE_PATHNAME', 'act_pending_counts';
+COMMENT ON FUNCTION activate.pending_counts() IS 'how many rows of each sync wait: behind the view status';
+
+CREATE VIEW activate.syncs WITH (security_barrier) AS
+SELECT s.name AS sync, r.rolname::pg_catalog.text AS owner, s.model,
+	pg_catalog.array_to_string(ARRAY(SELECT pg_catalog.quote_ident(k) FROM pg_catalog.unnest(s.key) AS k), ', ') AS key,
+	s.destination, s.object,
+	NULLIF(pg_catalog.array_to_string(ARRAY(SELECT pg_catalog.quote_ident(m) FROM pg_catalog.unnest(s.match) AS m), ', '), '') AS match,
+	s.mapping, s.mode, s.on_removed, s.schedule, s.options, s.paused, s.pause_reason, s.sync_id, s.created_at
+FROM activate.sync AS s
+JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) s.name::pg_catalog.name
+	AND c.relnamespace OPERATOR(pg_catalog.=) 'activate_data'::pg_catalog.regnamespace
+JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) c.relowner
+WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE');
+COMMENT ON VIEW activate.syncs IS 'definitions of the syncs that the current user owns';
+GRANT SELECT ON activate.syncs TO PUBLIC;
+
+/* Which syncs the current user sees, and whether only their statistics. */
+CREATE VIEW activate.visible_sync WITH (security_barrier) AS
+SELECT s.sync_id, s.name, s.destination, s.paused, s.schedule,
+	pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned
+FROM activate.sync AS s
+JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) s.name::pg_catalog.name
+	AND c.relnamespace OPERATOR(pg_catalog.=) 'activate_data'::pg_catalog.regnamespace
+WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW activate.visible_sync IS 'syncs that the current user owns or may watch: behind the other views';
+
+CREATE VIEW activate.runs WITH (security_barrier) AS
+SELECT r.run_id, s.name AS sync, r.cause, r.status, r.started_at, r.finished_at, r.rows_in_model,
+	r.added, r.changed, r.removed, r.accepted, r.rejected, r.invalid, r.delayed, r.unknown, r.waiting,
+	r.absent, r.skipped, r.held_out, r.duplicates, r.requests, r.retries, r.bytes_sent,
+	CASE WHEN s.owned THEN r.error END AS error, r.leaving, r.unchanged,
+	CASE WHEN s.owned THEN r.detail END AS detail, CASE WHEN s.owned THEN r.hint END AS hint,
+	r.pid, r.approved_by, r.approved_at
+FROM activate.run AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id;
+COMMENT ON VIEW activate.runs IS 'runs: added + changed + removed = accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out';
+GRANT SELECT ON activate.runs TO PUBLIC;
+
+CREATE VIEW activate.pending WITH (security_barrier) AS
+SELECT s.name AS sync, p.key, p.op, p.state, p.attempts, p.first_at, p.last_at, p.next_attempt_at,
+	p.http_status, p.code, p.message, p.request_id
+FROM activate.pending_rows() AS p JOIN activate.sync AS s ON s.sync_id OPERATOR(pg_catalog.=) p.sync_id
+UNION ALL
+SELECT s.name, i.key, NULL, 'invalid', 0, i.at, i.at, NULL, NULL, i.code, i.message, NULL
+FROM activate.invalid_row AS i JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) i.sync_id
+WHERE s.owned;
+COMMENT ON VIEW activate.pending IS 'rows that are not (yet) accepted, and why';
+GRANT SELECT ON activate.pending TO PUBLIC;
+
+CREATE VIEW activate.rejections WITH (security_barrier) AS
+SELECT p.sync, p.key, p.op, p.state, p.attempts, p.first_at, p.last_at, p.next_attempt_at,
+	p.http_status, p.code, p.message, p.request_id
+FROM activate.pending AS p
+WHERE p.state OPERATOR(pg_catalog.=) ANY (ARRAY['rejected', 'refused', 'invalid']);
+COMMENT ON VIEW activate.rejections IS 'pending rows that the destination or the mapping refused';
+GRANT SELECT ON activate.rejections TO PUBLIC;
+
+CREATE VIEW activate.events WITH (security_barrier) AS
+SELECT e.event_id, e.at, e.kind, e.severity, e.sync, e.destination, e.run_id, e.message, e.details
+FROM activate.event AS e LEFT JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) e.sync_id
+WHERE s.owned OR (e.sync_id IS NULL AND pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
+COMMENT ON VIEW activate.events IS 'changes of state, one row each';
+GRANT SELECT ON activate.events TO PUBLIC;
+
+CREATE VIEW activate.status WITH (security_barrier) AS
+SELECT s.name AS sync, s.destination,
+	CASE WHEN s.paused THEN 'paused'
+		WHEN last.run_id IS NULL THEN 'new'
+		WHEN last.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
+		WHEN last.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
+		WHEN last.status OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'cancelled', 'interrupted']) THEN 'failing'
+		WHEN COALESCE(p.rejected, 0) OPERATOR(pg_catalog.>) 0 OR last.invalid OPERATOR(pg_catalog.>) 0 THEN 'rejecting'
+		ELSE 'ok' END AS health,
+	last.run_id AS last_run_id, last.status AS last_status, good.finished_at AS last_success_at,
+	NULL::pg_catalog.timestamptz AS next_run_at,
+	done.started_at AS fresh_as_of,
+	pg_catalog.now() OPERATOR(pg_catalog.-) done.started_at AS lag,
+	done.rows_synced, COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(last.invalid, 0) AS rows_rejected,
+	COALESCE(p.backlog, 0) AS backlog
+FROM activate.visible_sync AS s
+LEFT JOIN LATERAL (SELECT r.run_id, r.status, r.invalid FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND r.status OPERATOR(pg_catalog.<>) 'superseded'
+	ORDER BY r.run_id DESC LIMIT 1) AS last ON true
+LEFT JOIN LATERAL (SELECT r.finished_at FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND r.status OPERATOR(pg_catalog.=) 'succeeded'
+	ORDER BY r.run_id DESC LIMIT 1) AS good ON true
+LEFT JOIN LATERAL (SELECT r.started_at, r.rows_synced FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND r.status OPERATOR(pg_catalog.=) ANY (ARRAY['succeeded', 'partial'])
+	ORDER BY r.run_id DESC LIMIT 1) AS done ON true
+LEFT JOIN activate.pending_counts() AS p ON p.sync_id OPERATOR(pg_catalog.=) s.sync_id;
+COMMENT ON VIEW activate.status IS 'each sync as it is now';
+COMMENT ON COLUMN activate.status.fresh_as_of IS 'every commit before it has been accepted or is listed in pending';
+GRANT SELECT ON activate.status TO PUBLIC;
