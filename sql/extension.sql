@@ -3,3 +3,27 @@ CREATE EXTENSION pg_activate;
 SELECT extname, extversion FROM pg_extension WHERE extname = 'pg_activate';
 DROP EXTENSION pg_activate CASCADE;
 CREATE EXTENSION pg_activate;
+
+-- then everything it brought says what it is
+SELECT pg_describe_object(d.classid, d.objid, d.objsubid) AS without_comment
+FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'pg_activate'
+WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+	AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_namespace'::regclass,
+		'pg_foreign_data_wrapper'::regclass, 'pg_event_trigger'::regclass)
+	AND NOT EXISTS (SELECT FROM pg_description AS c
+		WHERE c.classoid = d.classid AND c.objoid = d.objid AND c.objsubid = 0)
+	AND NOT EXISTS (SELECT FROM pg_class AS c WHERE d.classid = 'pg_class'::regclass
+		AND c.oid = d.objid AND c.relkind NOT IN ('r', 'v'))
+ORDER BY 1;
+
+-- no column follows an OID that a dump does not carry
+SELECT attrelid::regclass, attname, atttypid::regtype FROM pg_attribute
+WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace IN ('activate'::regnamespace, 'activate_data'::regnamespace))
+	AND atttypid::regtype::text LIKE 'reg%';
+
+-- settings go with a dump: every table but what the event triggers write again
+SELECT c.relname AS not_dumped FROM pg_class AS c
+WHERE c.relnamespace = 'activate'::regnamespace AND c.relkind IN ('r', 'S')
+	AND NOT c.oid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'pg_activate')::oid[])
+ORDER BY 1;
+DROP EXTENSION pg_activate;

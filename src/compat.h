@@ -11,10 +11,16 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/procarray.h"
+#endif
 #if PG_VERSION_NUM < 170000
 #include "storage/sinvaladt.h"
 #endif
 #include "utils/wait_event.h"
+
+/* 18 renamed it and put it first; both compilers know the attribute itself. */
+#define ACT_NORETURN __attribute__((noreturn))
 
 /*
  * A WaitEventSet that outlives transactions: up to 16 it belongs to a memory
@@ -46,6 +52,17 @@ act_compat_wait_event(uint32 *kept, const char *name)
 #endif
 	}
 	return *kept;
+}
+
+/* Whether this very lock is held: 17 can be asked for a stronger one, too. */
+static inline bool
+act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
+{
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(tag, mode, false);
+#else
+	return LockHeldByMe(tag, mode);
+#endif
 }
 
 /* Process id of who runs a virtual transaction; 0: it is gone. */
@@ -98,6 +115,13 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 #else
 #define act_compat_schema_aclcheck(schema, role, mode) \
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#endif
+
+/* "schema.table" as a list; needs utils/regproc.h. 16 can report errors softly. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_name_list(text) stringToQualifiedNameList(text)
+#else
+#define act_compat_name_list(text) stringToQualifiedNameList(text, NULL)
 #endif
 
 /* A lexer for JSON in the database's encoding; 17 can reuse one given to it. */

@@ -183,20 +183,6 @@ sync_exists(const char *name)
 	return found;
 }
 
-/* The definition as it is once nobody else is changing it. */
-static Sync *
-load_locked(const char *name)
-{
-	Sync	   *sync = act_sync_load(name, false);
-	Identity	identity;
-	SqlArgument args[] = {SQL_INT8(sync->sync_id)};
-
-	act_identity_extension(&identity);
-	act_sql(SPI_OK_SELECT, "SELECT 1 FROM activate.sync WHERE sync_id = $1 FOR UPDATE", 1, args);
-	act_identity_leave(&identity);
-	return act_sync_load(name, false);
-}
-
 /* ----------------------------------------------------------------
  *		Changing one
  * ----------------------------------------------------------------
@@ -502,7 +488,7 @@ tell_schedule(const Sync *sync)
 static int64
 replace_sync(const DefinitionInput *input)
 {
-	Sync	   *old = load_locked(input->name);
+	Sync	   *old = act_definition_lock(input->name, false);
 	Sync	   *new = palloc0(sizeof(Sync));
 	Model	   *model;
 
@@ -514,7 +500,7 @@ replace_sync(const DefinitionInput *input)
 	/* Its owner is what only an argument changes. */
 	new->owner = old->owner;
 	model = act_definition_apply(new, input);
-	act_definition_warn(new, model);
+	act_definition_tell(new, model, input->mapping);
 	change_sync(old, new, model, RESEND_CHANGED);
 	tell_schedule(new);
 	return new->sync_id;
@@ -528,7 +514,7 @@ create_sync(const DefinitionInput *input)
 
 	sync->name = input->name;
 	model = act_definition_apply(sync, input);
-	act_definition_warn(sync, model);
+	act_definition_tell(sync, model, input->mapping);
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
@@ -600,7 +586,7 @@ merge_options(const Sync *old, Jsonb *given)
 static void
 alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 {
-	Sync	   *old = load_locked(input->name);
+	Sync	   *old = act_definition_lock(input->name, false);
 	Sync	   *new = memcpy(palloc(sizeof(Sync)), old, sizeof(Sync));
 	SyncOptions ignored;
 	Model	   *model;
@@ -620,7 +606,7 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 	}
 	model = act_definition_apply(new, input);
 	if (input->mapping != NULL || input->model != NULL)
-		act_definition_warn(new, model);
+		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
 	change_sync(old, new, model, resend);
 }
 

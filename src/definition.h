@@ -44,8 +44,17 @@ extern Model *act_definition_apply(Sync *sync, const DefinitionInput *input);
 /* act_model_resolve(), but NULL where the definition no longer works. */
 extern Model *act_definition_try_resolve(const Sync *old);
 
-/* What a user should know of a definition that is otherwise all right. */
-extern void act_definition_warn(const Sync *sync, const Model *model);
+/*
+ * What a user should know of a definition that is otherwise all right.
+ * mapping: as given, where it was.
+ */
+extern void act_definition_tell(const Sync *sync, const Model *model, const char *mapping);
+
+/*
+ * act_sync_load() of the definition as it is once nobody else is changing
+ * it, and locked until the end of the transaction.
+ */
+extern Sync *act_definition_lock(const char *name, bool missing_ok);
 
 /* 22004 with what to type. */
 extern void act_require_argument(bool isnull, const char *name, const char *hint);

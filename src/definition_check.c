@@ -68,6 +68,7 @@ apply_owner(Sync *sync, Oid owner)
 	if (OidIsValid(sync->owner) && !OidIsValid(owner))
 		return;
 	sync->owner = OidIsValid(owner) ? owner : GetUserId();
+	(void) GetUserNameFromId(sync->owner, false);	/* 42704 for an OID that is no role */
 	if (!has_privs_of_role(GetUserId(), sync->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -292,6 +293,20 @@ removal_choices(const Destination *destination)
 	return buf.data;
 }
 
+static char *
+mode_choices(const Destination *destination)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (SyncMode mode = MODE_UPSERT; mode <= MODE_MIRROR; mode++)
+	{
+		if (act_connector_operation(destination->connector, mode_op(mode)) != NULL)
+			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? " or " : "", act_sync_mode_name(mode));
+	}
+	return buf.data;
+}
+
 static void
 apply_mode(Sync *sync, const DefinitionInput *input)
 {
@@ -333,7 +348,7 @@ check_mode(const Sync *sync, const DefinitionInput *input, bool was_mirror, cons
 						i == 0 ? "mode" : "on_removed",
 						i == 0 ? act_sync_mode_name(sync->mode) : act_on_removed_name(sync->on_removed),
 						destination->connector_name, act_row_op_name(wanted[i])),
-				 i == 0 ? errhint("Take another mode: upsert, insert, update or mirror.") :
+				 i == 0 ? errhint("mode => %s.", mode_choices(destination)) :
 				 errhint("on_removed => %s.", removal_choices(destination))));
 	}
 }
@@ -493,8 +508,14 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 }
 
 void
-act_definition_warn(const Sync *sync, const Model *model)
+act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 {
+	if (mapping == NULL || strcmp(mapping, sync->mapping) != 0)
+		ereport(NOTICE,
+				(errmsg("mapping of sync \"%s\": %s", sync->name, sync->mapping),
+				 errdetail("These are the columns as they are now; a column added later is not sent."),
+				 errhint("To take it in then: SELECT activate.alter_sync(%s, mapping => '*');",
+						 quote_literal_cstr(sync->name))));
 	act_mapping_warn_folded(model->mapping);
 	for (int i = 0; i < model->nleaves; i++)
 	{

@@ -44,8 +44,10 @@ sync_sql(const Sync *sync)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "-- SET search_path = %s; SET TimeZone = %s;\n",
-					 sync->search_path, quote_literal_cstr(sync->time_zone));
+	/* A newline would end the comment, and what follows be run. */
+	if (strpbrk(sync->search_path, "\r\n") == NULL && strpbrk(sync->time_zone, "\r\n") == NULL)
+		appendStringInfo(&buf, "-- SET search_path = %s; SET TimeZone = %s;\n",
+						 sync->search_path, quote_literal_cstr(sync->time_zone));
 	appendStringInfoString(&buf, "SELECT activate.create_sync(");
 	append_argument(&buf, "name", sync->name);
 	append_argument(&buf, "model", sync->model);

@@ -32,6 +32,22 @@ name_argument(FunctionCallInfo fcinfo, const char *hint)
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
+Sync *
+act_definition_lock(const char *name, bool missing_ok)
+{
+	Sync	   *sync = act_sync_load(name, missing_ok);
+	Identity	identity;
+	SqlArgument args[] = {SQL_INT8(sync != NULL ? sync->sync_id : 0)};
+
+	if (sync == NULL)
+		return NULL;
+	/* Not FOR UPDATE: a run that writes down its rows need not wait for us. */
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_SELECT, "SELECT 1 FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE", 1, args);
+	act_identity_leave(&identity);
+	return act_sync_load(name, missing_ok);
+}
+
 static void
 refuse_while_running(const Sync *sync, const char *what)
 {
@@ -68,7 +84,7 @@ act_drop_sync(PG_FUNCTION_ARGS)
 	missing_ok = PG_GETARG_BOOL(1);
 
 	SPI_connect();
-	sync = act_sync_load(name, missing_ok);
+	sync = act_definition_lock(name, missing_ok);
 	if (sync == NULL)
 		ereport(NOTICE,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -93,7 +109,7 @@ act_pause_sync(PG_FUNCTION_ARGS)
 	Sync	   *sync;
 
 	SPI_connect();
-	sync = act_sync_load(name, false);
+	sync = act_definition_lock(name, false);
 	update_sync(sync, SPI_OK_UPDATE,
 				reason != NULL ?
 				"UPDATE activate.sync SET paused = true, pause_reason = $2 WHERE sync_id = $1" :
@@ -118,7 +134,7 @@ act_resume_sync(PG_FUNCTION_ARGS)
 	Sync	   *sync;
 
 	SPI_connect();
-	sync = act_sync_load(name, false);
+	sync = act_definition_lock(name, false);
 	if (!sync->paused)
 		ereport(NOTICE,
 				(errmsg("sync \"%s\" is not paused", name)));
@@ -172,7 +188,7 @@ act_reset_sync(PG_FUNCTION_ARGS)
 	how = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
 	SPI_connect();
-	sync = act_sync_load(name, false);
+	sync = act_definition_lock(name, false);
 	if (strcmp(how, "resend") != 0 && strcmp(how, "baseline") != 0)
 	{
 		nearest = act_nearest_name(how, choices);

@@ -42,6 +42,7 @@ static const struct
 	{"xmloption", "content"},
 	{"xmlbinary", "base64"},
 	{"array_nulls", "on"},
+	{"standard_conforming_strings", "on"},
 	{"transform_null_equals", "off"},
 	{"quote_all_identifiers", "off"},
 	{"row_security", "on"},

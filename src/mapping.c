@@ -26,6 +26,7 @@
  * errors that they would be later on.
  */
 #define LIST_PREFIX "SELECT NULL, "
+#define LIST_HINT "A mapping is a select list over the model, without SELECT and FROM: 'email, score AS health_score'."
 
 typedef struct ListItems
 {
@@ -67,7 +68,8 @@ parse_list(const char *text, ListItems *list)
 		.start = strlen(LIST_PREFIX),
 		.text = text,
 		.name_part = name_list_part,
-		.arg = list
+		.arg = list,
+		.hint = LIST_HINT
 	};
 	List	   *statements = act_sql_text_parse(&origin);
 	SelectStmt *select;
@@ -186,7 +188,7 @@ static Mapping *
 parse_select_list(const char *text)
 {
 	Mapping    *mapping = palloc0(sizeof(Mapping));
-	SqlOrigin	origin = {.sql = text, .text = text, .name_part = name_list_part};
+	SqlOrigin	origin = {.sql = text, .text = text, .name_part = name_list_part, .hint = LIST_HINT};
 	ListItems	list;
 	SelectStmt *select;
 	List	   *nodes = NIL;

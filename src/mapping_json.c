@@ -104,7 +104,8 @@ check_expression(JsonReader *reader, const char *text)
 		.start = strlen(EXPRESSION_PREFIX),
 		.text = text,
 		.name_part = name_expression,
-		.arg = reader
+		.arg = reader,
+		.hint = "Strings in a mapping are SQL expressions; a text constant has quotes of its own: \"'warehouse'\"."
 	};
 	List	   *statements;
 	SelectStmt *select;

@@ -119,6 +119,12 @@ resolve_from(Model *model)
  * ----------------------------------------------------------------
  */
 
+static const char *
+model_alias(const Model *model)
+{
+	return model->sync->model_is_query ? " AS " MODEL_ALIAS : "";
+}
+
 static ModelSql *
 model_sql(const Model *model, const Mapping *mapping)
 {
@@ -140,7 +146,7 @@ model_sql(const Model *model, const Mapping *mapping)
 	appendStringInfoString(&sql->sql, " FROM ");
 	sql->from_start = sql->sql.len;
 	sql->model_start = sql->from_start + (model->sync->model_is_query ? 1 : 0);
-	appendStringInfo(&sql->sql, "%s AS " MODEL_ALIAS, model->from);
+	appendStringInfo(&sql->sql, "%s%s", model->from, model_alias(model));
 	return sql;
 }
 
@@ -209,8 +215,8 @@ refuse_aggregate(const Model *model, const Mapping *mapping)
 {
 	for (int i = 0; i < mapping->nleaves; i++)
 	{
-		char	   *sql = psprintf("SELECT (%s\n) FROM %s AS " MODEL_ALIAS,
-								   mapping->leaves[i].expression, model->from);
+		char	   *sql = psprintf("SELECT (%s\n) FROM %s%s", mapping->leaves[i].expression,
+								   model->from, model_alias(model));
 		SqlOrigin	origin = {.sql = sql, .text = sql, .name_part = name_model};
 		Query	   *query = analyse(linitial_node(RawStmt, act_sql_text_parse(&origin)), sql);
 
@@ -252,7 +258,7 @@ rethrow_analysis(const ModelSql *sql, Node *statement, char **columns)
 		error->message = psprintf("mapping field \"%s\": %s", sql->mapping->leaves[leaf].label, error->message);
 	}
 	act_sql_text_move(error, &origin);
-	ReThrowError(error);
+	ThrowErrorData(error);
 }
 
 static Query *
@@ -267,6 +273,7 @@ analyse_model(const ModelSql *sql, char **columns)
 
 	PG_TRY();
 	{
+		ACT_SQL_TEXT_SHIELD();
 		query = analyse(statement, sql->sql.data);
 	}
 	PG_CATCH();
@@ -323,6 +330,9 @@ check_key_names(const Sync *sync, char **columns, int ncolumns)
 						sync->key[i], sync->name),
 				 nearest ? errhint("Perhaps you meant key => %s.",
 								   quote_literal_cstr(quote_identifier(nearest))) :
+				 sync->sync_id != 0 ?
+				 errhint("If it was renamed: SELECT activate.alter_sync(%s, key => '...');",
+						 quote_literal_cstr(sync->name)) :
 				 errhint("key => names the column or columns by which a row is known: 'id' or 'a, b'. Capitals need double quotes.")));
 	}
 }
@@ -503,6 +513,10 @@ act_model_resolve(const Sync *sync)
 	int			ncolumns;
 	bool		pushed = !ActiveSnapshotSet();
 
+	/* Whose eyes to see it with: nobody's, once the sync's table is gone. */
+	if (!OidIsValid(sync->owner))
+		act_sync_table_open(sync, AccessShareLock, false);
+
 	model->sync = sync;
 	push_context(&context, sync);
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
@@ -535,6 +549,10 @@ act_model_columns(const Sync *sync, int *count)
 	Identity	identity;
 	ModelContext context;
 	char	  **columns;
+
+	/* Whose eyes to see it with: nobody's, once the sync's table is gone. */
+	if (!OidIsValid(sync->owner))
+		act_sync_table_open(sync, AccessShareLock, false);
 
 	model->sync = sync;
 	push_context(&context, sync);

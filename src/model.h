@@ -64,8 +64,8 @@ typedef struct Model
 	char	   *from;			/* what stands behind FROM: a quoted qualified name, or (query) */
 
 	/*
-	 * Always followed by AS MODEL_ALIAS: the name by which mappings can
-	 * qualify columns.
+	 * A query is always followed by AS MODEL_ALIAS, a relation by nothing:
+	 * these are the names by which mappings can qualify columns.
 	 */
 #define MODEL_ALIAS "model"
 
@@ -108,8 +108,7 @@ extern char **act_identifier_list(const char *what, const char *text, int *count
 
 /*
  * Mapping text as given to what is stored: NULL, '*' and '* EXCEPT (a, b)'
- * become the columns as they are now (a NOTICE lists them), everything else
- * stays.  As the owner.
+ * become the columns as they are now, everything else stays.  As the owner.
  */
 extern char *act_mapping_canonical(const Sync *sync, const char *mapping);
 

@@ -41,6 +41,13 @@ refuse_model(const char *problem, const char *hint)
 			 errhint("%s", hint)));
 }
 
+static void
+refuse_locks(void)
+{
+	refuse_model("the model locks rows with FOR UPDATE or FOR SHARE",
+				 "Leave out FOR UPDATE: a run only reads.");
+}
+
 void
 act_model_check_statement(List *statements)
 {
@@ -68,6 +75,8 @@ act_model_check_statement(List *statements)
 							 "Do the writing elsewhere; the model selects what is there then.");
 		}
 	}
+	if (select->lockingClause != NIL)
+		refuse_locks();
 	while (select->op != SETOP_NONE)
 		select = select->larg;
 	if (select->intoClause != NULL)
@@ -86,8 +95,7 @@ locks_rows(Node *node, void *context)
 		if (query->commandType != CMD_SELECT)
 			refuse_model("the model writes", "Do the writing elsewhere; the model selects what is there then.");
 		if (query->rowMarks != NIL)
-			refuse_model("the model locks rows with FOR UPDATE or FOR SHARE",
-						 "Leave out FOR UPDATE: a run only reads.");
+			refuse_locks();
 		return query_tree_walker(query, locks_rows, context, 0);
 	}
 	return expression_tree_walker(node, locks_rows, context);

@@ -110,7 +110,7 @@ require_schema(const char *name)
 Oid
 act_model_find_relation(const char *text)
 {
-	RangeVar   *name = makeRangeVarFromNameList(stringToQualifiedNameList(text));
+	RangeVar   *name = makeRangeVarFromNameList(act_compat_name_list(text));
 	Oid			relation;
 	char		relkind;
 
@@ -141,19 +141,40 @@ name_model(void *arg, int offset)
 	return pstrdup("model");
 }
 
+/* Nothing but letters, digits and dots outside of double quotes. */
+static bool
+looks_like_name(const char *text)
+{
+	bool		quoted = false;
+
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && !isalnum((unsigned char) *p) && !IS_HIGHBIT_SET(*p) &&
+				 strchr("_$. \t\r\n\f", *p) == NULL)
+			return false;
+	}
+	return true;
+}
+
 char *
 act_model_canonical(const char *model, bool *is_query)
 {
-	SqlOrigin	origin = {.sql = model, .text = model, .name_part = name_model};
+	SqlOrigin	origin = {
+		.sql = model,
+		.text = model,
+		.name_part = name_model,
+		.hint = "model => 'schema.table', or model => 'SELECT ...'."
+	};
 	List	   *parts;
 	List	   *statements;
 	RawStmt    *statement;
 	int			start;
 	int			end;
 
-	/* What parses as a name is one: a query has a blank where names have none. */
-	if (model[strspn(model, " \t\r\n\f;")] != '\0' &&
-		SplitIdentifierString(pstrdup(model), '.', &parts) && list_length(parts) <= 3)
+	if (looks_like_name(model) &&
+		SplitIdentifierString(pstrdup(model), '.', &parts) && parts != NIL && list_length(parts) <= 3)
 	{
 		Oid			relation = act_model_find_relation(model);
 
@@ -308,10 +329,5 @@ act_mapping_canonical(const Sync *sync, const char *mapping)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping of sync \"%s\": no column is left", sync->name),
 				 errhint("Name what to send: mapping => 'email, score AS health_score'.")));
-	ereport(NOTICE,
-			(errmsg("mapping of sync \"%s\": %s", sync->name, list.data),
-			 errdetail("These are the columns as they are now; a column added later is not sent."),
-			 errhint("To take it in then: SELECT activate.alter_sync(%s, mapping => '*');",
-					 quote_literal_cstr(sync->name))));
 	return list.data;
 }

@@ -46,6 +46,7 @@ act_sql_text_parse(const SqlOrigin *origin)
 
 	PG_TRY();
 	{
+		ACT_SQL_TEXT_SHIELD();
 		statements = raw_parser(origin->sql, RAW_PARSE_DEFAULT);
 	}
 	PG_CATCH();
@@ -103,8 +104,10 @@ act_sql_text_rethrow(const SqlOrigin *origin)
 	part = origin->name_part(origin->arg, act_sql_text_offset(error, origin));
 	if (part != NULL)
 		error->message = psprintf("%s: %s", part, error->message);
+	if (error->hint == NULL && origin->hint != NULL)
+		error->hint = pstrdup(origin->hint);
 	act_sql_text_move(error, origin);
-	ReThrowError(error);
+	ThrowErrorData(error);
 	pg_unreachable();
 }
 
@@ -159,6 +162,7 @@ act_sql_text_split(const SqlOrigin *origin, int *count)
 
 	PG_TRY();
 	{
+		ACT_SQL_TEXT_SHIELD();
 		items = split(origin->sql, count);
 	}
 	PG_CATCH();

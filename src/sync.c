@@ -299,11 +299,15 @@ act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional)
 		else if (!ConditionalLockRelationOid(sync->table_oid, lockmode))
 			return false;
 	}
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s of sync \"%s\" does not exist", act_sync_table_name(sync), sync->name),
+				 errhint("Drop the sync and create it again.")));
 	problem = act_sync_table_problem(sync);
 	if (problem != NULL)
 		ereport(ERROR,
-				(errcode(OidIsValid(sync->table_oid) ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
-						 ERRCODE_UNDEFINED_TABLE),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s of sync \"%s\" cannot be used: %s",
 						act_sync_table_name(sync), sync->name, problem),
 				 errhint("Only the extension changes this table. Put it back, or drop the sync and create it again.")));

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
@@ -103,7 +104,8 @@ refuse_value(const KnownOption *option, const char *text, const char *wanted, co
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" cannot be \"%s\"", option->name, text),
+			 errmsg("option \"%s\" cannot be \"%s\"", option->name,
+					pnstrdup(text, pg_mbcliplen(text, strlen(text), 64))),
 			 errdetail("It is %s.", wanted),
 			 errhint("options => '{\"%s\": %s}'", option->name, example)));
 }

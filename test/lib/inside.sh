@@ -49,6 +49,9 @@ run_test()
 		mapfile -t tap < <(find test/t -name '*.pl' 2>/dev/null | sort)
 	fi
 	prepare
+	if $everything; then
+		suite_unit test/unit/*_test.c || STATUS=1
+	fi
 	if [ ${#regress[@]} -gt 0 ] || [ ${#isolation[@]} -gt 0 ]; then
 		prepare_cluster
 		[ ${#regress[@]} -eq 0 ] || suite_regress "${regress[@]}" || STATUS=1

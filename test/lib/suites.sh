@@ -54,6 +54,26 @@ suite_regress()
 	run_pg_regress "$PGXS_DIR/src/test/regress/pg_regress" . contrib_regression "$@"
 }
 
+# What needs no server, under sanitizers: one program for each file.
+suite_unit()
+{
+	local file name status=0
+	[ $# -gt 0 ] || return 0
+	echo "== unit"
+	for file; do
+		name=$(basename "$file" .c)
+		if make -s -C test/unit PG_CONFIG="$PG_CONFIG" "run-$name" >build/unit.log 2>&1; then
+			PASSED=$((PASSED + 1))
+			echo "$name: $(tail -1 build/unit.log)"
+		else
+			FAILED=$((FAILED + 1))
+			status=1
+			cat build/unit.log
+		fi
+	done
+	return $status
+}
+
 suite_isolation()
 {
 	[ $# -gt 0 ] || { echo "no test/specs/*.spec"; return 0; }
