@@ -157,6 +157,7 @@ act_batch_part(const Batch *batch, int from, int to)
 	part->claim->open++;
 	part->rows = batch->rows + from;
 	part->nrows = to - from;
+	part->uncertain = batch->uncertain;
 	part->accepted_before = batch->accepted_before;
 	return part;
 }

@@ -414,7 +414,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	row->op = decision->op;
 	row->cause = decision->cause;
 	row->in_doubt = decision->in_doubt;
-	row->attempts = row_state->attempts;
+	row->attempts = decision->attempts;
 	for (int i = 0; i < nkeys; i++)
 		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
 	if (decision->action != ACTION_SEND && !(state->watched != NULL && state->group_in_model))

@@ -274,7 +274,7 @@ propose(Run *run, char *mapping, char *model)
 
 	run->model = act_definition_apply(proposed, &input);
 	check_key_types(sync, run->model);
-	act_definition_tell(proposed, run->model, mapping != NULL ? mapping : proposed->mapping);
+	act_definition_tell(proposed, run->model, mapping != NULL ? mapping : sync->mapping);
 	run->sync = proposed;
 	return changed_fields(sync, run->model);
 }

@@ -216,7 +216,9 @@ refused_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
-						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message");
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
+						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op"
+						   " IN ('delete', 'archive', 'clear', 'remove') THEN s.activate_missing_since END");
 	return buf.data;
 }
 
@@ -400,7 +402,7 @@ settle_refused(const Settler *settler, List *rows, TimestampTz now)
 	{
 		const SettledRow *settled = lfirst(cell);
 		const Row  *row = settled->row;
-		RowState	state = {.exists = true, .in_doubt = row->in_doubt, .attempts = row->attempts};
+		RowState	state = {.exists = true, .in_doubt = row->in_doubt};
 		bool		accepted = row->outcome == ROW_ACCEPTED;
 
 		/* Archived and cleared records stay known, with their ids. */
