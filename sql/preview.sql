@@ -101,7 +101,8 @@ ROLLBACK;
 -- given earlier runs, then their speed says how long it takes
 BEGIN;
 INSERT INTO activate.run (sync_id, cause, status, started_at, finished_at, accepted)
-	SELECT sync_id, 'manual', 'succeeded', now() - interval '10 seconds', now(), 20 FROM activate.sync WHERE name = 'people';
+	SELECT sync_id, 'manual', 'succeeded', now() - interval '10 seconds', now(), n FROM activate.sync, unnest('{20,20,20,20,20,1,1}'::int[]) n
+	WHERE name = 'people';
 SELECT to_send, duration FROM activate.plan_sync('people');
 ROLLBACK;
 
