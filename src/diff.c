@@ -134,6 +134,7 @@ execute(DiffState *state, Jsonb *keys)
 	SPIExecuteOptions options;
 	ParamListInfo params = NULL;
 	char	   *sql = act_diff_query(state->model, keys != NULL);
+	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
 	if (keys != NULL)
@@ -149,6 +150,7 @@ execute(DiffState *state, Jsonb *keys)
 	options.read_only = true;
 	options.dest = &state->receiver;
 	result = SPI_execute_extended(sql, &options);
+	MemoryContextSwitchTo(caller);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of the diff", SPI_result_code_string(result));
 }

@@ -29,6 +29,7 @@
 
 #include "diff_private.h"
 #include "diff_query.h"
+#include "json_text.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
@@ -617,7 +618,7 @@ act_diff_receiver_init(DiffState *state)
 		char	   *utf8 = pg_server_to_any(model->sync->key[i], strlen(model->sync->key[i]), PG_UTF8);
 
 		initStringInfo(&name);
-		act_value_append_json_string(&name, utf8, strlen(utf8));
+		act_json_append_string(&name, utf8, strlen(utf8));
 		state->key_names[i] = name.data;
 		state->key_values[i] = act_value_type(type);
 		getTypeOutputInfo(type, &output, &is_varlena);
