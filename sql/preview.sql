@@ -201,7 +201,7 @@ SELECT * FROM activate.explain_row('people', '"x"');
 CREATE TABLE preview_test.parts (a int, "B" text, v int);
 INSERT INTO preview_test.parts VALUES (1, 'x', 1), (1, 'y', 2);
 SELECT activate.create_sync(name => 'parts', model => 'preview_test.parts', key => 'a, "B"', destination => 'preview_crm',
-	mapping => 'v', mode => 'upsert') > 0 AS created;
+	mapping => 'parts.v', mode => 'upsert') > 0 AS created;
 SELECT * FROM activate.explain_row('parts', '1');
 SELECT preview_test.explain('parts', '{"B": "y", "a": 1}');
 DELETE FROM activate_data.parts;
