@@ -548,8 +548,14 @@ act_deliver(Run *run)
 			break;
 		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
 		take_answers(delivery);
-		check_time(delivery);
 		report_progress(delivery);
+		check_time(delivery);
+		if (run->stop.set && run->stop.status == RUN_CANCELLED)
+		{
+			/* Its time is over: what hangs is in doubt, as after a cancel. */
+			act_deliver_abandon(run);
+			break;
+		}
 	}
 }
 

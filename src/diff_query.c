@@ -132,7 +132,8 @@ append_model(StringInfo buf, const Model *model, bool leaves, bool keys)
 		act_mapping_append_select(buf, model->mapping);
 	}
 	/* A newline: the mapping may end in a comment. */
-	appendStringInfo(buf, "\nFROM %s AS " MODEL_ALIAS, model->from);
+	appendStringInfo(buf, "\nFROM %s%s", model->from,
+					 OidIsValid(model->relation) ? "" : " AS " MODEL_ALIAS);
 	if (!keys)
 	{
 		append_order(buf, model);

@@ -29,6 +29,7 @@
 
 #include "diff_private.h"
 #include "diff_query.h"
+#include "json_text.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
@@ -459,6 +460,12 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 											buf.len / (1024 * 1024), MAX_FIELDS_BYTES / (1024 * 1024));
 		}
 	}
+	if (decision->action != ACTION_SEND && state->group_problem != NULL)
+	{
+		/* Rendered to be looked at only: the run would not find out. */
+		state->group_problem = NULL;
+		return;
+	}
 	row->fields = buf.data;
 }
 
@@ -611,7 +618,7 @@ act_diff_receiver_init(DiffState *state)
 		char	   *utf8 = pg_server_to_any(model->sync->key[i], strlen(model->sync->key[i]), PG_UTF8);
 
 		initStringInfo(&name);
-		act_value_append_json_string(&name, utf8, strlen(utf8));
+		act_json_append_string(&name, utf8, strlen(utf8));
 		state->key_names[i] = name.data;
 		state->key_values[i] = act_value_type(type);
 		getTypeOutputInfo(type, &output, &is_varlena);

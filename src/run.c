@@ -345,7 +345,7 @@ require_own_transactions(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("run_sync cannot run inside a transaction block"),
 				 errdetail("It commits as it goes, so that nothing of the database is held while the destination is waited for."),
-				 errhint("Use autocommit (psql: outside BEGIN; psycopg: autocommit = True), or queue_run() with the background worker.")));
+				 errhint("Call it by itself with autocommit: in psql outside BEGIN, in psycopg with autocommit = True.")));
 }
 
 /* A standby keeps what the primary sent, and cannot write what it would send. */
