@@ -573,8 +573,14 @@ act_deliver(Run *run)
 			break;
 		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
 		take_answers(delivery);
-		check_time(delivery);
 		report_progress(delivery);
+		check_time(delivery);
+		if (run->stop.set && run->stop.status == RUN_CANCELLED)
+		{
+			/* Its time is over: what hangs is in doubt, as after a cancel. */
+			act_deliver_abandon(run);
+			break;
+		}
 	}
 }
 
@@ -611,7 +617,9 @@ act_deliver_abandon(Run *run)
 		finish_with(delivery, batch, ROW_DELAYED, NULL, "the run ended before an answer arrived", 0);
 	}
 	delivery->unclaimed = NIL;
-	while (!act_delivery_flush(delivery))
+
+	/* Who cancelled does not wait for a locked table: claims that stay say what is in doubt. */
+	while (!act_delivery_flush(delivery) && run->stop.status != RUN_CANCELLED)
 		act_http_wait(delivery->loop, LOCKED_TABLE_PAUSE_MS);
 }
 

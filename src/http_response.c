@@ -197,7 +197,7 @@ listing_hint(const HttpTransfer *transfer)
 	const char *list = transfer->loop->policy.allowed_hosts;
 	bool		empty = list == NULL || list[strspn(list, " \t,")] == '\0';
 
-	return psprintf("A superuser can allow it: ALTER SYSTEM SET pg_activate.allowed_hosts = '%s%s%s'; "
+	return psprintf("A superuser can allow it: LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.allowed_hosts = '%s%s%s'; "
 					"SELECT pg_reload_conf();",
 					empty ? "" : list, empty ? "" : ",", transfer->peer);
 }

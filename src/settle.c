@@ -264,7 +264,7 @@ act_settler_create(const Sync *sync)
 	settler->sync = sync;
 	settler->key_types = palloc(sizeof(char *) * sync->nkeys);
 	settler->key_type_oids = palloc(sizeof(Oid) * sync->nkeys);
-	(void) act_sync_table_open(sync, AccessShareLock, false);
+	act_settler_lock_patiently(settler);
 	rel = relation_open(sync->table_oid, NoLock);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
@@ -519,6 +519,8 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 				" VALUES ($1, $2, $3, $4, $5, $6) RETURNING claim_id", lengthof(args), args);
 	}
 	claim_id = act_sql_int64(0, 1);
+	/* One for each batch: they would pile up until the run's end. */
+	SPI_freetuptable(SPI_tuptable);
 	act_identity_leave(&identity);
 	return claim_id;
 }
