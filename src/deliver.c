@@ -297,6 +297,27 @@ answered(Delivery *delivery, Batch *batch)
 }
 
 static void
+redact(const Run *run, char **text)
+{
+	if (*text != NULL)
+		*text = act_destination_redact(run->destination, *text);
+}
+
+/* Errors like to repeat the request, with its credentials. */
+static void
+redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
+{
+	redact(run, &answer->code);
+	redact(run, &answer->message);
+	redact(run, &answer->hint);
+	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS; i++)
+	{
+		redact(run, &batch->rows[i]->code);
+		redact(run, &batch->rows[i]->message);
+	}
+}
+
+static void
 judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
 	Run		   *run = delivery->run;
@@ -308,8 +329,7 @@ judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
 					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 					   &answer);
-	if (answer.message != NULL)
-		answer.message = act_destination_redact(run->destination, answer.message);
+	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
 	if (response->repeated)
 		batch->uncertain = true;

@@ -179,6 +179,16 @@ foreach my $form (qw(seconds date))
 	$activate->sums_hold('row by row');
 }
 
+# given a destination that repeats the request in its errors, then no secret is kept
+{
+	my $sync = fresh(3, options => { max_rejected => 100 });
+	$activate->sql("CREATE USER MAPPING FOR PUBLIC SERVER crm OPTIONS (bearer_token 'tell-nobody-42')");
+	$d->script({ reject_rows => { where => '"v1"', error => 'bad token tell-nobody-42' } });
+	is_run($activate->run($sync), { rejected => 1, accepted => 2 }, 'an error with our token');
+	is($activate->row($sync, 1)->{activate_message}, 'bad token ********', 'is kept without it');
+	$activate->sql('DROP USER MAPPING FOR PUBLIC SERVER crm');
+}
+
 # given max_attempts, then a row is parked until it changes
 {
 	my $sync = fresh(10, options => { max_attempts => 2, max_rejected => 100 });
