@@ -20,6 +20,7 @@
 #include "brake.h"
 #include "deliver_private.h"
 #include "fault.h"
+#include "run_lock.h"
 #include "settings.h"
 
 /* Tries of one request in one run, and the pauses between them. */
@@ -617,6 +618,10 @@ act_deliver_abandon(Run *run)
 	List	   *in_flight;
 
 	if (delivery == NULL)
+		return;
+
+	/* Without the lock another run may be under way, and finds the claims. */
+	if (!act_run_lock_held(run->sync->sync_id))
 		return;
 	waiting = delivery->ready;
 	in_flight = delivery->in_flight;
