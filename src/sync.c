@@ -244,6 +244,32 @@ act_sync_load(const char *name, bool missing_ok)
 	return sync;
 }
 
+/*
+ * Whoever changes a definition and whoever begins a run by it wait for each
+ * other here, so that neither goes by what the other one has replaced.
+ */
+Sync *
+act_sync_load_locked(const char *name, bool missing_ok, bool change)
+{
+	Sync	   *sync = act_sync_load(name, missing_ok);
+	int64		locked = 0;
+
+	while (sync != NULL && sync->sync_id != locked)
+	{
+		Identity	identity;
+		SqlArgument args[] = {SQL_INT8(sync->sync_id)};
+
+		act_identity_extension(&identity);
+		act_sql(SPI_OK_SELECT, change ?
+				"SELECT 1 FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE" :
+				"SELECT 1 FROM activate.sync WHERE sync_id = $1 FOR SHARE", 1, args);
+		act_identity_leave(&identity);
+		locked = sync->sync_id;
+		sync = act_sync_load(name, missing_ok);
+	}
+	return sync;
+}
+
 Sync *
 act_sync_load_by_id(int64 sync_id)
 {

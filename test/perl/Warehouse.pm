@@ -281,7 +281,8 @@ sub last_request
 sub goes_on
 {
 	my ($self, $name, %option) = @_;
-	my $before = $self->last_request;
+	my $start = $self->last_request;
+	my $before = $start;
 	my $greatest = $self->sql(q(SELECT greatest((SELECT max(run_id) FROM activate.run), (SELECT max(run_id) FROM activate.claim))));
 
 	if (!$option{confirmed})
@@ -308,17 +309,17 @@ sub goes_on
 	$before = $self->last_request;
 	$self->run($_) foreach @SYNCS;
 	is_deeply($self->sent($before), [], "$name: a second run sends nothing");
-	$self->secrets_are_guarded($name);
+	$self->secrets_are_guarded($name, $start);
 	$self->definitions_go_on($name);
 	return;
 }
 
 sub secrets_are_guarded
 {
-	my ($self, $name) = @_;
+	my ($self, $name, $since) = @_;
 	my %used;
 
-	foreach my $request (grep { $_->{path} ne '/' } @{ $self->destination->requests })
+	foreach my $request (@{ $self->destination->requests($since) })
 	{
 		my %headers = ref $request->{headers} eq 'HASH' ? %{ $request->{headers} } : map { @$_ } @{ $request->{headers} };
 		my ($secret) = map { $headers{$_} } grep { lc eq 'authorization' } keys %headers;
