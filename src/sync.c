@@ -400,6 +400,7 @@ act_sync_require_home(const Sync *sync)
 {
 	char	   *host = act_host_name();
 	const char *detail = NULL;
+	const char *hint = "If this server is to send from now on: SELECT activate.confirm_cluster('move');";
 
 	act_require_enabled();
 	if (sync->system_identifier != act_system_identifier())
@@ -407,12 +408,19 @@ act_sync_require_home(const Sync *sync)
 	else if (sync->database_oid != MyDatabaseId)
 		detail = "It was created in another database of this cluster: this one is a copy.";
 	else if (!act_host_may_send(host, sync->host))
-		detail = psprintf("It may run on host \"%s\", and this is \"%s\".",
-						  act_hosts != NULL && act_hosts[0] != '\0' ? act_hosts : sync->host, host);
+	{
+		detail = psprintf("It may run on host \"%s\", and this is \"%s\".", sync->host, host);
+		if (act_hosts != NULL && act_hosts[0] != '\0')
+		{
+			/* Which confirm_cluster() would not change. */
+			detail = psprintf("The setting pg_activate.hosts (%s) does not name this host, \"%s\".", act_hosts, host);
+			hint = "If it is to send: name it, too. LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.hosts = ...; SELECT pg_reload_conf();";
+		}
+	}
 	if (detail != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sync \"%s\" may not send from here", sync->name),
 				 errdetail_internal("%s", detail),
-				 errhint("If this server is to send from now on: SELECT activate.confirm_cluster('move');")));
+				 errhint("%s", hint)));
 }
