@@ -302,7 +302,7 @@ sub goes_on
 	$self->equal($name);
 	is($self->sql('SELECT count(*) FROM activate.claim'), 0, "$name: no claim is left");
 	is($self->sql(qq(SELECT count(*) FROM activate.runs WHERE status = 'running')), 0, "$name: no run is left running");
-	cmp_ok($self->sql('SELECT max(run_id) FROM activate.run'), '==', $greatest + 3, "$name: numbers of runs go on");
+	is($self->sql("SELECT count(*) FROM activate.run WHERE run_id > $greatest"), 3, "$name: numbers of runs go on");
 	is($self->loader(q(SELECT string_agg(sync || ' ' || state, ',' ORDER BY 1) FROM (SELECT DISTINCT sync, state FROM activate.pending) p)),
 		'customers refused,customers rejected,orders leaving', "$name: other rows are as they were");
 
