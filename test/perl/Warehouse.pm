@@ -165,7 +165,7 @@ sub start_run
 	my ($in, $out, $err) = ('', '', '');
 	my @command = ('psql', '-XqAt', '-d', $self->node->connstr($self->database) . ' user=loader',
 		'-c', "CALL activate.run_sync('$sync')");
-	return { sync => $sync, handle => IPC::Run::start(\@command, '<', \$in, '>', \$out, '2>', \$err) };
+	return { sync => $sync, err => \$err, handle => IPC::Run::start(\@command, '<', \$in, '>', \$out, '2>', \$err) };
 }
 
 sub cancel
