@@ -11,10 +11,16 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/procarray.h"
+#endif
 #if PG_VERSION_NUM < 170000
 #include "storage/sinvaladt.h"
 #endif
 #include "utils/wait_event.h"
+
+/* 18 renamed it and put it first; both compilers know the attribute itself. */
+#define ACT_NORETURN __attribute__((noreturn))
 
 /*
  * A WaitEventSet that outlives transactions: up to 16 it belongs to a memory
@@ -46,6 +52,17 @@ act_compat_wait_event(uint32 *kept, const char *name)
 #endif
 	}
 	return *kept;
+}
+
+/* Whether this very lock is held: 17 can be asked for a stronger one, too. */
+static inline bool
+act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
+{
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(tag, mode, false);
+#else
+	return LockHeldByMe(tag, mode);
+#endif
 }
 
 /* Process id of who runs a virtual transaction; 0: it is gone. */

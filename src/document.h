@@ -12,6 +12,7 @@
 #ifndef ACT_DOCUMENT_H
 #define ACT_DOCUMENT_H
 
+#include "compat.h"
 #include "connector.h"
 #include "json.h"
 
@@ -25,16 +26,16 @@ typedef struct Document
 } Document;
 
 /* ERROR 22023: connector "x": <what> at <pointer>. hint may be NULL. */
-extern void act_document_error(const Document *document, const cJSON *at, const char *hint,
-							   const char *what,...) pg_attribute_printf(4, 5) pg_attribute_noreturn();
+ACT_NORETURN extern void act_document_error(const Document *document, const cJSON *at, const char *hint,
+							   const char *what,...) pg_attribute_printf(4, 5);
 
 /* ERROR 0A000: what a later version will know. */
-extern void act_document_unsupported(const Document *document, const cJSON *at,
-									 const char *what,...) pg_attribute_printf(3, 4) pg_attribute_noreturn();
+ACT_NORETURN extern void act_document_unsupported(const Document *document, const cJSON *at,
+									 const char *what,...) pg_attribute_printf(3, 4);
 
 /* ERROR 22023 for an unknown name, with the nearest one of the known. */
-extern void act_document_unknown(const Document *document, const cJSON *at, const char *kind,
-								 const char *name, const char *const *known) pg_attribute_noreturn();
+ACT_NORETURN extern void act_document_unknown(const Document *document, const cJSON *at, const char *kind,
+								 const char *name, const char *const *known);
 
 /*
  * Throws unless at is an object whose members all are in known, none twice.

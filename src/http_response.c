@@ -32,6 +32,7 @@ act_response_create(const HttpTransfer *transfer)
 
 	response_classify(response, transfer);
 	response->status = (int) transfer->status;
+	response->repeated = transfer->sends > 1;
 	response->duration_ms = (transfer->finished_us - transfer->started_us) / 1000.0;
 	response->headers = headers_read(&transfer->headers_in);
 	if (response->transport == HTTP_ANSWERED)
@@ -196,7 +197,7 @@ listing_hint(const HttpTransfer *transfer)
 	const char *list = transfer->loop->policy.allowed_hosts;
 	bool		empty = list == NULL || list[strspn(list, " \t,")] == '\0';
 
-	return psprintf("A superuser can allow it: ALTER SYSTEM SET pg_activate.allowed_hosts = '%s%s%s'; "
+	return psprintf("A superuser can allow it: LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.allowed_hosts = '%s%s%s'; "
 					"SELECT pg_reload_conf();",
 					empty ? "" : list, empty ? "" : ",", transfer->peer);
 }

@@ -29,7 +29,7 @@ base64_form(const char *value)
 	int			len = strlen(value);
 	int			size = pg_b64_enc_len(len) + 1;
 	char	   *encoded = palloc(size);
-	int			n = pg_b64_encode(value, len, encoded, size);
+	int			n = pg_b64_encode((const void *) value, len, encoded, size);
 
 	encoded[Max(n, 0)] = '\0';
 	encoded[len / 3 * 4 + (len % 3)] = '\0';

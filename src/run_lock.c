@@ -40,7 +40,7 @@ act_run_lock_release(int64 sync_id)
 	LOCKTAG		tag;
 
 	set_tag(&tag, sync_id);
-	if (LockHeldByMe(&tag, ExclusiveLock))
+	if (act_compat_lock_held(&tag, ExclusiveLock))
 		(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
@@ -50,7 +50,7 @@ act_run_lock_held(int64 sync_id)
 	LOCKTAG		tag;
 
 	set_tag(&tag, sync_id);
-	return LockHeldByMe(&tag, ExclusiveLock);
+	return act_compat_lock_held(&tag, ExclusiveLock);
 }
 
 int

@@ -15,6 +15,8 @@
 #include "nodes/pg_list.h"
 #include "utils/elog.h"
 
+#include "compat.h"
+
 /*
  * Where a text of the user stands in SQL that we made of it, so that errors
  * point into what he wrote and say which part of it is meant.
@@ -46,7 +48,7 @@ extern List *act_sql_text_parse(const SqlOrigin *origin);
  * its position moved into the user's text and the part it is about named.
  * Errors that are not about the text (cancel, memory) stay as they are.
  */
-extern void act_sql_text_rethrow(const SqlOrigin *origin) pg_attribute_noreturn();
+ACT_NORETURN extern void act_sql_text_rethrow(const SqlOrigin *origin);
 extern void act_sql_text_move(ErrorData *error, const SqlOrigin *origin);
 /* The byte of the user's text an error is about, or -1. */
 extern int	act_sql_text_offset(const ErrorData *error, const SqlOrigin *origin);

@@ -392,7 +392,7 @@ act_require_enabled(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_activate is switched off on this server"),
-				 errhint("ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
+				 errhint("LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
 }
 
 void

@@ -81,8 +81,8 @@ extern void act_template_render_json(const Template *template, TemplateInput *in
 extern TemplateResult act_template_render_text(const Template *template, TemplateInput *input, StringInfo out);
 
 /* Throws what such a result means. */
-extern void act_template_fail(const Template *template, const TemplateInput *input,
-							  TemplateResult result) pg_attribute_noreturn();
+ACT_NORETURN extern void act_template_fail(const Template *template, const TemplateInput *input,
+							  TemplateResult result);
 
 /* Is it nothing but one expression, which may drop out? */
 extern bool act_template_is_optional(const Template *template);

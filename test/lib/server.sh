@@ -88,7 +88,7 @@ destination_start()
 	rm -f "$DESTINATION_FILE"
 	setsid "$tools/destination" >"$DESTINATION_FILE" 2>"$DESTINATION_FILE.err" </dev/null &
 	echo $! >"$DESTINATION_FILE.pid"
-	until grep -q '^PORT ' "$DESTINATION_FILE"; do
+	until grep -qs '^PORT ' "$DESTINATION_FILE"; do
 		tries=$((tries + 1))
 		if [ $tries -gt 100 ]; then
 			cat "$DESTINATION_FILE.err"
