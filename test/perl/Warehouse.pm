@@ -303,7 +303,7 @@ sub goes_on
 	is($self->sql('SELECT count(*) FROM activate.claim'), 0, "$name: no claim is left");
 	is($self->sql(qq(SELECT count(*) FROM activate.runs WHERE status = 'running')), 0, "$name: no run is left running");
 	is($self->sql("SELECT count(*) FROM activate.run WHERE run_id > $greatest"), 3, "$name: numbers of runs go on");
-	is($self->loader(q(SELECT string_agg(sync || ' ' || state, ',' ORDER BY 1) FROM (SELECT DISTINCT sync, state FROM activate.pending) p)),
+	is($self->loader(q(SELECT string_agg(sync || ' ' || state, ',' ORDER BY sync, state) FROM (SELECT DISTINCT sync, state FROM activate.pending) p)),
 		'customers refused,customers rejected,orders leaving', "$name: other rows are as they were");
 
 	$before = $self->last_request;

@@ -77,6 +77,22 @@ restored($node, 'd', 'same cluster, psql', @psql, '-f', "$dumps/plain.sql", 'd')
 restored($node, 'e', 'same cluster, pg_restore', 'pg_restore', '-e', '-j', '2', '-d', 'e', "$dumps/custom");
 restored($node, 'f', 'same cluster, live dump', @psql, '-f', "$dumps/live.sql", 'f');
 
+# given a restore of the schema only, then syncs are made anew in place of the tables that are left
+$node->command_ok([ 'pg_dump', '--schema-only', '-f', "$dumps/schema.sql", 'warehouse' ], 'pg_dump --schema-only');
+$other->safe_psql('postgres', 'CREATE DATABASE g');
+$other->command_ok([ @psql, '-f', "$dumps/schema.sql", 'g' ], 'schema only: restored');
+my $empty = $warehouse->copy($other, 'g');
+is($empty->sql('SELECT count(*) FROM activate.syncs'), 0, 'schema only: no syncs');
+$empty->refused(q(ALTER SERVER crm OPTIONS (SET connector 'webhook', DROP tenant, ADD base_url 'https://elsewhere.example.com')),
+	qr/28000: server "crm" has credentials that were stored for a host that is not known any more/, 'schema only: no secret moves');
+my $create = q(SELECT activate.create_sync('customers', 'shop.customer', 'id', 'hook', object => 'customers', owner => 'analyst'));
+$empty->refused($create, qr/42P07: sync "customers" cannot have its table: activate_data\.customers exists already.*HINT:  DROP TABLE activate_data\.customers;/s,
+	'schema only: a table without a sync is in the way', 'loader');
+$empty->refused(q(SELECT activate.create_sync('other', 'shop.customer', 'id', 'hook', object => 'customers', owner => 'analyst')),
+	qr/42P07: .* activate_data\.activate_key_2 exists already.*HINT:  DROP TABLE activate_data\.orders;/s, 'schema only: or its index', 'loader');
+$empty->loader('DROP TABLE activate_data.customers, activate_data.orders, activate_data.relations');
+$empty->loader($create);
+
 # given the original, then copies have changed nothing for it
 $warehouse->goes_on('original', confirmed => 1);
 

@@ -93,12 +93,15 @@ configure($node, q(pg_activate.hosts = 'db7, db8'));
 $warehouse->holds_still('unlisted', qr/55000: .*pg_activate\.hosts \(db7, db8\) does not name this host, "db1".*HINT: [^\n]*ALTER SYSTEM SET pg_activate\.hosts/s);
 configure($node, q(pg_activate.hosts = ''));
 
-# given a physical copy on another host, then it holds still
+# given a physical copy on another host, made while runs wait for an answer, then it holds still
+@runs = $warehouse->hang;
 $node->backup('base');
+$warehouse->cancel(@runs);
 my $clone = PostgreSQL::Test::Cluster->new('clone');
 $clone->init_from_backup($node, 'base');
 start_on($clone, 'db2');
 my $cloned = $warehouse->copy($clone, 'warehouse');
+is($cloned->sql('SELECT count(*) FROM activate.claim'), 3, 'physical copy: claims');
 $cloned->holds_still('physical copy', qr/55000: .*It may run on host "db1", and this is "db2".*confirm_cluster\('move'\)/s);
 configure($clone, q(pg_activate.hosts = 'db1, db3'));
 $cloned->holds_still('physical copy with a list', qr/does not name this host, "db2"/);

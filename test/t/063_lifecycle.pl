@@ -30,7 +30,7 @@ my $warehouse = Warehouse->new($node, 'warehouse');
 
 sub installed
 {
-	return $warehouse->sql(q(SELECT string_agg(format('%s %s', kind, name), ', ' ORDER BY 1) FROM (
+	return $warehouse->sql(q(SELECT string_agg(format('%s %s', kind, name), ', ' ORDER BY kind, name) FROM (
 		SELECT 'schema', nspname FROM pg_namespace WHERE nspname ~ '^activate'
 		UNION ALL SELECT 'wrapper', fdwname FROM pg_foreign_data_wrapper
 		UNION ALL SELECT 'server', srvname FROM pg_foreign_server
