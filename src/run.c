@@ -60,7 +60,7 @@ run_lock(Run *run, const char *name)
 	Sync	   *sync;
 	int			pid;
 
-	run->sync = sync = act_sync_load(name, false);
+	run->sync = sync = act_sync_load_locked(name, false, false);
 	if (sync->paused)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
