@@ -17,8 +17,8 @@
 /* Where neither connector nor destination limit a body. */
 #define DEFAULT_MAX_BYTES (5 * 1024 * 1024)
 
-static int
-max_rows(const Run *run, const ConnectorOperation *operation)
+int
+act_batch_limit(const Run *run, const ConnectorOperation *operation)
 {
 	int			limit = operation->default_rows;
 
@@ -93,7 +93,7 @@ act_batch_read(BatchReader *reader)
 		if (operation == NULL)
 		{
 			operation = own;
-			limit = max_rows(run, own);
+			limit = act_batch_limit(run, own);
 			batch->rows = palloc(sizeof(Row *) * limit);
 		}
 		else if (!same_request(operation, own) ||
@@ -157,6 +157,7 @@ act_batch_part(const Batch *batch, int from, int to)
 	part->claim->open++;
 	part->rows = batch->rows + from;
 	part->nrows = to - from;
+	part->uncertain = batch->uncertain;
 	part->accepted_before = batch->accepted_before;
 	return part;
 }

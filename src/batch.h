@@ -50,6 +50,9 @@ typedef struct BatchReader
 	bool		done;
 } BatchReader;
 
+/* Rows that one request of this operation takes. */
+extern int	act_batch_limit(const Run *run, const ConnectorOperation *operation);
+
 extern Batch *act_batch_read(BatchReader *reader);	/* NULL: no more */
 extern void act_batch_render(const Run *run, Batch *batch);
 

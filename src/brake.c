@@ -98,17 +98,32 @@ check_rejected(Delivery *delivery)
 				 psprintf("SELECT key, code, message FROM activate.rejections WHERE sync = '%s';", run->sync->name));
 }
 
-void
-act_brake_refused(Delivery *delivery, Row *row)
+/* Counts rows that were refused one after the other for the same reason. */
+static void
+note_refusal(Delivery *delivery, const Row *row)
 {
 	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
 	char	   *reason = mask(row);
 
 	if (delivery->refusal == NULL || strcmp(delivery->refusal, reason) != 0)
 		delivery->same_refusals = 0;
+	if (delivery->refusal != NULL)
+		pfree(delivery->refusal);
 	delivery->refusal = reason;
 	delivery->same_refusals++;
 	MemoryContextSwitchTo(caller);
+}
+
+void
+act_brake_refused(Delivery *delivery, Row *row)
+{
+	if (delivery->all_alike)
+	{
+		/* Was under way when the run stopped. */
+		uncharge(delivery);
+		return;
+	}
+	note_refusal(delivery, row);
 	if (!delivery->run->stop.set && delivery->accepted == 0 &&
 		delivery->same_refusals >= SAME_REFUSALS)
 		stop_all_alike(delivery, row);
@@ -119,23 +134,24 @@ void
 act_brake_answered(Delivery *delivery, Batch *batch)
 {
 	Run		   *run = delivery->run;
-	char	   *reason = NULL;
 	bool		more = run->diff.counts.to_send > batch->nrows || run->sync->first_batch_alone;
 
-	check_rejected(delivery);
-	if (run->stop.set || delivery->accepted > 0 || batch->nrows < SAME_REFUSALS || !more)
+	if (delivery->all_alike)
+	{
+		uncharge(delivery);
 		return;
+	}
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		const Row  *row = batch->rows[i];
-		char	   *own;
 
-		if (row->outcome != ROW_REJECTED && row->outcome != ROW_REFUSED)
-			return;
-		own = mask(row);
-		if (reason != NULL && strcmp(reason, own) != 0)
-			return;
-		reason = own;
+		if (row->outcome == ROW_REJECTED || row->outcome == ROW_REFUSED)
+			note_refusal(delivery, row);
+		else
+			delivery->same_refusals = 0;
 	}
-	stop_all_alike(delivery, batch->rows[0]);
+	if (more && !run->stop.set && delivery->accepted == 0 &&
+		delivery->same_refusals >= Max(SAME_REFUSALS, batch->nrows))
+		stop_all_alike(delivery, batch->rows[0]);
+	check_rejected(delivery);
 }

@@ -85,6 +85,22 @@ retry_action(const RowPolicy *policy, const RowState *state)
 	}
 }
 
+static bool
+tried_before(const RowState *state, RowOp op, const uint8 *fingerprint)
+{
+	return state->has_tried && state->tried_op == op &&
+		memcmp(state->tried, fingerprint, ACT_DIGEST_LEN) == 0;
+}
+
+/* The version tried last: what was charged and said of it still holds. */
+static void
+try_again(const RowPolicy *policy, const RowState *state, Decision *decision)
+{
+	decision->reuse_change_id = true;
+	decision->attempts = state->attempts;
+	decision->action = retry_action(policy, state);
+}
+
 static void
 decide_present(const RowPolicy *policy, const uint8 *fingerprint,
 			   const RowState *state, Decision *decision)
@@ -113,12 +129,14 @@ decide_present(const RowPolicy *policy, const uint8 *fingerprint,
 
 	decision->in_doubt = state->in_doubt;
 	decision->cause = state->there || state->in_doubt ? ROW_CHANGED : ROW_ADDED;
-	if (state->has_tried && state->tried_op == policy->op &&
-		memcmp(state->tried, fingerprint, ACT_DIGEST_LEN) == 0)
+	if (state->missing_since != 0)
 	{
-		decision->reuse_change_id = true;
-		decision->action = retry_action(policy, state);
+		/* It is back: remove_after counts anew, and its removal is no longer wanted. */
+		decision->mark = true;
+		decision->mark_state = state->in_doubt ? STATE_DOUBT : STATE_ACCEPTED;
 	}
+	else if (tried_before(state, policy->op, fingerprint))
+		try_again(policy, state, decision);
 }
 
 static void
@@ -158,10 +176,7 @@ decide_gone(const RowPolicy *policy, const RowState *state, Decision *decision)
 	}
 	decision->action = ACTION_SEND;
 	if (state->has_tried && state->tried_op == policy->removal)
-	{
-		decision->reuse_change_id = true;
-		decision->action = retry_action(policy, state);
-	}
+		try_again(policy, state, decision);
 }
 
 void
@@ -238,6 +253,7 @@ act_settle_state(const Row *row, bool uncertain, int max_attempts,
 	}
 
 	state->exists = true;
+	state->attempts = row->attempts;
 	state->in_doubt = state->in_doubt || uncertain ||
 		outcome == ROW_DOUBT || outcome == ROW_UNKNOWN;
 	state->has_tried = true;
@@ -245,6 +261,8 @@ act_settle_state(const Row *row, bool uncertain, int max_attempts,
 	memcpy(state->tried, row->fingerprint, ACT_DIGEST_LEN);
 	memcpy(state->change_id, row->change_id, ACT_DIGEST_LEN);
 	state->next_attempt_at = 0;
+	if (!act_row_op_removes(row->op))
+		state->missing_since = 0;
 	switch (outcome)
 	{
 		case ROW_REJECTED:

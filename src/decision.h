@@ -82,6 +82,7 @@ typedef struct Decision
 	RowOp		op;
 	bool		in_doubt;
 	bool		reuse_change_id;
+	int			attempts;		/* charged to this version before */
 	bool		mark;			/* the snapshot gets mark_state */
 	SnapshotState mark_state;
 } Decision;

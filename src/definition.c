@@ -189,12 +189,11 @@ sync_exists(const char *name)
  */
 
 /*
- * The model under the old definition, or NULL where that no longer works
- * (often why it is altered).  In a subtransaction, so that its failure
- * leaves nothing behind.
+ * The old definition may no longer work, which is often why it is altered.
+ * In a subtransaction, so that its failure leaves nothing behind.
  */
-static Model *
-resolve_old(const Sync *old)
+Model *
+act_definition_try_resolve(const Sync *old)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -422,7 +421,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	bool		same_values = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0;
 	bool		same_key = same_names(old->nkeys, old->key, new->nkeys, new->key);
 	bool		renamed = strcmp(old->name, new->name) != 0;
-	Model	   *old_model = same_values && !moved && resend != RESEND_NONE ? NULL : resolve_old(old);
+	Model	   *old_model = same_values && !moved && resend != RESEND_NONE ? NULL :
+		act_definition_try_resolve(old);
 	char	   *why = NULL;
 
 	if (!same_key)

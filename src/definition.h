@@ -41,6 +41,9 @@ extern void act_definition_check_name(const char *name);
  */
 extern Model *act_definition_apply(Sync *sync, const DefinitionInput *input);
 
+/* act_model_resolve(), but NULL where the definition no longer works. */
+extern Model *act_definition_try_resolve(const Sync *old);
+
 /*
  * What a user should know of a definition that is otherwise all right.
  * mapping: as given, where it was.

@@ -66,6 +66,10 @@ finish_batch(Delivery *delivery, Batch *batch)
 {
 	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
 
+#ifdef ACT_TEST
+	if (act_fault_claims_off)
+		batch->uncertain = false;
+#endif
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		SettledRow *row = MemoryContextAlloc(batch->claim->context, sizeof(SettledRow));
@@ -146,7 +150,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		batch->uncertain = true;
-	if (delivery->run->stop.set || batch->tries >= MAX_TRIES)
+	if (delivery->run->stop.set || batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS)
 	{
 		if (!delivery->run->stop.set && delivery->accepted == batch->accepted_before)
 			act_run_stop(delivery->run, RUN_FAILED,
@@ -226,6 +230,7 @@ too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	{
 		finish_with(delivery, batch, ROW_REJECTED, answer->code ? answer->code : "too_large",
 					answer->message, answer->http_status);
+		act_brake_refused(delivery, batch->rows[0]);
 		return;
 	}
 	delivery->ready = lcons(act_batch_part(batch, batch->nrows / 2, batch->nrows), delivery->ready);
@@ -288,6 +293,8 @@ judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 	if (answer.message != NULL)
 		answer.message = act_destination_redact(run->destination, answer.message);
 	MemoryContextSwitchTo(caller);
+	if (response->repeated)
+		batch->uncertain = true;
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
@@ -404,13 +411,11 @@ flush_due(const Delivery *delivery)
 {
 	bool		idle = delivery->in_flight == NIL;
 
-	if (delivery->unclaimed == NIL && delivery->settled == NIL && delivery->finished_claims == NIL)
-		return false;
 	if (now_ms() < delivery->locked_until)
 		return false;
-	if (delivery->unclaimed != NIL && delivery->ready == NIL)
+	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
-	if (act_delivery_undecided(delivery))
+	if (delivery->settled == NIL || act_delivery_undecided(delivery))
 		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && now_ms() - delivery->settled_since >= SETTLE_AFTER_MS);
@@ -441,7 +446,7 @@ wait_time(const Delivery *delivery)
 	}
 	if (delivery->settled_since != 0 && !act_delivery_undecided(delivery))
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
-	if (delivery->unclaimed != NIL)
+	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))
 		until = Min(until, Max(now, delivery->locked_until));
 	return (long) Max(0, until - now);
 }
@@ -543,8 +548,14 @@ act_deliver(Run *run)
 			break;
 		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
 		take_answers(delivery);
-		check_time(delivery);
 		report_progress(delivery);
+		check_time(delivery);
+		if (run->stop.set && run->stop.status == RUN_CANCELLED)
+		{
+			/* Its time is over: what hangs is in doubt, as after a cancel. */
+			act_deliver_abandon(run);
+			break;
+		}
 	}
 }
 
@@ -581,7 +592,9 @@ act_deliver_abandon(Run *run)
 		finish_with(delivery, batch, ROW_DELAYED, NULL, "the run ended before an answer arrived", 0);
 	}
 	delivery->unclaimed = NIL;
-	while (!act_delivery_flush(delivery))
+
+	/* Who cancelled does not wait for a locked table: claims that stay say what is in doubt. */
+	while (!act_delivery_flush(delivery) && run->stop.status != RUN_CANCELLED)
 		act_http_wait(delivery->loop, LOCKED_TABLE_PAUSE_MS);
 }
 

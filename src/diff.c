@@ -84,6 +84,8 @@ act_diff_keep(PG_FUNCTION_ARGS)
 	counts = &state->diff->counts;
 	if (!PG_ARGISNULL(0))
 		counts->rows_in_model++;
+	if (state->watched != NULL)
+		PG_RETURN_BOOL(true);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		PG_RETURN_BOOL(true);
 	name = PG_GETARG_TEXT_PP(2);
@@ -132,6 +134,7 @@ execute(DiffState *state, Jsonb *keys)
 	SPIExecuteOptions options;
 	ParamListInfo params = NULL;
 	char	   *sql = act_diff_query(state->model, keys != NULL);
+	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
 	if (keys != NULL)
@@ -147,29 +150,29 @@ execute(DiffState *state, Jsonb *keys)
 	options.read_only = true;
 	options.dest = &state->receiver;
 	result = SPI_execute_extended(sql, &options);
+	MemoryContextSwitchTo(caller);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of the diff", SPI_result_code_string(result));
 }
 
-void
-act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff)
+/* Fills in what is the same for a run and a preview, and does it. */
+static void
+compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *diff)
 {
 	const Sync *sync = model->sync;
-	DiffState	state;
+	DiffState  *outer = act_diff_current;
 	Identity	identity;
 
 	memset(diff, 0, sizeof(*diff));
-	memset(&state, 0, sizeof(state));
 	diff->nkeys = sync->nkeys;
 	diff->desc = store_desc(sync->nkeys);
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
 	/* The sort and the join of the query want their share, too. */
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 4, 64));
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
-	state.model = model;
-	state.diff = diff;
-	state.max_rows = max_rows;
-	set_policy(sync, keys != NULL, &state.policy);
+	state->model = model;
+	state->diff = diff;
+	set_policy(sync, forced, &state->policy);
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
@@ -177,20 +180,48 @@ act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff)
 	act_identity_set("hash_mem_multiplier", "1");
 	if (model->key_ordered)
 		act_identity_set("enable_hashjoin", "off");
-	act_diff_receiver_init(&state);
+	act_diff_receiver_init(state);
 
 	PG_TRY();
 	{
-		act_diff_current = &state;
-		execute(&state, keys);
-		act_diff_receiver_finish(&state);
+		act_diff_current = state;
+		execute(state, keys);
+		act_diff_receiver_finish(state);
 	}
 	PG_FINALLY();
 	{
-		act_diff_current = NULL;
+		/* A function of the model may have asked for a preview. */
+		act_diff_current = outer;
 	}
 	PG_END_TRY();
 	act_identity_leave(&identity);
+}
+
+void
+act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff)
+{
+	DiffState	state = {.max_rows = max_rows};
+
+	compute(&state, model, keys, keys != NULL, diff);
+}
+
+void
+act_diff_preview(const Model *model, int64 max_rows, bool only_rows, Diff *diff)
+{
+	DiffState	state = {.preview = true,.keep_rows = max_rows,.only_rows = only_rows};
+
+	compute(&state, model, NULL, false, diff);
+}
+
+void
+act_diff_key(const Model *model, Jsonb *keys, DiffKey *found)
+{
+	DiffState	state = {.preview = true,.watched = found};
+	Diff		diff;
+
+	memset(found, 0, sizeof(*found));
+	compute(&state, model, keys, false, &diff);
+	act_diff_end(&diff);
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include "decision.h"
 #include "model.h"
+#include "storage/itemptr.h"
 #include "utils/tuplestore.h"
 
 /* Rows counted by what the diff alone can say. */
@@ -38,6 +39,7 @@ typedef struct InvalidRow
 	char	   *key;			/* JSON */
 	char	   *code;
 	char	   *message;
+	int64		place;			/* rows to send that come before it in key order */
 } InvalidRow;
 
 typedef struct Diff
@@ -62,6 +64,30 @@ typedef struct Diff
  * memory context, which must live as long.  keys NULL: all; max_rows 0: all.
  */
 extern void act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff);
+
+/*
+ * What the next run would do.  Of the rows to send the first max_rows are
+ * kept (0: all), and nothing else.  The counts are complete, unless only_rows
+ * ends the diff when so many rows to send or invalid ones were found.
+ */
+extern void act_diff_preview(const Model *model, int64 max_rows, bool only_rows, Diff *diff);
+
+/* All that is known of one key; the place of its row in the snapshot, too. */
+typedef struct DiffKey
+{
+	bool		found;			/* the model or the snapshot has it */
+	int64		rows;			/* of the model */
+	RowState	state;
+	ItemPointerData place;
+	uint8		fingerprint[ACT_DIGEST_LEN];
+	Decision	decision;
+	Row		   *row;			/* with fields when the model has it */
+	char	   *code;
+	char	   *problem;		/* why it cannot be sent, or NULL */
+} DiffKey;
+
+/* keys: an array with the one key. */
+extern void act_diff_key(const Model *model, Jsonb *keys, DiffKey *found);
 
 /* Releases the temporary files.  Called in PG_FINALLY; does not throw. */
 extern void act_diff_end(Diff *diff);

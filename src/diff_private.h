@@ -31,6 +31,10 @@ typedef struct DiffState
 	RowPolicy	policy;
 	Diff	   *diff;
 	int64		max_rows;
+	bool		preview;		/* nothing is kept for the snapshot */
+	int64		keep_rows;		/* of the rows to send; 0: all */
+	bool		only_rows;		/* counts may stay incomplete */
+	DiffKey    *watched;		/* of explain_row(), or NULL */
 	SeenPages	seen;
 	ValueType **key_values;
 	char	  **key_names;		/* as JSON strings in UTF-8 */

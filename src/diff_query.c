@@ -77,8 +77,40 @@ append_order(StringInfo buf, const Model *model)
 		appendStringInfo(buf, "%s%d", i > 0 ? ", " : "", i + 1);
 }
 
-void
-act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves)
+/*
+ * Only the keys a person named: they come as objects (or bare values for a
+ * key of one column) and are read as the key's own types, as the owner.
+ * On either side of the join, where an index can serve.
+ */
+static void
+append_key_filter(StringInfo buf, const Model *model, const char *alias, bool is_table)
+{
+	const Sync *sync = model->sync;
+
+	appendStringInfoString(buf, " WHERE EXISTS (SELECT 1 FROM (SELECT ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(buf, "%s(j.o ->> %s)::%s AS k%d", i > 0 ? ", " : "",
+						 quote_literal_cstr(sync->key[i]), model->key_type_names[i], i + 1);
+	appendStringInfoString(buf, " FROM (SELECT CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
+						   " ELSE pg_catalog.jsonb_build_object(");
+	appendStringInfo(buf, "%s, v) END FROM pg_catalog.jsonb_array_elements($1) AS e(v)) AS j(o)) AS w WHERE ",
+					 quote_literal_cstr(sync->key[0]));
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		appendStringInfo(buf, "%s%s.", i > 0 ? " AND " : "", alias);
+		if (is_table)
+			appendStringInfoString(buf, quote_identifier(sync->key[i]));
+		else
+			appendStringInfo(buf, "k%d", i + 1);
+		act_diff_query_append_equality(buf, model->key_types[i]);
+		appendStringInfo(buf, "w.k%d", i + 1);
+	}
+	appendStringInfoChar(buf, ')');
+}
+
+/* Without the fence and the order where a filter on few keys is to reach the model. */
+static void
+append_model(StringInfo buf, const Model *model, bool leaves, bool keys)
 {
 	const Sync *sync = model->sync;
 
@@ -100,10 +132,13 @@ act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves)
 		act_mapping_append_select(buf, model->mapping);
 	}
 	/* A newline: the mapping may end in a comment. */
-	appendStringInfo(buf, "\nFROM %s%s", model->from,
-					 OidIsValid(model->relation) ? "" : " AS model");
-	append_order(buf, model);
-	appendStringInfoString(buf, " OFFSET 0) AS q(");
+	appendStringInfo(buf, "\nFROM %s AS " MODEL_ALIAS, model->from);
+	if (!keys)
+	{
+		append_order(buf, model);
+		appendStringInfoString(buf, " OFFSET 0");
+	}
+	appendStringInfoString(buf, ") AS q(");
 	append_columns(buf, "k", sync->nkeys);
 	if (model->nleaves > 0)
 	{
@@ -111,8 +146,16 @@ act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves)
 		append_columns(buf, "l", model->nleaves);
 	}
 	appendStringInfoChar(buf, ')');
+	if (keys)
+		append_key_filter(buf, model, "q", false);
 	append_order(buf, model);
 	appendStringInfoString(buf, " OFFSET 0)");
+}
+
+void
+act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves)
+{
+	append_model(buf, model, leaves, false);
 }
 
 /* OPERATOR(schema.=) of the type's default order, whatever the search_path. */
@@ -151,33 +194,6 @@ act_diff_query_append_key_match(StringInfo buf, const Model *model,
 	}
 }
 
-/*
- * Only the keys a person named: they come as objects (or bare values for a
- * key of one column) and are read as the key's own types, as the owner.
- */
-static void
-append_key_filter(StringInfo buf, const Model *model)
-{
-	const Sync *sync = model->sync;
-
-	appendStringInfoString(buf, " AND EXISTS (SELECT 1 FROM (SELECT ");
-	for (int i = 0; i < sync->nkeys; i++)
-		appendStringInfo(buf, "%s(j.o ->> %s)::%s AS k%d", i > 0 ? ", " : "",
-						 quote_literal_cstr(sync->key[i]), model->key_type_names[i], i + 1);
-	appendStringInfoString(buf, " FROM (SELECT CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
-						   " ELSE pg_catalog.jsonb_build_object(");
-	appendStringInfo(buf, "%s, v) END FROM pg_catalog.jsonb_array_elements($1) AS e(v)) AS j(o)) AS w WHERE ",
-					 quote_literal_cstr(sync->key[0]));
-	for (int i = 0; i < sync->nkeys; i++)
-	{
-		appendStringInfo(buf, "%sCOALESCE(m.k%d, s.%s)", i > 0 ? " AND " : "", i + 1,
-						 quote_identifier(sync->key[i]));
-		act_diff_query_append_equality(buf, model->key_types[i]);
-		appendStringInfo(buf, "w.k%d", i + 1);
-	}
-	appendStringInfoChar(buf, ')');
-}
-
 char *
 act_diff_query(const Model *model, bool keys)
 {
@@ -195,13 +211,20 @@ act_diff_query(const Model *model, bool keys)
 						   " s.activate_fingerprint, s.activate_external_id, s.activate_tried, s.activate_op,"
 						   " s.activate_change_id, s.activate_attempts, s.activate_next_attempt_at,"
 						   " s.activate_missing_since FROM ");
-	act_diff_query_append_model(&buf, model, true);
-	appendStringInfo(&buf, " AS m FULL JOIN %s AS s ON ", act_sync_table_name(sync));
+	append_model(&buf, model, true, keys);
+	appendStringInfoString(&buf, " AS m FULL JOIN ");
+	if (keys)
+	{
+		appendStringInfo(&buf, "(SELECT t.ctid, t.* FROM %s AS t", act_sync_table_name(sync));
+		append_key_filter(&buf, model, "t", true);
+		appendStringInfoChar(&buf, ')');
+	}
+	else
+		appendStringInfoString(&buf, act_sync_table_name(sync));
+	appendStringInfoString(&buf, " AS s ON ");
 	act_diff_query_append_key_match(&buf, model, "m", "s", true);
 	appendStringInfoString(&buf, " WHERE activate.diff_keep(m.fp, s.activate_fingerprint,"
 						   " s.activate_state, s.ctid)");
-	if (keys)
-		append_key_filter(&buf, model);
 	appendStringInfoString(&buf, " ORDER BY ");
 	for (int i = 0; i < sync->nkeys; i++)
 		appendStringInfo(&buf, "%s%d", i > 0 ? ", " : "", i + 1);

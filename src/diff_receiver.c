@@ -29,6 +29,7 @@
 
 #include "diff_private.h"
 #include "diff_query.h"
+#include "json_text.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
@@ -216,8 +217,15 @@ add_invalid(DiffState *state, const char *key, const char *code, const char *mes
 	invalid->key = pstrdup(key);
 	invalid->code = pstrdup(code);
 	invalid->message = pstrdup(message);
+	invalid->place = diff->counts.to_send;
 	diff->invalid = lappend(diff->invalid, invalid);
 	MemoryContextSwitchTo(caller);
+}
+
+static char *
+group_differs_message(const DiffState *state)
+{
+	return psprintf("the key occurs " INT64_FORMAT " times with different values", state->group_size);
 }
 
 /* Sums do not depend on the order. */
@@ -283,7 +291,7 @@ count(DiffState *state, const Decision *decision, const Row *row)
 				counts->to_send--;
 				counts->delayed++;
 			}
-			else
+			else if (state->keep_rows == 0 || counts->to_send <= state->keep_rows)
 				act_diff_store(diff, diff->rows, row->op, row);
 			break;
 		case ACTION_DELAY:
@@ -303,6 +311,37 @@ count(DiffState *state, const Decision *decision, const Row *row)
 	}
 }
 
+/* For explain_row(): what the rest of the engine does not need to know. */
+static void
+keep_watched(DiffState *state)
+{
+	DiffKey    *watched = state->watched;
+	const Row  *row = state->group_row;
+	MemoryContext caller = MemoryContextSwitchTo(state->seen.context);
+
+	watched->found = true;
+	watched->rows = state->group_size;
+	watched->decision = state->group_decision;
+	memcpy(watched->fingerprint, state->group_fingerprint, ACT_DIGEST_LEN);
+	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
+	watched->row->key = pstrdup(row->key);
+	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
+	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
+	for (int i = 0; i < row->nkeys; i++)
+		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
+	if (state->group_differs)
+	{
+		watched->code = "duplicate_key";
+		watched->problem = group_differs_message(state);
+	}
+	else if (state->group_problem != NULL)
+	{
+		watched->code = pstrdup(state->group_code);
+		watched->problem = pstrdup(state->group_problem);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
 /* The group is complete: its row is what the key needs. */
 static void
 close_group(DiffState *state)
@@ -314,18 +353,18 @@ close_group(DiffState *state)
 	if (!state->group_open)
 		return;
 	state->group_open = false;
+	if (state->watched != NULL)
+		keep_watched(state);
 
 	if (state->group_differs)
-		add_invalid(state, row->key, "duplicate_key",
-					psprintf("the key occurs " INT64_FORMAT " times with different values",
-							 state->group_size), state->group_size);
+		add_invalid(state, row->key, "duplicate_key", group_differs_message(state), state->group_size);
 	else if (state->group_problem != NULL)
 		add_invalid(state, row->key, state->group_code, state->group_problem, state->group_size);
 	else
 	{
 		if (state->group_size > 1)
 			diff->counts.duplicates += state->group_size - 1;
-		if (decision->mark)
+		if (decision->mark && !state->preview)
 			act_diff_store(diff, diff->marks, decision->mark_state, row);
 		switch (decision->action)
 		{
@@ -376,10 +415,10 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	row->op = decision->op;
 	row->cause = decision->cause;
 	row->in_doubt = decision->in_doubt;
-	row->attempts = row_state->attempts;
+	row->attempts = decision->attempts;
 	for (int i = 0; i < nkeys; i++)
 		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
-	if (decision->action != ACTION_SEND)
+	if (decision->action != ACTION_SEND && !(state->watched != NULL && state->group_in_model))
 		return;
 
 	if (!column_isnull(state, slot, DIFF_EXTERNAL_ID))
@@ -464,6 +503,12 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	state->group_open = true;
 	(void) column_digest(state, slot, DIFF_FINGERPRINT, state->group_fingerprint);
 	read_state(state, slot, &row_state);
+	if (state->watched != NULL)
+	{
+		state->watched->state = row_state;
+		if (row_state.exists)
+			state->watched->place = *(ItemPointer) DatumGetPointer(column_value(state, slot, DIFF_CTID));
+	}
 	if (row_state.there || row_state.has_fingerprint)
 	{
 		/* Counted by diff_keep() already where another row equalled it. */
@@ -490,6 +535,14 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	MemoryContextSwitchTo(caller);
 }
 
+/* A preview that only wants the first rows has them: the query may end. */
+static bool
+has_enough(const DiffState *state)
+{
+	return state->only_rows && state->keep_rows > 0 &&
+		state->diff->counts.to_send + list_length(state->diff->invalid) >= state->keep_rows;
+}
+
 static bool
 receive(TupleTableSlot *slot, DestReceiver *receiver)
 {
@@ -510,7 +563,7 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(state->row_context);
-	return true;
+	return !has_enough(state);
 }
 
 static void
@@ -559,7 +612,7 @@ act_diff_receiver_init(DiffState *state)
 		char	   *utf8 = pg_server_to_any(model->sync->key[i], strlen(model->sync->key[i]), PG_UTF8);
 
 		initStringInfo(&name);
-		act_value_append_json_string(&name, utf8, strlen(utf8));
+		act_json_append_string(&name, utf8, strlen(utf8));
 		state->key_names[i] = name.data;
 		state->key_values[i] = act_value_type(type);
 		getTypeOutputInfo(type, &output, &is_varlena);

@@ -44,7 +44,7 @@ act_fault_define_settings(void)
 							NULL, &act_retry_pause_ms, 0, 0, PG_INT32_MAX, PGC_USERSET,
 							GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_activate.debug_claims_off",
-							 "Test build: send without claims, to show what they are for.",
+							 "Test build: neither claims nor doubt, to show what they are for.",
 							 NULL, &act_fault_claims_off, false, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 

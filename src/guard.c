@@ -34,31 +34,18 @@ describe_limit(const GuardLimit *limit)
 	return limit->percent ? psprintf("%g %%", limit->value) : psprintf("%g rows", limit->value);
 }
 
-static void
-hold(Run *run, const char *message, const char *detail)
-{
-	act_run_stop(run, RUN_HELD,
-				 psprintf("run " INT64_FORMAT " of sync \"%s\" is held: %s",
-						  run->run_id, run->sync->name, message),
-				 detail,
-				 psprintf("SELECT activate.approve_run(" INT64_FORMAT "); or SELECT activate.discard_run("
-						  INT64_FORMAT "); it is superseded by itself when a later diff is within limits.",
-						  run->run_id, run->run_id));
-}
-
-/* base: what the percentage is of. */
-static bool
-exceeds(Run *run, const GuardLimit *limit, int64 rows, int64 base, const char *what, const char *detail)
+/* base: what the percentage is of.  NULL: within the limit. */
+static char *
+excess(const GuardLimit *limit, int64 rows, int64 base, const char *what)
 {
 	bool		applies;
 	int64		allowed = act_guard_limit(limit, base, &applies);
 
 	if (!applies || rows <= allowed)
-		return false;
-	hold(run, psprintf(INT64_FORMAT " of " INT64_FORMAT " rows %s (%.1f %%, limit %s)",
-					   rows, base, what, base > 0 ? 100.0 * rows / base : 100.0,
-					   describe_limit(limit)), detail);
-	return true;
+		return NULL;
+	return psprintf(INT64_FORMAT " of " INT64_FORMAT " rows %s (%.1f %%, limit %s)",
+					rows, base, what, base > 0 ? 100.0 * rows / base : 100.0,
+					describe_limit(limit));
 }
 
 static char *
@@ -91,28 +78,55 @@ invalid_examples(const Run *run)
 }
 
 /* Only for a whole diff: keys named by a person are few and meant. */
-void
-act_guard_check(Run *run)
+char *
+act_guard_problem(const Run *run, char **detail)
 {
 	const DiffCounts *counts = &run->diff.counts;
 	const SyncOptions *options = &run->sync->options;
 	bool		removes = run->sync->mode == MODE_MIRROR && run->sync->on_removed != REMOVED_IGNORE;
+	char	   *problem;
 
+	*detail = NULL;
 	if (run->keys != NULL)
-		return;
+		return NULL;
 	if (removes && counts->rows_in_model == 0 && counts->synced > 0)
 	{
-		hold(run, "the model came back empty",
-			 psprintf("It would remove all " INT64_FORMAT " rows that are synced. Nothing was sent.",
-					  counts->synced));
-		return;
+		*detail = psprintf("It would remove all " INT64_FORMAT " rows that are synced. Nothing was sent.",
+						   counts->synced);
+		return pstrdup("the model came back empty");
 	}
-	if (exceeds(run, &options->max_removed, counts->removed + counts->leaving, counts->synced,
-				"would be removed", removed_examples(run)))
+	problem = excess(&options->max_removed, counts->removed + counts->leaving, counts->synced,
+					 "would be removed");
+	if (problem != NULL)
+	{
+		*detail = removed_examples(run);
+		return problem;
+	}
+	problem = excess(&options->max_changed, counts->changed_certain, counts->synced, "would be changed");
+	if (problem != NULL)
+	{
+		*detail = pstrdup("Nothing was sent.");
+		return problem;
+	}
+	problem = excess(&options->max_invalid, counts->invalid, counts->rows_in_model, "are invalid");
+	if (problem != NULL)
+		*detail = invalid_examples(run);
+	return problem;
+}
+
+void
+act_guard_check(Run *run)
+{
+	char	   *detail;
+	char	   *problem = act_guard_problem(run, &detail);
+
+	if (problem == NULL)
 		return;
-	if (exceeds(run, &options->max_changed, counts->changed_certain, counts->synced,
-				"would be changed", "Nothing was sent."))
-		return;
-	(void) exceeds(run, &options->max_invalid, counts->invalid, counts->rows_in_model,
-				   "are invalid", invalid_examples(run));
+	act_run_stop(run, RUN_HELD,
+				 psprintf("run " INT64_FORMAT " of sync \"%s\" is held: %s",
+						  run->run_id, run->sync->name, problem),
+				 detail,
+				 psprintf("SELECT activate.approve_run(" INT64_FORMAT "); or SELECT activate.discard_run("
+						  INT64_FORMAT "); it is superseded by itself when a later diff is within limits.",
+						  run->run_id, run->run_id));
 }

@@ -63,6 +63,7 @@ typedef struct HttpResponse
 	char	   *problem;		/* in words, for any but HTTP_ANSWERED */
 	char	   *hint;			/* what to type, where there is something */
 	int			status;			/* 0 where none arrived */
+	bool		repeated;		/* sent twice: the first may have been applied */
 	List	   *headers;		/* of HttpHeader * */
 	char	   *body;			/* NUL-terminated; never NULL */
 	size_t		body_len;

@@ -32,6 +32,7 @@ act_response_create(const HttpTransfer *transfer)
 
 	response_classify(response, transfer);
 	response->status = (int) transfer->status;
+	response->repeated = transfer->sends > 1;
 	response->duration_ms = (transfer->finished_us - transfer->started_us) / 1000.0;
 	response->headers = headers_read(&transfer->headers_in);
 	if (response->transport == HTTP_ANSWERED)

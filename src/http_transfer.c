@@ -13,7 +13,8 @@
  * one turns out closed before any byte of an answer came.  The server may
  * have seen the first copy.  That is let through where it does no harm: GET,
  * PUT and DELETE, and whatever carries an Idempotency-Key, which is the same
- * for both.  Any other request ends as HTTP_LOST instead.
+ * for both; the response says so (repeated), since a refusal of the second
+ * copy says nothing about the first.  Any other request ends as HTTP_LOST.
  *
  *-------------------------------------------------------------------------
  */
@@ -150,7 +151,8 @@ act_transfer_stop(HttpTransfer *transfer, CURLcode result)
 		long		bytes = 0;
 
 		(void) curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &bytes);
-		transfer->sends = bytes > 0 ? 1 : 0;
+		/* How often is not known. */
+		transfer->sends = bytes > 0 ? transfer->repeatable ? 2 : 1 : 0;
 	}
 #endif
 	transfer->easy = NULL;

@@ -25,35 +25,71 @@ act_json_append_string(StringInfo buf, const char *text, size_t len)
 	appendStringInfoCharMacro(buf, '"');
 }
 
+/*
+ * How many bytes from the start need no escape.  Eight at a time: a borrow
+ * only ever comes out of a byte that needs one itself, so a word is judged
+ * right as a whole.
+ */
+static inline size_t
+plain_run(const char *text, size_t len)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	size_t		i = 0;
+
+	for (; i + sizeof(uint64) <= len; i += sizeof(uint64))
+	{
+		uint64		word;
+		uint64		quote;
+		uint64		backslash;
+
+		memcpy(&word, text + i, sizeof(word));
+		quote = word ^ (ones * '"');
+		backslash = word ^ (ones * '\\');
+		if ((((word - ones * 0x20) & ~word) |
+			 ((quote - ones) & ~quote) |
+			 ((backslash - ones) & ~backslash)) & (ones * 0x80))
+			break;
+	}
+	for (; i < len; i++)
+	{
+		unsigned char c = text[i];
+
+		if (c < 0x20 || c == '"' || c == '\\')
+			break;
+	}
+	return i;
+}
+
 void
 act_json_append_escaped(StringInfo buf, const char *text, size_t len)
 {
-	const char *end = text + len;
-	const char *run = text;
+	static const char *const escapes[0x20] = {
+		['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n",
+		['\f'] = "\\f", ['\r'] = "\\r"
+	};
 
-	for (; text < end; text++)
+	while (len > 0)
 	{
-		unsigned char c = (unsigned char) *text;
+		size_t		run = plain_run(text, len);
+		unsigned char c;
 
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		appendBinaryStringInfo(buf, run, text - run);
-		run = text + 1;
-		if (c == '"' || c == '\\')
-		{
-			appendStringInfoChar(buf, '\\');
-			appendStringInfoChar(buf, c);
-		}
-		else if (c == '\n')
-			appendStringInfoString(buf, "\\n");
-		else if (c == '\r')
-			appendStringInfoString(buf, "\\r");
-		else if (c == '\t')
-			appendStringInfoString(buf, "\\t");
+		appendBinaryStringInfo(buf, text, run);
+		text += run;
+		len -= run;
+		if (len == 0)
+			break;
+
+		c = *text++;
+		len--;
+		if (c == '"')
+			appendBinaryStringInfo(buf, "\\\"", 2);
+		else if (c == '\\')
+			appendBinaryStringInfo(buf, "\\\\", 2);
+		else if (escapes[c] != NULL)
+			appendBinaryStringInfo(buf, escapes[c], 2);
 		else
 			appendStringInfo(buf, "\\u%04x", c);
 	}
-	appendBinaryStringInfo(buf, run, text - run);
 }
 
 bool

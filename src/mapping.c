@@ -18,6 +18,7 @@
 #include "parser/parse_target.h"
 #include "utils/builtins.h"
 
+#include "json_text.h"
 #include "mapping.h"
 #include "sql_text.h"
 
@@ -252,7 +253,7 @@ act_mapping_node(MappingNodeKind kind, const char *member)
 		char	   *utf8 = pg_server_to_any(member, strlen(member), PG_UTF8);
 
 		initStringInfo(&buf);
-		act_value_append_json_string(&buf, utf8, strlen(utf8));
+		act_json_append_string(&buf, utf8, strlen(utf8));
 		appendStringInfoChar(&buf, ':');
 		node->member = pstrdup(member);
 		node->prefix = buf.data;

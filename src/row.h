@@ -72,7 +72,7 @@ typedef struct Row
 	char	   *external_id;	/* UTF-8, or NULL while unknown */
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	uint8		change_id[ACT_DIGEST_LEN];
-	int			attempts;		/* charged before this run */
+	int			attempts;		/* charged to this version before this run */
 
 	/* made by reading the answer; strings in UTF-8 */
 	RowOutcome	outcome;

@@ -94,17 +94,12 @@ run_start(Run *run)
 	act_transaction_commit(true);
 }
 
-static void
-run_resolve(Run *run)
+void
+act_run_scope(Run *run)
 {
-	Sync	   *sync = run->sync;
+	const Sync *sync = run->sync;
 	ConnectorScope *scope = &run->scope;
 
-	act_transaction_writable();
-	run->destination = act_destination_load(sync->destination, sync->owner, true);
-	act_destination_require_allowed(run->destination, sync->object,
-									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
-	run->model = act_model_resolve(sync);
 	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
 	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
 	scope->match = NULL;
@@ -116,6 +111,19 @@ run_resolve(Run *run)
 	scope->option = act_destination_option;
 	scope->secret = act_destination_secret;
 	scope->arg = run->destination;
+}
+
+static void
+run_resolve(Run *run)
+{
+	Sync	   *sync = run->sync;
+
+	act_transaction_writable();
+	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	act_destination_require_allowed(run->destination, sync->object,
+									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
+	run->model = act_model_resolve(sync);
+	act_run_scope(run);
 	act_transaction_commit(false);
 }
 
@@ -339,7 +347,7 @@ require_own_transactions(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("run_sync cannot run inside a transaction block"),
 				 errdetail("It commits as it goes, so that nothing of the database is held while the destination is waited for."),
-				 errhint("Use autocommit (psql: outside BEGIN; psycopg: connection.autocommit = True; JDBC: setAutoCommit(true)).")));
+				 errhint("Call it by itself with autocommit: in psql outside BEGIN, in psycopg with autocommit = True.")));
 }
 
 /* A standby keeps what the primary sent, and cannot write what it would send. */

@@ -69,8 +69,15 @@ typedef struct Run
 extern void act_run_stop(Run *run, RunStatus status, const char *message,
 						 const char *detail, const char *hint);
 
-/* guard.c: sets run->stop when what the diff found must not go out unseen. */
+/* What templates may name besides the row: sync, destination and run_id are known. */
+extern void act_run_scope(Run *run);
+
+/*
+ * guard.c: sets run->stop when what the diff found must not go out unseen.
+ * The other one only says why it must not, or NULL.
+ */
 extern void act_guard_check(Run *run);
+extern char *act_guard_problem(const Run *run, char **detail);
 extern int64 act_guard_limit(const GuardLimit *limit, int64 base, bool *applies);
 
 /* ledger.c: the run's own records; each commits nothing itself. */

@@ -216,7 +216,9 @@ refused_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
-						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message");
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
+						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op"
+						   " IN ('delete', 'archive', 'clear', 'remove') THEN s.activate_missing_since END");
 	return buf.data;
 }
 
@@ -262,7 +264,7 @@ act_settler_create(const Sync *sync)
 	settler->sync = sync;
 	settler->key_types = palloc(sizeof(char *) * sync->nkeys);
 	settler->key_type_oids = palloc(sizeof(Oid) * sync->nkeys);
-	(void) act_sync_table_open(sync, AccessShareLock, false);
+	act_settler_lock_patiently(settler);
 	rel = relation_open(sync->table_oid, NoLock);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
@@ -400,7 +402,7 @@ settle_refused(const Settler *settler, List *rows, TimestampTz now)
 	{
 		const SettledRow *settled = lfirst(cell);
 		const Row  *row = settled->row;
-		RowState	state = {.exists = true, .in_doubt = row->in_doubt, .attempts = row->attempts};
+		RowState	state = {.exists = true, .in_doubt = row->in_doubt};
 		bool		accepted = row->outcome == ROW_ACCEPTED;
 
 		/* Archived and cleared records stay known, with their ids. */
@@ -517,6 +519,8 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 				" VALUES ($1, $2, $3, $4, $5, $6) RETURNING claim_id", lengthof(args), args);
 	}
 	claim_id = act_sql_int64(0, 1);
+	/* One for each batch: they would pile up until the run's end. */
+	SPI_freetuptable(SPI_tuptable);
 	act_identity_leave(&identity);
 	return claim_id;
 }

@@ -75,9 +75,27 @@ act_transaction_read_only(void)
 	XactReadOnly = true;
 }
 
+/* The abort of a transaction or subtransaction puts it back as it was. */
+bool
+act_transaction_forbid_writes(void)
+{
+	bool		before = XactReadOnly;
+
+	XactReadOnly = true;
+	return before;
+}
+
+void
+act_transaction_allow_writes(bool before)
+{
+	XactReadOnly = before;
+}
+
+/* SPI would leave the caller in its own context, which lives as long as the run. */
 uint64
 act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	Oid		   *types = palloc(sizeof(Oid) * Max(nargs, 1));
 	Datum	   *values = palloc(sizeof(Datum) * Max(nargs, 1));
 	char	   *nulls = palloc(Max(nargs, 1));
@@ -91,6 +109,7 @@ act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
 	}
 
 	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	MemoryContextSwitchTo(caller);
 	if (result != expected)
 		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(result), sql);
 

@@ -34,6 +34,13 @@ extern void act_transaction_writable(void);
 extern void act_transaction_read_only(void);
 
 /*
+ * The same inside somebody else's transaction, until the end of a function;
+ * an error ends it, too.  What the first returns goes to the second.
+ */
+extern bool act_transaction_forbid_writes(void);
+extern void act_transaction_allow_writes(bool before);
+
+/*
  * One statement of ours with arguments; nulls may be NULL.  Throws unless
  * SPI answers with what was expected.
  */

@@ -44,9 +44,6 @@ extern void act_value_append_image(StringInfo buf, const ValueType *type, Datum 
  */
 extern const char *act_value_append_json(StringInfo buf, const ValueType *type, Datum value, bool isnull);
 
-/* Text as a JSON string; the text is valid UTF-8 already. */
-extern void act_value_append_json_string(StringInfo buf, const char *text, size_t len);
-
 /* 128 bits over the bytes. */
 extern void act_digest(const void *data, size_t len, uint8 *digest);
 

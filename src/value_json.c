@@ -40,10 +40,12 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
-#include "value_type.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
+
+#include "json_text.h"
+#include "value_type.h"
 
 /*
  * No destination takes values this long, and a buffer ends at 1 GB: with at
@@ -79,7 +81,6 @@ static const char *append_array(StringInfo buf, const ValueType *type, Datum val
 static const char *append_row(StringInfo buf, const ValueType *type, Datum value, int limit);
 static const char *append_text(StringInfo buf, const char *text, int len, bool quoted, int limit);
 static const char *append_converted(StringInfo buf, const char *text, int len, bool quoted);
-static void append_escaped(StringInfo buf, const char *text, size_t len);
 
 /*
  * The cast function that to_json() would use, or InvalidOid.
@@ -516,7 +517,7 @@ append_text(StringInfo buf, const char *text, int len, bool quoted, int limit)
 				return reason;
 		}
 		else if (quoted)
-			append_escaped(buf, text, piece);
+			act_json_append_escaped(buf, text, piece);
 		else
 			appendBinaryStringInfo(buf, text, piece);
 		text += piece;
@@ -551,87 +552,9 @@ append_converted(StringInfo buf, const char *text, int len, bool quoted)
 		return text_not_convertible;
 	}
 	if (quoted)
-		append_escaped(buf, converted, strlen(converted));
+		act_json_append_escaped(buf, converted, strlen(converted));
 	else
 		appendStringInfoString(buf, converted);
 	pfree(converted);
 	return NULL;
-}
-
-/*
- * act_value_append_json_string appends valid UTF-8 as a JSON string.
- */
-void
-act_value_append_json_string(StringInfo buf, const char *text, size_t len)
-{
-	appendStringInfoCharMacro(buf, '"');
-	append_escaped(buf, text, len);
-	appendStringInfoCharMacro(buf, '"');
-}
-
-/*
- * How many bytes from the start need no escape.  Eight at a time: a borrow
- * only ever comes out of a byte that needs one itself, so a word is judged
- * right as a whole.
- */
-static inline size_t
-plain_run(const char *text, size_t len)
-{
-	const uint64 ones = UINT64CONST(0x0101010101010101);
-	size_t		i = 0;
-
-	for (; i + sizeof(uint64) <= len; i += sizeof(uint64))
-	{
-		uint64		word;
-		uint64		quote;
-		uint64		backslash;
-
-		memcpy(&word, text + i, sizeof(word));
-		quote = word ^ (ones * '"');
-		backslash = word ^ (ones * '\\');
-		if ((((word - ones * 0x20) & ~word) |
-			 ((quote - ones) & ~quote) |
-			 ((backslash - ones) & ~backslash)) & (ones * 0x80))
-			break;
-	}
-	for (; i < len; i++)
-	{
-		unsigned char c = text[i];
-
-		if (c < 0x20 || c == '"' || c == '\\')
-			break;
-	}
-	return i;
-}
-
-static void
-append_escaped(StringInfo buf, const char *text, size_t len)
-{
-	static const char *const escapes[0x20] = {
-		['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n",
-		['\f'] = "\\f", ['\r'] = "\\r"
-	};
-
-	while (len > 0)
-	{
-		size_t		run = plain_run(text, len);
-		unsigned char c;
-
-		appendBinaryStringInfo(buf, text, run);
-		text += run;
-		len -= run;
-		if (len == 0)
-			break;
-
-		c = *text++;
-		len--;
-		if (c == '"')
-			appendBinaryStringInfo(buf, "\\\"", 2);
-		else if (c == '\\')
-			appendBinaryStringInfo(buf, "\\\\", 2);
-		else if (escapes[c] != NULL)
-			appendBinaryStringInfo(buf, escapes[c], 2);
-		else
-			appendStringInfo(buf, "\\u%04x", c);
-	}
 }

@@ -96,6 +96,8 @@ CREATE TABLE activate.claim (
 );
 COMMENT ON TABLE activate.claim IS 'batches whose request may be under way: written before the first byte goes out, gone when the answer is settled';
 COMMENT ON COLUMN activate.claim.key_values IS 'key columns of the rows, row after row, as text';
+ALTER TABLE activate.claim ALTER key_values SET STORAGE EXTERNAL,	-- compressing costs more than it saves
+	ALTER fingerprints SET STORAGE EXTERNAL, ALTER change_ids SET STORAGE EXTERNAL;
 CREATE INDEX claim_sync_idx ON activate.claim (sync_id);
 SELECT pg_catalog.pg_extension_config_dump('activate.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.claim_claim_id_seq', '');

@@ -97,6 +97,7 @@ suite_tap()
 	[ $# -gt 0 ] || { echo "no tests"; return 0; }
 	echo "== tap"
 	tap_environment
+	rm -rf build/tap/tmp_check	# what a test that failed left to look at
 	local log=build/tap/prove.log passed
 	(
 		unset PGHOST PGPORT PGUSER

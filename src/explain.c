@@ -1,0 +1,440 @@
+/*-------------------------------------------------------------------------
+ *
+ * explain.c
+ *	  SQL-callable: explain_row(), why a row is or is not at the destination.
+ *
+ * The decision is the engine's own, made for this one key; what is told about
+ * earlier tries stands in the sync's table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "definition.h"
+#include "fault.h"
+#include "identity.h"
+#include "preview.h"
+#include "transaction.h"
+
+PG_FUNCTION_INFO_V1(act_explain_row);
+
+/* What the snapshot's row says, in the order of the query that reads it. */
+typedef enum StoredColumn
+{
+	STORED_STATE,
+	STORED_ACCEPTED_AT,
+	STORED_EXTERNAL_ID,
+	STORED_OP,
+	STORED_ATTEMPTS,
+	STORED_LAST_AT,
+	STORED_NEXT_ATTEMPT_AT,
+	STORED_HTTP_STATUS,
+	STORED_CODE,
+	STORED_MESSAGE
+} StoredColumn;
+#define STORED_COLUMNS (STORED_MESSAGE + 1)
+
+typedef struct Explanation
+{
+	const Sync *sync;
+	DiffKey		key;
+	bool		in_model;
+	bool		claimed;
+	Datum		stored[STORED_COLUMNS];
+	bool		stored_nulls[STORED_COLUMNS];
+} Explanation;
+
+/* ------------------------------------------------------------------ the key */
+
+static void
+refuse_key(const Sync *sync, const char *problem)
+{
+	StringInfoData example;
+
+	initStringInfo(&example);
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(&example, "%s\"%s\": ...", i > 0 ? ", " : "", sync->key[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("this is no key of sync \"%s\": %s", sync->name, problem),
+			 sync->nkeys == 1 ? errhint("key => '{%s}', or the bare value as JSON.", example.data) :
+			 errhint("key => '{%s}'.", example.data)));
+}
+
+static void
+check_key(const Sync *sync, Jsonb *key)
+{
+	JsonbValue	value;
+
+	if (JB_ROOT_IS_SCALAR(key))
+	{
+		if (!JsonbExtractScalar(&key->root, &value) || value.type == jbvNull)
+			refuse_key(sync, "it is null");
+		if (sync->nkeys > 1)
+			refuse_key(sync, psprintf("it is one value, and the key has %d columns", sync->nkeys));
+		return;
+	}
+	if (!JB_ROOT_IS_OBJECT(key))
+		refuse_key(sync, "it is an array");
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		JsonbValue *member = getKeyJsonValueFromContainer(&key->root, sync->key[i],
+														  strlen(sync->key[i]), &value);
+
+		if (member == NULL)
+			refuse_key(sync, psprintf("column \"%s\" is missing", sync->key[i]));
+		if (member->type == jbvNull)
+			refuse_key(sync, psprintf("column \"%s\" is null", sync->key[i]));
+	}
+	if (JB_ROOT_COUNT(key) > sync->nkeys)
+		refuse_key(sync, "it has other members than the key columns");
+}
+
+/* [key] */
+static Jsonb *
+key_array(const Sync *sync, Jsonb *key)
+{
+	char	   *text;
+
+	check_key(sync, key);
+	text = psprintf("[%s]", JsonbToCString(NULL, &key->root, VARSIZE(key)));
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
+/* ------------------------------------------------------------ what is stored */
+
+/* By its place, under the snapshot that the diff saw it with. */
+static void
+read_stored(Explanation *explanation)
+{
+	const Sync *sync = explanation->sync;
+	Oid			types[] = {TIDOID};
+	Datum		place[] = {PointerGetDatum(&explanation->key.place)};
+	Identity	identity;
+	int			result;
+
+	memset(explanation->stored_nulls, true, sizeof(explanation->stored_nulls));
+	if (!explanation->key.state.exists)
+		return;
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	result = SPI_execute_with_args(psprintf("SELECT activate_state, activate_accepted_at, activate_external_id,"
+											" activate_op, activate_attempts, activate_last_at,"
+											" activate_next_attempt_at, activate_http_status, activate_code,"
+											" activate_message FROM %s WHERE ctid = $1",
+											act_sync_table_name(sync)), 1, types, place, NULL, true, 1);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result %s of the row", SPI_result_code_string(result));
+	for (int i = 0; SPI_processed == 1 && i < STORED_COLUMNS; i++)
+		explanation->stored[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1,
+											   &explanation->stored_nulls[i]);
+	act_identity_leave(&identity);
+}
+
+/* Whether it stands in a batch whose answer was not settled yet. */
+static bool
+is_claimed(const Sync *sync, const Row *row)
+{
+	Datum	   *keys = palloc(sizeof(Datum) * sync->nkeys);
+	Identity	identity;
+	bool		found;
+
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		if (row->key_values[i] == NULL)
+			return false;
+		keys[i] = CStringGetTextDatum(row->key_values[i]);
+	}
+	act_identity_extension(&identity);
+	{
+		SqlArgument args[] = {
+			SQL_INT8(sync->sync_id),
+			SQL_INT4(sync->nkeys),
+			{TEXTARRAYOID, PointerGetDatum(construct_array(keys, sync->nkeys, TEXTOID, -1, false, TYPALIGN_INT)), false}
+		};
+
+		found = act_sql(SPI_OK_SELECT,
+						"SELECT 1 FROM activate.claim AS c,"
+						" pg_catalog.generate_series(1, pg_catalog.cardinality(c.key_values), $2) AS i"
+						" WHERE c.sync_id = $1 AND c.key_values[i:i + $2 - 1] = $3 LIMIT 1",
+						lengthof(args), args) > 0;
+	}
+	act_identity_leave(&identity);
+	return found;
+}
+
+static char *
+stored_text(const Explanation *explanation, StoredColumn column)
+{
+	return explanation->stored_nulls[column] ? NULL : TextDatumGetCString(explanation->stored[column]);
+}
+
+/* ------------------------------------------------------------------ in words */
+
+/* To the second, in the session's time zone. */
+static char *
+time_text(TimestampTz time)
+{
+	return pstrdup(timestamptz_to_str(time - time % USECS_PER_SEC));
+}
+
+static char *
+stored_time(const Explanation *explanation, StoredColumn column)
+{
+	return explanation->stored_nulls[column] ? "an unknown time" :
+		time_text(DatumGetTimestampTz(explanation->stored[column]));
+}
+
+/* HTTP 422 INVALID_EMAIL: the destination's words */
+static char *
+answer_text(const Explanation *explanation)
+{
+	char	   *code = stored_text(explanation, STORED_CODE);
+	char	   *message = stored_text(explanation, STORED_MESSAGE);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (!explanation->stored_nulls[STORED_HTTP_STATUS])
+		appendStringInfo(&buf, "HTTP %d", DatumGetInt32(explanation->stored[STORED_HTTP_STATUS]));
+	if (code != NULL)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? " " : "", code);
+	if (message != NULL)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ": " : "", message);
+	return buf.len > 0 ? buf.data : "no reason given";
+}
+
+/* When a row that left the model is removed; 0: the next run starts the time. */
+static TimestampTz
+removal_time(const Explanation *explanation)
+{
+	TimestampTz since = explanation->key.state.missing_since;
+
+	return since == 0 ? 0 : since + explanation->sync->options.remove_after_ms * 1000;
+}
+
+static char *
+next_action(const Explanation *explanation)
+{
+	const Decision *decision = &explanation->key.decision;
+	const char *op = act_row_op_name(decision->op);
+
+	if (!explanation->key.found || explanation->key.problem != NULL)
+		return "nothing";
+	switch (decision->action)
+	{
+		case ACTION_SEND:
+			return psprintf("send as %s", op);
+		case ACTION_DELAY:
+		case ACTION_ABSENT:
+			return psprintf("send as %s after %s", op, time_text(explanation->key.state.next_attempt_at));
+		case ACTION_LEAVING:
+			return removal_time(explanation) == 0 ?
+				psprintf("send as %s once remove_after has passed", op) :
+				psprintf("send as %s after %s", op, time_text(removal_time(explanation)));
+		case ACTION_SKIP:
+			return "nothing until it changes";
+		case ACTION_UNKNOWN:
+			return "wait for a person";
+		case ACTION_NONE:
+		case ACTION_MARK:
+			break;
+	}
+	return "nothing";
+}
+
+static void
+explain_unchanged(StringInfo buf, const Explanation *explanation)
+{
+	const RowState *state = &explanation->key.state;
+
+	if (explanation->in_model && state->has_fingerprint &&
+		memcmp(state->fingerprint, explanation->key.fingerprint, ACT_DIGEST_LEN) == 0)
+		appendStringInfo(buf, "The destination accepted these very values at %s.",
+						 stored_time(explanation, STORED_ACCEPTED_AT));
+	else if (explanation->in_model)
+		appendStringInfo(buf, "The destination accepted the row at %s, and mode %s never sends a key again.",
+						 stored_time(explanation, STORED_ACCEPTED_AT), act_sync_mode_name(explanation->sync->mode));
+	else if (!state->there && !state->in_doubt)
+		appendStringInfoString(buf, state->state == STATE_REMOVED ?
+							   "The row left the model, and the destination removed it." :
+							   "The row left the model before the destination accepted it.");
+	else
+		appendStringInfo(buf, "The row left the model, and the destination keeps what it has: mode is %s, on_removed %s.",
+						 act_sync_mode_name(explanation->sync->mode),
+						 act_on_removed_name(explanation->sync->on_removed));
+}
+
+static void
+explain_send(StringInfo buf, const Explanation *explanation)
+{
+	const RowState *state = &explanation->key.state;
+	const Decision *decision = &explanation->key.decision;
+
+	if (decision->in_doubt)
+		appendStringInfo(buf, "The answer to a request of %s was lost, so what the destination has is not known.",
+						 stored_time(explanation, STORED_LAST_AT));
+	else if (decision->reuse_change_id)
+		appendStringInfo(buf, "The destination refused it at %s (%s), and the next attempt is due.",
+						 stored_time(explanation, STORED_LAST_AT), answer_text(explanation));
+	else if (!explanation->in_model)
+		appendStringInfoString(buf, "The row left the model, and the destination still has it.");
+	else if (state->has_tried)
+		appendStringInfo(buf, "The destination refused other values of it at %s (%s); the row has changed since.",
+						 stored_time(explanation, STORED_LAST_AT), answer_text(explanation));
+	else if (!state->exists)
+		appendStringInfoString(buf, "It has not been sent yet.");
+	else if (!state->there)
+		appendStringInfoString(buf, "The destination does not have it (any more).");
+	else if (!state->has_fingerprint)
+		appendStringInfoString(buf, "It is to be sent again, whatever was accepted.");
+	else
+		appendStringInfo(buf, "Its values differ from those that were accepted at %s.",
+						 stored_time(explanation, STORED_ACCEPTED_AT));
+	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_name(decision->op));
+}
+
+/* Versions that were tried and are not sent by the next run. */
+static void
+explain_refused(StringInfo buf, const Explanation *explanation)
+{
+	const RowState *state = &explanation->key.state;
+	const char *op = act_row_op_name(explanation->key.decision.op);
+	const char *at = stored_time(explanation, STORED_LAST_AT);
+	const char *answer = answer_text(explanation);
+
+	switch (explanation->key.decision.action)
+	{
+		case ACTION_DELAY:
+			appendStringInfo(buf, "The destination refused %s at %s (%s), attempt %d of %d.", op, at, answer,
+							 state->attempts, explanation->sync->options.max_attempts);
+			break;
+		case ACTION_ABSENT:
+			appendStringInfo(buf, "The destination had no record for %s at %s.", op, at);
+			break;
+		case ACTION_UNKNOWN:
+			appendStringInfo(buf, "The answer to %s at %s was lost, and to ask twice is not safe.", op, at);
+			break;
+		default:
+			appendStringInfo(buf, state->state == STATE_REFUSED ?
+							 "The destination refused %s for good at %s (%s)." :
+							 "The destination refused %s at %s (%s), and all attempts are used.", op, at, answer);
+			break;
+	}
+	appendStringInfo(buf, " It is sent when %s, or by CALL activate.run_sync(%s, keys => %s).",
+					 explanation->key.decision.action == ACTION_DELAY ||
+					 explanation->key.decision.action == ACTION_ABSENT ? "that time has come or it changes" : "it changes",
+					 quote_literal_cstr(explanation->sync->name),
+					 quote_literal_cstr(psprintf("[%s]", act_text_to_server(explanation->key.row->key))));
+}
+
+static char *
+explain(const Explanation *explanation)
+{
+	const Sync *sync = explanation->sync;
+	const DiffKey *key = &explanation->key;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (!key->found)
+		appendStringInfoString(&buf, "Neither the model has a row with this key nor anything that was sent.");
+	else if (key->problem != NULL)
+		appendStringInfo(&buf, "It cannot be sent: %s. What the destination has of it stays.",
+						 act_text_to_server(key->problem));
+	else
+	{
+		switch (key->decision.action)
+		{
+			case ACTION_NONE:
+			case ACTION_MARK:
+				explain_unchanged(&buf, explanation);
+				break;
+			case ACTION_SEND:
+				explain_send(&buf, explanation);
+				break;
+			case ACTION_LEAVING:
+				appendStringInfo(&buf, "The row left the model; the destination keeps it for remove_after, lest it come back.");
+				break;
+			default:
+				explain_refused(&buf, explanation);
+				break;
+		}
+	}
+	if (explanation->claimed)
+		appendStringInfoString(&buf, " A request with it is under way; if the run that sent it has died, the next run finds the row in doubt.");
+	if (sync->paused)
+		appendStringInfo(&buf, " The sync is paused%s%s: no run begins before activate.resume_sync(%s).",
+						 sync->pause_reason ? ", " : "", sync->pause_reason ? sync->pause_reason : "",
+						 quote_literal_cstr(sync->name));
+	return buf.data;
+}
+
+/* The destination has what the sync wants it to have. */
+static bool
+is_in_sync(const Explanation *explanation)
+{
+	const RowState *state = &explanation->key.state;
+
+	if (explanation->in_model)
+		return explanation->key.problem == NULL && state->has_fingerprint && !state->in_doubt &&
+			memcmp(state->fingerprint, explanation->key.fingerprint, ACT_DIGEST_LEN) == 0;
+	return explanation->key.decision.action == ACTION_NONE || explanation->key.decision.action == ACTION_MARK;
+}
+
+/* ------------------------------------------------------------------ the row */
+
+static void
+put_explanation(Preview *preview, const Explanation *explanation)
+{
+	const DiffKey *key = &explanation->key;
+	bool		has_payload = explanation->in_model && key->problem == NULL;
+	Datum		values[6 + STORED_COLUMNS];
+	bool		nulls[6 + STORED_COLUMNS] = {false};
+	int			column = 3;
+
+	values[0] = BoolGetDatum(explanation->in_model);
+	nulls[1] = key->problem == NULL;
+	values[1] = nulls[1] ? (Datum) 0 : CStringGetTextDatum(act_text_to_server(key->problem));
+	nulls[2] = !has_payload || key->row->fields == NULL;
+	values[2] = nulls[2] ? (Datum) 0 : act_preview_json(key->row->fields);
+	for (int i = 0; i < STORED_COLUMNS; i++)
+	{
+		values[column] = explanation->stored[i];
+		nulls[column++] = explanation->stored_nulls[i];
+		if (i == STORED_EXTERNAL_ID)
+		{
+			values[column] = BoolGetDatum(is_in_sync(explanation));
+			nulls[column++] = !key->found;
+		}
+	}
+	values[column++] = CStringGetTextDatum(next_action(explanation));
+	values[column] = CStringGetTextDatum(explain(explanation));
+	act_preview_put(preview, values, nulls);
+}
+
+/* activate.explain_row(name text, key jsonb) */
+Datum
+act_explain_row(PG_FUNCTION_ARGS)
+{
+	Explanation explanation = {0};
+	Preview    *preview;
+	Jsonb	   *keys;
+
+	act_require_argument(PG_ARGISNULL(0), "name", "SELECT * FROM activate.explain_row('customer_health', '42');");
+	act_require_argument(PG_ARGISNULL(1), "key", "SELECT * FROM activate.explain_row('customer_health', '42');");
+	preview = act_preview_begin(fcinfo, "SELECT * FROM activate.explain_row('customer_health', '42');");
+	explanation.sync = preview->run.sync;
+	keys = key_array(explanation.sync, PG_GETARG_JSONB_P(1));
+	preview->run.model = act_model_resolve(preview->run.sync);
+	act_diff_key(preview->run.model, keys, &explanation.key);
+	explanation.in_model = explanation.key.rows > 0;
+	read_stored(&explanation);
+	explanation.claimed = explanation.key.found && is_claimed(explanation.sync, explanation.key.row);
+	put_explanation(preview, &explanation);
+	act_preview_end(preview);
+	return (Datum) 0;
+}

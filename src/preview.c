@@ -1,0 +1,378 @@
+/*-------------------------------------------------------------------------
+ *
+ * preview.c
+ *	  SQL-callable: preview_sync() and preview_requests().
+ *
+ * Rows and requests are those of the engine: the same diff, the same batches,
+ * the same rendering.  Nothing is sent and nothing is written, so that all of
+ * it works in a READ ONLY transaction, on a paused sync and on a copy.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "compat.h"
+#include "curl_command.h"
+#include "definition.h"
+#include "fault.h"
+#include "preview.h"
+#include "transaction.h"
+
+PG_FUNCTION_INFO_V1(act_preview_sync);
+PG_FUNCTION_INFO_V1(act_preview_requests);
+
+#define MASK "********"
+
+/* ----------------------------------------------------------------
+ *		What all of them need
+ * ----------------------------------------------------------------
+ */
+
+Preview *
+act_preview_begin(FunctionCallInfo fcinfo, const char *hint)
+{
+	Preview    *preview;
+	char	   *name;
+
+	act_require_argument(PG_ARGISNULL(0), "name", hint);
+	act_compat_materialize(fcinfo);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	preview = palloc0(sizeof(Preview));
+	preview->result = (ReturnSetInfo *) fcinfo->resultinfo;
+	preview->writes_before = act_transaction_forbid_writes();
+	preview->run.context = CurrentMemoryContext;
+	preview->run.sync = act_sync_load(name, false);
+	(void) act_sync_table_open(preview->run.sync, AccessShareLock, false);
+	return preview;
+}
+
+void
+act_preview_end(Preview *preview)
+{
+	act_transaction_allow_writes(preview->writes_before);
+	SPI_finish();
+}
+
+void
+act_preview_destination(Preview *preview)
+{
+	Run		   *run = &preview->run;
+	const Sync *sync = run->sync;
+
+	run->destination = act_destination_load(sync->destination, sync->owner, false);
+	act_destination_require_allowed(run->destination, sync->object,
+									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
+	act_run_scope(run);
+}
+
+void
+act_preview_put(Preview *preview, Datum *values, bool *nulls)
+{
+	tuplestore_putvalues(preview->result->setResult, preview->result->setDesc, values, nulls);
+}
+
+int
+act_preview_limit(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	int			limit;
+
+	if (PG_ARGISNULL(argument))
+		return 0;
+	limit = PG_GETARG_INT32(argument);
+	if (limit <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be greater than zero", name),
+				 errhint("NULL shows all of them.")));
+	return limit;
+}
+
+Datum
+act_preview_json(const char *utf8)
+{
+	return CStringGetTextDatum(act_text_to_server(utf8));
+}
+
+Datum
+act_preview_jsonb(const char *utf8)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(act_text_to_server(utf8)));
+}
+
+/* ----------------------------------------------------------------
+ *		preview_sync
+ * ----------------------------------------------------------------
+ */
+
+#define ROW_COLUMNS 5
+
+static void
+put_row(Preview *preview, const Row *row)
+{
+	Datum		values[ROW_COLUMNS] = {0};
+	bool		nulls[ROW_COLUMNS] = {false, false, true, false, true};
+
+	values[0] = CStringGetTextDatum(act_row_op_name(row->op));
+	values[1] = act_preview_jsonb(row->key);
+	nulls[3] = row->fields == NULL;
+	if (row->fields != NULL)
+		values[3] = act_preview_json(row->fields);
+	act_preview_put(preview, values, nulls);
+}
+
+static void
+put_invalid(Preview *preview, const InvalidRow *row)
+{
+	Datum		values[ROW_COLUMNS] = {0};
+	bool		nulls[ROW_COLUMNS] = {false, false, true, true, false};
+
+	values[0] = CStringGetTextDatum("invalid");
+	values[1] = act_preview_jsonb(row->key);
+	values[4] = CStringGetTextDatum(act_text_to_server(row->message));
+	act_preview_put(preview, values, nulls);
+}
+
+/* Both lists are in key order, and an invalid row knows its place. */
+static void
+put_rows(Preview *preview, int max_rows)
+{
+	Diff	   *diff = &preview->run.diff;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate preview",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	int64		sent = 0;
+	int			invalid = 0;
+
+	while (max_rows == 0 || sent + invalid < max_rows)
+	{
+		Row		   *row;
+
+		MemoryContextReset(context);
+		CHECK_FOR_INTERRUPTS();
+		if (invalid < list_length(diff->invalid) &&
+			((InvalidRow *) list_nth(diff->invalid, invalid))->place <= sent)
+		{
+			put_invalid(preview, list_nth(diff->invalid, invalid++));
+			continue;
+		}
+		row = act_diff_next(diff);
+		if (row == NULL)
+			break;
+		put_row(preview, row);
+		sent++;
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/* activate.preview_sync(name text, max_rows int) */
+Datum
+act_preview_sync(PG_FUNCTION_ARGS)
+{
+	int			max_rows = act_preview_limit(fcinfo, 1, "max_rows");
+	Preview    *preview = act_preview_begin(fcinfo, "SELECT * FROM activate.preview_sync('customer_health');");
+	Run		   *run = &preview->run;
+
+	run->model = act_model_resolve(run->sync);
+	PG_TRY();
+	{
+		act_diff_preview(run->model, max_rows, true, &run->diff);
+		put_rows(preview, max_rows);
+	}
+	PG_FINALLY();
+	{
+		act_diff_end(&run->diff);
+	}
+	PG_END_TRY();
+	act_preview_end(preview);
+	return (Datum) 0;
+}
+
+/* ----------------------------------------------------------------
+ *		preview_requests
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * What is made of secrets (base64, signatures) is told from the rest by
+ * making it twice, of two secrets; both are good base64, as keys may have to be.
+ */
+static const char *
+one_secret(void *arg, const char *name)
+{
+	return act_destination_secret(arg, name) == NULL ? NULL : "QUFBQUFBQUFBQUFB";
+}
+
+static const char *
+other_secret(void *arg, const char *name)
+{
+	return act_destination_secret(arg, name) == NULL ? NULL : "enp6enp6enp6enp6";
+}
+
+/* From the last blank or comma before the first difference: Basic ********, v1,******** */
+static char *
+mask_difference(const char *one, const char *other)
+{
+	int			start = 0;
+
+	if (strcmp(one, other) == 0)
+		return pstrdup(one);
+	for (int i = 0; one[i] == other[i]; i++)
+	{
+		if (one[i] == ' ' || one[i] == ',')
+			start = i + 1;
+	}
+	return psprintf("%.*s" MASK, start, one);
+}
+
+static HttpRequest
+authorize(const Run *run, const HttpRequest *bare, int64 now_s,
+		  const char *(*secret) (void *arg, const char *name))
+{
+	HttpRequest request = *bare;
+	ConnectorScope scope = run->scope;
+
+	scope.secret = secret;
+	request.headers = list_concat_copy(bare->headers, run->destination->extra_headers);
+	act_connector_authorize(run->destination->connector, &scope, &request, now_s);
+	return request;
+}
+
+/* The batch's request with its credentials masked. */
+static HttpRequest
+masked_request(const Run *run, const Batch *batch)
+{
+	int64		now_s = act_now() / USECS_PER_SEC + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	HttpRequest request = authorize(run, &batch->request, now_s, one_secret);
+	HttpRequest other = authorize(run, &batch->request, now_s, other_secret);
+	List	   *headers = NIL;
+	ListCell   *a;
+	ListCell   *b;
+
+	forboth(a, request.headers, b, other.headers)
+	{
+		const HttpHeader *header = lfirst(a);
+		HttpHeader *masked = palloc(sizeof(HttpHeader));
+
+		masked->name = header->name;
+		masked->value = mask_difference(header->value, ((HttpHeader *) lfirst(b))->value);
+		headers = lappend(headers, masked);
+	}
+	request.headers = headers;
+	return request;
+}
+
+static char *
+headers_json(const HttpRequest *request)
+{
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	foreach(cell, request->headers)
+	{
+		const HttpHeader *header = lfirst(cell);
+
+		if (buf.len > 1)
+			appendStringInfoString(&buf, ", ");
+		escape_json(&buf, header->name);
+		appendStringInfoString(&buf, ": ");
+		escape_json(&buf, header->value);
+	}
+	appendStringInfoChar(&buf, '}');
+	return buf.data;
+}
+
+#define REQUEST_COLUMNS 6
+
+static void
+put_request(Preview *preview, const Batch *batch)
+{
+	HttpRequest request = masked_request(&preview->run, batch);
+	Datum		values[REQUEST_COLUMNS] = {0};
+	bool		nulls[REQUEST_COLUMNS] = {false};
+
+	values[0] = CStringGetTextDatum(request.method);
+	values[1] = CStringGetTextDatum(act_text_to_server(request.url));
+	values[2] = act_preview_jsonb(headers_json(&request));
+	nulls[3] = request.body == NULL;
+	if (request.body != NULL)
+		values[3] = CStringGetTextDatum(act_text_to_server(pnstrdup(request.body, request.body_len)));
+	values[4] = Int32GetDatum(batch->nrows);
+	values[5] = CStringGetTextDatum(act_text_to_server(act_curl_command(&request)));
+	act_preview_put(preview, values, nulls);
+}
+
+static void
+put_requests(Preview *preview, int max_requests)
+{
+	BatchReader reader = {.run = &preview->run};
+
+	for (int i = 0; max_requests == 0 || i < max_requests; i++)
+	{
+		Batch	   *batch;
+		MemoryContext caller;
+
+		CHECK_FOR_INTERRUPTS();
+		batch = act_batch_read(&reader);
+		if (batch == NULL)
+			break;
+		act_batch_render(&preview->run, batch);
+		caller = MemoryContextSwitchTo(batch->claim->context);
+		put_request(preview, batch);
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(batch->claim->context);
+	}
+}
+
+/* Rows that so many requests take at most, and one more that ends the last. */
+static int64
+rows_for(const Run *run, int max_requests)
+{
+	int64		most = 1;
+
+	for (int op = 0; op < ROW_OP_COUNT; op++)
+	{
+		const ConnectorOperation *operation = act_connector_operation(run->destination->connector, (RowOp) op);
+
+		if (operation != NULL)
+			most = Max(most, act_batch_limit(run, operation));
+	}
+	return max_requests == 0 ? 0 : max_requests * most + 1;
+}
+
+/* activate.preview_requests(name text, max_requests int) */
+Datum
+act_preview_requests(PG_FUNCTION_ARGS)
+{
+	int			max_requests = act_preview_limit(fcinfo, 1, "max_requests");
+	Preview    *preview = act_preview_begin(fcinfo, "SELECT curl FROM activate.preview_requests('customer_health');");
+	Run		   *run = &preview->run;
+
+	act_preview_destination(preview);
+	run->model = act_model_resolve(run->sync);
+	PG_TRY();
+	{
+		act_diff_preview(run->model, rows_for(run, max_requests), true, &run->diff);
+		put_requests(preview, max_requests);
+	}
+	PG_FINALLY();
+	{
+		act_diff_end(&run->diff);
+	}
+	PG_END_TRY();
+	act_preview_end(preview);
+	return (Datum) 0;
+}

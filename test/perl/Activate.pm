@@ -1,0 +1,171 @@
+package Activate;
+
+=head1 NAME
+
+Activate - a cluster with the extension, and runs in it, for TAP tests
+
+=head1 SYNOPSIS
+
+  use Activate;
+  my $a = Activate->start('delivery');           # restarts by itself after a crash
+  $a->sql('CREATE TABLE ...');                   # dies on errors; returns rows as text
+  $a->server('crm', $destination, timeout => '300ms');
+
+  my $run = $a->run('s');                        # CALL activate.run_sync('s')
+  my $run = $a->run('s', args => "max_rows => 5", faults => 'before_settle:kill',
+                    set => { 'pg_activate.debug_clock_offset' => 3600 });
+  $run->{sqlstate};                              # '' where it raised nothing; '01PA1' for a warning
+  $run->{text};                                  # all that psql printed
+  $run->{status}, $run->{accepted}, ...          # its row of activate.run, undef without one
+  my $under_way = $a->begin('s');                # does not wait
+  my $run = $a->end($under_way);
+
+  $a->alive;                                     # waits until the server takes connections
+  $a->crash;                                     # pg_ctl stop -m immediate, and start
+  $a->sums_hold('name');                         # one test: added + changed + removed = ...
+  my $row = $a->row('s', 7);                     # a row of the snapshot, by its key, as a hash
+
+=cut
+
+use strict;
+use warnings;
+
+use Carp;
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $json = JSON::PP->new->utf8->canonical->allow_nonref;
+
+my $sums = 'added + changed + removed = accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out';
+
+sub start
+{
+	my ($class, $name) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(extra => [ '--encoding', 'UTF8', '--locale', 'C.UTF-8' ]);
+	$node->append_conf('postgresql.conf', "restart_after_crash = on\nclient_min_messages = warning\n");
+	$node->start;
+	my $self = bless { node => $node }, $class;
+	$self->sql('CREATE EXTENSION pg_activate');
+	$self->sql(q{ALTER DATABASE postgres SET pg_activate.allowed_hosts = '*'});
+	return $self;
+}
+
+sub node { return $_[0]->{node} }
+
+sub sql
+{
+	my ($self, $sql) = @_;
+	return $self->{node}->safe_psql('postgres', $sql);
+}
+
+# Rows of a query as hashes.
+sub rows
+{
+	my ($self, $sql) = @_;
+	return $json->decode($self->sql("SELECT coalesce(json_agg(q), '[]') FROM ($sql) AS q"));
+}
+
+sub server
+{
+	my ($self, $name, $destination, %option) = @_;
+	my %all = (connector => 'webhook', base_url => $destination->url, %option);
+	my $options = join ', ', map { "$_ '$all{$_}'" } sort keys %all;
+	$self->sql("CREATE SERVER $name FOREIGN DATA WRAPPER activate OPTIONS ($options)");
+	return;
+}
+
+sub begin
+{
+	my ($self, $sync, %option) = @_;
+	my %set = ('pg_activate.debug_retry_pause' => '1ms', 'pg_activate.progress_interval' => 0,
+		%{ $option{set} // {} });
+	$set{'pg_activate.debug_faults'} = $option{faults} if $option{faults};
+	my $arguments = join ', ', "'$sync'", $option{args} // ();
+	my $under_way = { self => $self, sync => $sync, text => '', last => $self->last_run };
+
+	$under_way->{script} = join "\n", "LOAD 'pg_activate';",
+	  (map { "SET $_ = '$set{$_}';" } sort keys %set), "CALL activate.run_sync($arguments);", '';
+	$under_way->{handle} = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v', 'SHOW_CONTEXT=never', '-d',
+			$self->{node}->connstr('postgres'), '-f', '-' ],
+		'<', \$under_way->{script}, '>', \$under_way->{text}, '2>', \$under_way->{text},
+		IPC::Run::timeout(120));
+	return $under_way;
+}
+
+sub end
+{
+	my ($self, $under_way) = @_;
+	$under_way->{handle}->finish;
+	my ($sqlstate) = $under_way->{text} =~ /(?:ERROR|FATAL|WARNING): +([0-9A-Z]{5}):/;
+	my $run = {};
+
+	# Killed, it says nothing; the server comes back.
+	$self->alive;
+	my $found = $self->rows("SELECT * FROM activate.run WHERE run_id > $under_way->{last} ORDER BY run_id DESC LIMIT 1");
+	$run = $found->[0] if @$found;
+	return { %$run, sqlstate => $sqlstate // '', text => $under_way->{text} };
+}
+
+sub run
+{
+	my ($self, $sync, %option) = @_;
+	return $self->end($self->begin($sync, %option));
+}
+
+sub last_run
+{
+	my ($self) = @_;
+	return $self->sql('SELECT coalesce(max(run_id), 0) FROM activate.run');
+}
+
+# After a crash connections are refused, or end at once, for a while.
+sub alive
+{
+	my ($self) = @_;
+	my $until = time + 60;
+	while (1)
+	{
+		my ($status, $out) = $self->{node}->psql('postgres', 'SELECT 1');
+		return if $status == 0 && $out eq '1';
+		croak 'the server does not come back' if time > $until;
+		sleep 0.02;
+	}
+	return;
+}
+
+sub crash
+{
+	my ($self) = @_;
+	$self->{node}->stop('immediate');
+	$self->{node}->start;
+	return;
+}
+
+# The backend that runs a sync, or undef.
+sub backend
+{
+	my ($self) = @_;
+	my $pid = $self->sql(q{SELECT pid FROM pg_stat_activity WHERE query LIKE 'CALL activate.run_sync%' AND pid <> pg_backend_pid() LIMIT 1});
+	return $pid eq '' ? undef : $pid;
+}
+
+sub sums_hold
+{
+	my ($self, $name) = @_;
+	my $wrong = $self->sql("SELECT * FROM activate.run WHERE status NOT IN ('running', 'interrupted') AND NOT ($sums)");
+	return is($wrong, '', "$name: the sums of all runs hold");
+}
+
+sub row
+{
+	my ($self, $sync, $key) = @_;
+	return $self->rows("SELECT * FROM activate_data.$sync WHERE id = $key")->[0];
+}
+
+1;

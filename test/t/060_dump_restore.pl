@@ -1,0 +1,79 @@
+# A dump holds everything but a right to send: a restored copy is silent
+# until somebody says that it is no copy, and then it knows what was sent.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Warehouse;
+
+my $dumps = PostgreSQL::Test::Utils::tempdir();
+
+sub new_node
+{
+	my ($name) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init;
+	$node->append_conf('postgresql.conf', "pg_activate.allowed_hosts = '127.0.0.1'\nautovacuum = off");
+	$node->start;
+	return $node;
+}
+
+my $node = new_node('main');
+my $other = new_node('other');
+my $warehouse = Warehouse->new($node, 'warehouse');
+
+# given a dump taken while runs wait for an answer, then its claims are in it
+my @runs = $warehouse->hang;
+$node->command_ok([ 'pg_dump', '-f', "$dumps/live.sql", 'warehouse' ], 'pg_dump while runs are under way');
+is($warehouse->sql(q(SELECT count(*) FROM activate.claim)), 3, 'which stay under way');
+$warehouse->cancel(@runs);
+is($warehouse->sql(q(SELECT count(*) FROM activate.claim)), 0, 'and leave no claims when they end');
+
+# given the owner of a sync, then he can dump its table and needs nobody for that
+my ($status, $own, $err) = $warehouse->try(q(ALTER ROLE analyst LOGIN));
+$node->command_ok([ 'pg_dump', '-U', 'analyst', '-t', 'activate_data.customers', '-f', "$dumps/own.sql", 'warehouse' ],
+	'the owner dumps the table of his sync');
+like(slurp_file("$dumps/own.sql"), qr/^COPY activate_data\.customers .*\n1\t/m, 'with its rows');
+$node->command_fails([ 'pg_dump', '-U', 'stranger', '-t', 'activate_data.customers', '-f', "$dumps/strange.sql", 'warehouse' ],
+	'and nobody else');
+$warehouse->sql(q(ALTER ROLE analyst NOLOGIN));
+
+$node->command_ok([ 'pg_dump', '-f', "$dumps/plain.sql", 'warehouse' ], 'pg_dump');
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$dumps/custom", 'warehouse' ], 'pg_dump -Fc');
+$node->command_ok([ 'pg_dumpall', '--globals-only', '-f', "$dumps/globals.sql" ], 'pg_dumpall --globals-only');
+unlike(slurp_file("$dumps/plain.sql"), qr/^COPY activate\.credential/m, 'bindings of credentials are not dumped: they are made anew');
+$node->stop if 0;
+
+# given another cluster, or another database of the same one
+$other->command_ok([ 'psql', '-Xq', '-f', "$dumps/globals.sql", 'postgres' ], 'roles are restored');
+
+sub restored
+{
+	my ($in, $database, $name, @command) = @_;
+	if ($name !~ /clean/)
+	{
+		$in->safe_psql('postgres', "CREATE DATABASE $database");
+	}
+	$in->command_ok(\@command, "$name: restored");
+	my $copy = $warehouse->copy($in, $database);
+	$copy->holds_still($name);
+	$copy->goes_on($name);
+	return;
+}
+
+my @psql = ('psql', '-Xq', '-v', 'ON_ERROR_STOP=1');
+restored($other, 'a', 'other cluster, psql', @psql, '-f', "$dumps/plain.sql", 'a');
+restored($other, 'b', 'other cluster, pg_restore', 'pg_restore', '-e', '-j', '2', '-d', 'b', "$dumps/custom");
+restored($other, 'a', 'other cluster, pg_restore clean', 'pg_restore', '-e', '--clean', '--if-exists', '-d', 'a', "$dumps/custom");
+restored($other, 'c', 'other cluster, live dump', @psql, '-f', "$dumps/live.sql", 'c');
+restored($node, 'd', 'same cluster, psql', @psql, '-f', "$dumps/plain.sql", 'd');
+restored($node, 'e', 'same cluster, pg_restore', 'pg_restore', '-e', '-j', '2', '-d', 'e', "$dumps/custom");
+restored($node, 'f', 'same cluster, live dump', @psql, '-f', "$dumps/live.sql", 'f');
+
+# given the original, then copies have changed nothing for it
+$warehouse->goes_on('original', confirmed => 1);
+
+done_testing();
