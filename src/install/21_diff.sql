@@ -1,6 +1,6 @@
 CREATE FUNCTION activate.diff_keep(model_fingerprint pg_catalog.uuid, fingerprint pg_catalog.uuid,
-	state pg_catalog.text, place pg_catalog.tid)
+	place pg_catalog.tid)
 RETURNS pg_catalog.bool LANGUAGE C VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'act_diff_keep';
-COMMENT ON FUNCTION activate.diff_keep(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.text, pg_catalog.tid)
+COMMENT ON FUNCTION activate.diff_keep(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.tid)
 	IS 'part of the query that compares a model with its snapshot; not to be called by itself';

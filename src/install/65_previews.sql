@@ -11,7 +11,7 @@ RETURNS TABLE (added pg_catalog.int8, changed pg_catalog.int8, removed pg_catalo
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME', 'act_plan_sync';
 COMMENT ON FUNCTION activate.plan_sync(pg_catalog.text, pg_catalog.text, pg_catalog.text)
-	IS 'what the next run would do, in numbers and without sending: as defined, or with a proposed mapping or model; requests and bytes are estimated from the first rows, duration from the last runs (null: there were none), guard is ok or why the run would be held, changed_fields what a proposal makes otherwise';
+	IS 'what the next run would do, in numbers and without sending: as defined, or with a proposed mapping or model; requests and bytes are estimated from the first rows, duration from the largest of the last runs (null: there were none), guard is ok or why the run would be held, changed_fields what a proposal makes otherwise';
 
 CREATE FUNCTION activate.preview_sync(name pg_catalog.text, max_rows pg_catalog.int4 DEFAULT 10)
 RETURNS TABLE (op pg_catalog.text, key pg_catalog.jsonb, changed pg_catalog.jsonb, payload pg_catalog.json,
