@@ -26,7 +26,7 @@ typed()
 	printf '%s' "$PLAIN"
 }
 
-run_psql() { psql -X -d warehouse -v ON_ERROR_STOP=1 -P pager=off -P footer=off -P format=wrapped -P columns=92 2>&1 <<<"$1" | sed '/^$/d'; }
+run_psql() { psql -X -d warehouse -v ON_ERROR_STOP=1 -P pager=off -P footer=off -P format=wrapped -P columns=100 2>&1 <<<"$1" | sed '/^$/d'; }
 
 sql()
 {
@@ -195,4 +195,4 @@ difference=$(
 		<(value "SELECT '\"health_score\":' || score FROM analytics.customer_health" | sort)
 ) || wrong "the scores differ: $difference"
 say "The scores of the CRM's 239 companies equal the view's: compared just now. $(crm_requests) requests in all," \
-	"$(($(date +%s) - STARTED)) seconds. Cluster and CRM of this demo are gone with it. README.md says how to go on in your own PostgreSQL: make install, CREATE EXTENSION pg_activate."
+	"$(($(date +%s) - STARTED)) s. Cluster and CRM of this demo are gone with it. README.md says how to go on in your own PostgreSQL: make install, CREATE EXTENSION pg_activate."
