@@ -47,6 +47,7 @@
 
 struct Sieve
 {
+	const Model *model;
 	int			nkeys;
 	FmgrInfo   *hash;
 	const Oid  *collations;
@@ -156,6 +157,11 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 static void
 startup(DestReceiver *receiver, int operation, TupleDesc desc)
 {
+	const Model *model = ((SieveReceiver *) receiver)->sieve->model;
+
+	for (int i = 0; i < model->sync->nkeys; i++)
+		act_diff_query_require_type(model, model->sync->key[i], model->key_types[i],
+							  TupleDescAttr(desc, i)->atttypid);
 }
 
 static void
@@ -186,6 +192,7 @@ make_sieve(const Model *model, double snapshot_rows)
 	const Sync *sync = model->sync;
 	Sieve	   *sieve = palloc0(sizeof(Sieve));
 
+	sieve->model = model;
 	sieve->nkeys = sync->nkeys;
 	sieve->collations = model->key_collations;
 	sieve->hash = palloc0(sizeof(FmgrInfo) * sync->nkeys);
