@@ -27,7 +27,7 @@ CALL activate.run_sync('echo');
 CALL activate.run_sync('echo');
 \! $DESTINATION_ASK script '[{"match": {"method": "GET"}, "status": 500, "body": "to+ken\"secret/42"}]'
 SELECT ok, detail FROM activate.check_destination('echo_crm');
-SELECT headers FROM activate.preview_requests('echo');
+SELECT headers ->> 'Authorization' AS authorization FROM activate.preview_requests('echo');
 
 -- nowhere
 SELECT count(*) FROM (SELECT run::text FROM activate.run UNION ALL SELECT event::text FROM activate.event
