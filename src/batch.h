@@ -34,8 +34,8 @@ typedef struct Batch
 	int64		accepted_before;	/* rows accepted in the run when first sent */
 
 	/*
-	 * Binary search for a row that makes the destination refuse a batch: this
-	 * is the left half, rest the right one.  When this one is refused, the
+	 * Search for a row that makes the destination refuse a batch: this is one
+	 * part of it, rest the other.  When this one is refused, the
 	 * rest is sent as if new; when it is accepted, the culprit is in the rest.
 	 */
 	struct Batch *rest;

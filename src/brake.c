@@ -16,6 +16,9 @@
 /* Rows with one reason, and none accepted, after which all would be alike. */
 #define SAME_REFUSALS 3
 
+/* The same for rows that were refused alone, out of batches. */
+#define SAME_PROBES 5
+
 /* The reason without what differs from row to row: digits and quoted values. */
 static char *
 mask(const Row *row)
@@ -69,13 +72,14 @@ stop_all_alike(Delivery *delivery, const Row *row)
 	act_run_stop(run, RUN_FAILED,
 				 psprintf("run " INT64_FORMAT " of sync \"%s\" stopped: the destination refuses every row for the same reason",
 						  run->run_id, run->sync->name),
-				 psprintf("HTTP %d%s%s: %s. " INT64_FORMAT " rows tried, " INT64_FORMAT " requests; "
+				 psprintf("%s%s%s. " INT64_FORMAT " rows tried, " INT64_FORMAT " requests; "
 						  INT64_FORMAT " rows not sent; nothing counts as an attempt.",
-						  row->http_status, row->code ? " " : "", row->code ? row->code : "",
-						  row->message ? row->message : "no reason given",
+						  row->code ? row->code : "", row->code ? ": " : "",
+						  row->message ? row->message : psprintf("HTTP %d", row->http_status),
 						  tried, run->counts.requests, run->diff.counts.to_send - tried),
 				 psprintf("Compare the mapping with what the destination expects: SELECT * FROM activate.preview_requests('%s');",
 						  run->sync->name));
+	delivery->all_alike = true;
 	uncharge(delivery);
 }
 
@@ -117,6 +121,8 @@ note_refusal(Delivery *delivery, const Row *row)
 void
 act_brake_refused(Delivery *delivery, Row *row)
 {
+	int64		to_send;
+
 	if (delivery->all_alike)
 	{
 		/* Was under way when the run stopped. */
@@ -124,8 +130,11 @@ act_brake_refused(Delivery *delivery, Row *row)
 		return;
 	}
 	note_refusal(delivery, row);
+	to_send = delivery->run->diff.counts.to_send;
 	if (!delivery->run->stop.set && delivery->accepted == 0 &&
-		delivery->same_refusals >= SAME_REFUSALS)
+		(delivery->same_refusals >= SAME_PROBES ||
+		 (delivery->run->sync->first_batch_alone && delivery->same_refusals >= SAME_REFUSALS &&
+		  delivery->same_refusals >= to_send)))
 		stop_all_alike(delivery, row);
 	check_rejected(delivery);
 }

@@ -261,8 +261,6 @@ act_settle_state(const Row *row, bool uncertain, int max_attempts,
 	memcpy(state->tried, row->fingerprint, ACT_DIGEST_LEN);
 	memcpy(state->change_id, row->change_id, ACT_DIGEST_LEN);
 	state->next_attempt_at = 0;
-	if (!act_row_op_removes(row->op))
-		state->missing_since = 0;
 	switch (outcome)
 	{
 		case ROW_REJECTED:

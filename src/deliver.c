@@ -20,6 +20,7 @@
 #include "brake.h"
 #include "deliver_private.h"
 #include "fault.h"
+#include "run_lock.h"
 #include "settings.h"
 
 /* Tries of one request in one run, and the pauses between them. */
@@ -191,23 +192,41 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 }
 
 /*
- * Known to contain a row that makes the destination refuse: the left half is
- * sent, the right one waits for what it says.
+ * Known to contain a row that makes the destination refuse: one part is sent,
+ * the other waits for what becomes of it.  Halves, unless nothing was accepted
+ * yet: then a row alone, from either end in turn, soon tells a bad row from a
+ * destination that refuses everything.
  */
 static void
 bisect(Delivery *delivery, Batch *batch)
 {
-	Batch	   *left = act_batch_part(batch, 0, batch->nrows / 2);
+	int			n = batch->nrows;
+	Batch	   *part;
 
-	left->rest = act_batch_part(batch, batch->nrows / 2, batch->nrows);
+	if (delivery->accepted > 0)
+	{
+		part = act_batch_part(batch, 0, n / 2);
+		part->rest = act_batch_part(batch, n / 2, n);
+	}
+	else if (delivery->same_refusals % 2 == 0)
+	{
+		part = act_batch_part(batch, 0, 1);
+		part->rest = act_batch_part(batch, 1, n);
+	}
+	else
+	{
+		part = act_batch_part(batch, n - 1, n);
+		part->rest = act_batch_part(batch, 0, n - 1);
+	}
 	batch->claim->open--;
-	delivery->ready = lcons(left, delivery->ready);
+	delivery->ready = lcons(part, delivery->ready);
 }
 
 static void
 refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	release_rest(delivery, batch);
+	delivery->probing = delivery->accepted == 0;
 	if (batch->nrows > 1 && !delivery->run->stop.set)
 	{
 		bisect(delivery, batch);
@@ -271,11 +290,32 @@ answered(Delivery *delivery, Batch *batch)
 	act_brake_answered(delivery, batch);
 	if (rest == NULL)
 		return;
-	/* The left half went through, so the culprit is in the rest. */
+	/* This part went through, so the culprit is in the rest. */
 	if (rest->nrows > 1 && !delivery->run->stop.set)
 		bisect(delivery, rest);
 	else
 		delivery->ready = lcons(rest, delivery->ready);
+}
+
+static void
+redact(const Run *run, char **text)
+{
+	if (*text != NULL)
+		*text = act_destination_redact(run->destination, *text);
+}
+
+/* Errors like to repeat the request, with its credentials. */
+static void
+redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
+{
+	redact(run, &answer->code);
+	redact(run, &answer->message);
+	redact(run, &answer->hint);
+	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS; i++)
+	{
+		redact(run, &batch->rows[i]->code);
+		redact(run, &batch->rows[i]->message);
+	}
 }
 
 static void
@@ -290,8 +330,7 @@ judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
 					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 					   &answer);
-	if (answer.message != NULL)
-		answer.message = act_destination_redact(run->destination, answer.message);
+	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
 	if (response->repeated)
 		batch->uncertain = true;
@@ -351,6 +390,13 @@ send_batch(Delivery *delivery, Batch *batch)
 	ACT_FAULT("after_send");
 }
 
+/* While the destination is asked whether it refuses everything, one by one. */
+static int
+in_flight_limit(const Delivery *delivery)
+{
+	return delivery->probing && delivery->accepted == 0 ? 1 : delivery->concurrency;
+}
+
 static void
 send_ready(Delivery *delivery)
 {
@@ -363,7 +409,7 @@ send_ready(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) >= delivery->concurrency)
+		if (list_length(delivery->in_flight) >= in_flight_limit(delivery) && !delivery->run->stop.set)
 			break;
 		if (delivery->run->stop.set)
 		{
@@ -441,7 +487,7 @@ wait_time(const Delivery *delivery)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) < delivery->concurrency)
+		if (list_length(delivery->in_flight) < in_flight_limit(delivery))
 			until = Min(until, Max(batch->not_before, delivery->throttled_until));
 	}
 	if (delivery->settled_since != 0 && !act_delivery_undecided(delivery))
@@ -572,6 +618,10 @@ act_deliver_abandon(Run *run)
 	List	   *in_flight;
 
 	if (delivery == NULL)
+		return;
+
+	/* Without the lock another run may be under way, and finds the claims. */
+	if (!act_run_lock_held(run->sync->sync_id))
 		return;
 	waiting = delivery->ready;
 	in_flight = delivery->in_flight;

@@ -37,6 +37,7 @@ struct Delivery
 	/* the brake */
 	int			same_refusals;	/* rows refused alone in a row, with one reason */
 	char	   *refusal;		/* that reason, digits and quoted values masked */
+	bool		probing;		/* a batch was refused as a whole before any row was accepted */
 	bool		all_alike;		/* stopped for it: nobody is charged */
 };
 

@@ -78,7 +78,8 @@ act_delivery_undecided(const Delivery *delivery)
 
 	return !delivery->run->stop.set && delivery->accepted == 0 &&
 		outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] > 0 &&
-		(delivery->in_flight != NIL || delivery->ready != NIL);
+		(delivery->in_flight != NIL || delivery->ready != NIL || delivery->unclaimed != NIL ||
+		 !delivery->reader.done);
 }
 
 static bool

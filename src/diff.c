@@ -27,6 +27,7 @@
 #include "identity.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
+PG_FUNCTION_INFO_V1(act_diff_sieve);
 
 DiffState  *act_diff_current = NULL;
 
@@ -100,6 +101,27 @@ act_diff_keep(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(false);
 }
 
+/* activate.diff_sieve(key columns): whether the key may differ. */
+Datum
+act_diff_sieve(PG_FUNCTION_ARGS)
+{
+	DiffState  *state = act_diff_current;
+	Datum		keys[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	if (state == NULL || state->sieve == NULL || PG_NARGS() != state->model->sync->nkeys ||
+		PG_NARGS() > INDEX_MAX_KEYS)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself")));
+	for (int i = 0; i < PG_NARGS(); i++)
+	{
+		keys[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i);
+	}
+	PG_RETURN_BOOL(act_sieve_holds(state->sieve, keys, nulls));
+}
+
 /*
  * The join's hash table of a million rows (64 bytes each, and the buckets)
  * fits in a work_mem of 64 MB: when it does not, the rows of the model go
@@ -138,11 +160,12 @@ set_policy(const Sync *sync, bool forced, RowPolicy *policy)
 }
 
 static void
-execute(DiffState *state, Jsonb *keys)
+join(DiffState *state, Jsonb *keys)
 {
 	SPIExecuteOptions options;
 	ParamListInfo params = NULL;
-	char	   *sql = act_diff_query(state->model, keys != NULL);
+	char	   *sql = act_diff_query(state->model, keys != NULL ? DIFF_KEYS :
+									 state->sieve != NULL ? DIFF_SIEVED : DIFF_WHOLE);
 	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
@@ -162,6 +185,27 @@ execute(DiffState *state, Jsonb *keys)
 	MemoryContextSwitchTo(caller);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of the diff", SPI_result_code_string(result));
+}
+
+/* What the sieve found the same was counted there. */
+static void
+sieve_and_join(DiffState *state)
+{
+	DiffCounts *counts = &state->diff->counts;
+	SieveResult result;
+
+	state->sieve = act_sieve_shake(state->model, &result);
+	if (state->sieve == NULL && state->model->key_ordered)
+		act_identity_set("enable_hashjoin", "off");
+	if (!result.clean)
+		join(state, NULL);
+	act_diff_receiver_finish(state);
+	if (result.used)
+	{
+		counts->unchanged += Max(result.rows_in_model - counts->rows_in_model, 0);
+		counts->rows_in_model = result.rows_in_model;
+		counts->synced = result.synced;
+	}
 }
 
 /* Fills in what is the same for a run and a preview, and does it. */
@@ -186,15 +230,18 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	(void) act_sync_table_open(sync, AccessShareLock, false);
 	act_identity_set("jit", "off");
 	share_memory();
-	if (model->key_ordered)
-		act_identity_set("enable_hashjoin", "off");
 	act_diff_receiver_init(state);
 
 	PG_TRY();
 	{
 		act_diff_current = state;
-		execute(state, keys);
-		act_diff_receiver_finish(state);
+		if (keys == NULL && !state->only_rows)
+			sieve_and_join(state);
+		else
+		{
+			join(state, keys);
+			act_diff_receiver_finish(state);
+		}
 	}
 	PG_FINALLY();
 	{

@@ -10,6 +10,7 @@
 #define ACT_DIFF_PRIVATE_H
 
 #include "diff.h"
+#include "sieve.h"
 #include "tcop/dest.h"
 
 /*
@@ -35,6 +36,7 @@ typedef struct DiffState
 	int64		keep_rows;		/* of the rows to send; 0: all */
 	bool		only_rows;		/* counts may stay incomplete */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
+	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
 	ValueType **key_values;
 	char	  **key_names;		/* as JSON strings in UTF-8 */

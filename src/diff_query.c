@@ -15,6 +15,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -43,9 +44,17 @@ append_columns(StringInfo buf, const char *prefix, int count)
 		appendStringInfo(buf, "%s%s%d", i > 1 ? ", " : "", prefix, i);
 }
 
+/* The leaf itself; a constant without a type is the text it is in a sub-select. */
+static void
+append_leaf(StringInfo buf, const Model *model, int leaf)
+{
+	appendStringInfo(buf, ", (%s\n)%s", act_mapping_leaf_expression(model->mapping, leaf),
+					 model->leaf_types[leaf] == TEXTOID ? "::pg_catalog.text" : "");
+}
+
 /* fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on */
 static void
-append_fingerprint(StringInfo buf, const Model *model)
+append_fingerprint(StringInfo buf, const Model *model, bool expressions)
 {
 	int			calls = Max(1, (model->nleaves + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
 
@@ -58,7 +67,12 @@ append_fingerprint(StringInfo buf, const Model *model)
 			appendStringInfoString(buf, ", 0");
 		for (int leaf = call * LEAVES_PER_CALL;
 			 leaf < Min((call + 1) * LEAVES_PER_CALL, model->nleaves); leaf++)
-			appendStringInfo(buf, ", l%d", leaf + 1);
+		{
+			if (!expressions)
+				appendStringInfo(buf, ", l%d", leaf + 1);
+			else
+				append_leaf(buf, model, leaf);
+		}
 		appendStringInfoChar(buf, ')');
 	}
 }
@@ -108,10 +122,23 @@ append_key_filter(StringInfo buf, const Model *model, const char *alias, bool is
 	appendStringInfoChar(buf, ')');
 }
 
+/* Only the keys that the sieve holds: asked before anything else of the row. */
+static void
+append_sieve_filter(StringInfo buf, const Sync *sync, const char *prefix)
+{
+	appendStringInfoString(buf, " WHERE activate.diff_sieve(");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(buf, "%s%s%s", i > 0 ? ", " : "", prefix, quote_identifier(sync->key[i]));
+	appendStringInfoChar(buf, ')');
+}
+
 /* Without the fence and the order where a filter on few keys is to reach the model. */
 static void
-append_model(StringInfo buf, const Model *model, bool leaves, bool keys)
+append_model(StringInfo buf, const Model *model, bool leaves, DiffScope scope)
 {
+	bool		keys = scope == DIFF_KEYS;
+	bool		ordered = scope == DIFF_WHOLE;
+
 	const Sync *sync = model->sync;
 
 	appendStringInfoString(buf, "(SELECT ");
@@ -122,7 +149,7 @@ append_model(StringInfo buf, const Model *model, bool leaves, bool keys)
 		append_columns(buf, "l", model->nleaves);
 	}
 	appendStringInfoString(buf, ", ");
-	append_fingerprint(buf, model);
+	append_fingerprint(buf, model, false);
 	appendStringInfoString(buf, " AS fp FROM (SELECT ");
 	for (int i = 0; i < sync->nkeys; i++)
 		appendStringInfo(buf, "%s%s", i > 0 ? ", " : "", quote_identifier(sync->key[i]));
@@ -134,11 +161,12 @@ append_model(StringInfo buf, const Model *model, bool leaves, bool keys)
 	/* A newline: the mapping may end in a comment. */
 	appendStringInfo(buf, "\nFROM %s%s", model->from,
 					 OidIsValid(model->relation) ? "" : " AS " MODEL_ALIAS);
-	if (!keys)
-	{
+	if (scope == DIFF_SIEVED)
+		append_sieve_filter(buf, sync, "");
+	if (ordered)
 		append_order(buf, model);
+	if (!keys)
 		appendStringInfoString(buf, " OFFSET 0");
-	}
 	appendStringInfoString(buf, ") AS q(");
 	append_columns(buf, "k", sync->nkeys);
 	if (model->nleaves > 0)
@@ -149,14 +177,25 @@ append_model(StringInfo buf, const Model *model, bool leaves, bool keys)
 	appendStringInfoChar(buf, ')');
 	if (keys)
 		append_key_filter(buf, model, "q", false);
-	append_order(buf, model);
+	if (ordered)
+		append_order(buf, model);
 	appendStringInfoString(buf, " OFFSET 0)");
 }
 
 void
 act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves)
 {
-	append_model(buf, model, leaves, false);
+	append_model(buf, model, leaves, DIFF_WHOLE);
+}
+
+void
+act_diff_query_append_model_sieve(StringInfo buf, const Model *model)
+{
+	appendStringInfoString(buf, "SELECT ");
+	for (int i = 0; i < model->sync->nkeys; i++)
+		appendStringInfo(buf, "%s, ", quote_identifier(model->sync->key[i]));
+	append_fingerprint(buf, model, true);
+	appendStringInfo(buf, " FROM %s", model->from);
 }
 
 /* OPERATOR(schema.=) of the type's default order, whatever the search_path. */
@@ -200,7 +239,7 @@ act_diff_query_append_key_match(StringInfo buf, const Model *model,
  * Only a fingerprint that a row of the model may equal for nothing to be done.
  */
 static void
-append_snapshot(StringInfo buf, const Model *model, bool keys)
+append_snapshot(StringInfo buf, const Model *model, DiffScope scope)
 {
 	const Sync *sync = model->sync;
 
@@ -209,9 +248,23 @@ append_snapshot(StringInfo buf, const Model *model, bool keys)
 		appendStringInfo(buf, "t.%s AS k%d, ", quote_identifier(sync->key[i]), i + 1);
 	appendStringInfo(buf, "CASE t.activate_state WHEN 'accepted' THEN t.activate_fingerprint END AS fp,"
 					 " t.ctid AS place FROM %s AS t", act_sync_table_name(sync));
-	if (keys)
+	if (scope == DIFF_KEYS)
 		append_key_filter(buf, model, "t", true);
+	if (scope == DIFF_SIEVED)
+		append_sieve_filter(buf, sync, "t.");
 	appendStringInfoChar(buf, ')');
+}
+
+void
+act_diff_query_append_snapshot_sieve(StringInfo buf, const Model *model)
+{
+	const Sync *sync = model->sync;
+
+	appendStringInfoString(buf, "SELECT ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(buf, "t.%s, ", quote_identifier(sync->key[i]));
+	appendStringInfo(buf, "t.activate_fingerprint, t.activate_accepted_at, t.activate_state FROM %s AS t",
+					 act_sync_table_name(sync));
 }
 
 /*
@@ -219,7 +272,7 @@ append_snapshot(StringInfo buf, const Model *model, bool keys)
  * says is fetched, by its place, for the rows that are kept.
  */
 char *
-act_diff_query(const Model *model, bool keys)
+act_diff_query(const Model *model, DiffScope scope)
 {
 	int			nkeys = model->sync->nkeys;
 	StringInfoData buf;
@@ -240,9 +293,9 @@ act_diff_query(const Model *model, bool keys)
 	for (int i = 1; i <= model->nleaves; i++)
 		appendStringInfo(&buf, "m.l%d, ", i);
 	appendStringInfoString(&buf, "m.fp, s.place FROM ");
-	append_model(&buf, model, true, keys);
+	append_model(&buf, model, true, scope);
 	appendStringInfoString(&buf, " AS m FULL JOIN ");
-	append_snapshot(&buf, model, keys);
+	append_snapshot(&buf, model, scope);
 	appendStringInfoString(&buf, " AS s ON ");
 	act_diff_query_append_key_match(&buf, model, "m", "s", false);
 	appendStringInfo(&buf, " WHERE activate.diff_keep(m.fp, s.fp, s.place) OFFSET 0) AS j"

@@ -25,11 +25,23 @@ extern void act_diff_query_append_key_match(StringInfo buf, const Model *model,
 /* " OPERATOR(schema.=) " */
 extern void act_diff_query_append_equality(StringInfo buf, Oid type);
 
+/* Which rows the diff is about. */
+typedef enum DiffScope
+{
+	DIFF_WHOLE,					/* all, in key order where that is cheap */
+	DIFF_KEYS,					/* the keys in $1, a jsonb array of key objects */
+	DIFF_SIEVED					/* those that activate.diff_sieve() holds */
+} DiffScope;
+
+/* The diff; its columns are numbered by DiffColumn. */
+extern char *act_diff_query(const Model *model, DiffScope scope);
+
 /*
- * The diff; its columns are numbered by DiffColumn.  keys: only the keys in
- * $1 (jsonb array of key objects).
+ * Both sides for the sieve, a table: key columns and fingerprint; of the
+ * snapshot also when it was accepted, and its state.
  */
-extern char *act_diff_query(const Model *model, bool keys);
+extern void act_diff_query_append_model_sieve(StringInfo buf, const Model *model);
+extern void act_diff_query_append_snapshot_sieve(StringInfo buf, const Model *model);
 
 /* Columns that follow the key columns and the leaves. */
 typedef enum DiffColumn

@@ -216,9 +216,7 @@ refused_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
-						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
-						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op"
-						   " IN ('delete', 'archive', 'clear', 'remove') THEN s.activate_missing_since END");
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message");
 	return buf.data;
 }
 

@@ -68,10 +68,11 @@ act_transaction_writable(void)
 	XactReadOnly = false;
 }
 
+/* One snapshot: the diff may read the model twice. */
 void
 act_transaction_read_only(void)
 {
-	XactIsoLevel = XACT_READ_COMMITTED;
+	XactIsoLevel = XACT_REPEATABLE_READ;
 	XactReadOnly = true;
 }
 

@@ -30,7 +30,7 @@ extern void act_transaction_rollback(void);
 /* READ COMMITTED and writable, whatever the session's defaults are. */
 extern void act_transaction_writable(void);
 
-/* READ COMMITTED and READ ONLY: nothing that the model calls may write. */
+/* REPEATABLE READ and READ ONLY: nothing that the model calls may write. */
 extern void act_transaction_read_only(void);
 
 /*

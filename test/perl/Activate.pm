@@ -18,6 +18,7 @@ Activate - a cluster with the extension, and runs in it, for TAP tests
   $run->{text};                                  # all that psql printed
   $run->{status}, $run->{accepted}, ...          # its row of activate.run, undef without one
   my $under_way = $a->begin('s');                # does not wait
+  $a->has_ended($under_way);
   my $run = $a->end($under_way);
 
   $a->alive;                                     # waits until the server takes connections
@@ -88,13 +89,13 @@ sub begin
 	my $arguments = join ', ', "'$sync'", $option{args} // ();
 	my $under_way = { self => $self, sync => $sync, text => '', last => $self->last_run };
 
-	$under_way->{script} = join "\n", "LOAD 'pg_activate';",
-	  (map { "SET $_ = '$set{$_}';" } sort keys %set), "CALL activate.run_sync($arguments);", '';
+	# As arguments: what comes by stdin is written only when somebody pumps.
+	my @commands = ("LOAD 'pg_activate'", (map { "SET $_ = '$set{$_}'" } sort keys %set),
+		"CALL activate.run_sync($arguments)", '\\echo ended');
 	$under_way->{handle} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v', 'SHOW_CONTEXT=never', '-d',
-			$self->{node}->connstr('postgres'), '-f', '-' ],
-		'<', \$under_way->{script}, '>', \$under_way->{text}, '2>', \$under_way->{text},
-		IPC::Run::timeout(120));
+			$self->{node}->connstr('postgres'), map { ('-c', $_) } @commands ],
+		'<', \undef, '>', \$under_way->{text}, '2>', \$under_way->{text}, IPC::Run::timeout(120));
 	return $under_way;
 }
 
@@ -102,6 +103,7 @@ sub end
 {
 	my ($self, $under_way) = @_;
 	$under_way->{handle}->finish;
+	$under_way->{text} =~ s/^ended\n//m;
 	my ($sqlstate) = $under_way->{text} =~ /(?:ERROR|FATAL|WARNING): +([0-9A-Z]{5}):/;
 	my $run = {};
 
@@ -110,6 +112,14 @@ sub end
 	my $found = $self->rows("SELECT * FROM activate.run WHERE run_id > $under_way->{last} ORDER BY run_id DESC LIMIT 1");
 	$run = $found->[0] if @$found;
 	return { %$run, sqlstate => $sqlstate // '', text => $under_way->{text} };
+}
+
+# Whether it has ended by itself.
+sub has_ended
+{
+	my ($self, $under_way) = @_;
+	$under_way->{handle}->pump_nb;
+	return $under_way->{text} =~ /^ended$/m;
 }
 
 sub run

@@ -193,7 +193,7 @@ sub wait_for_busy
 	until ($self->{destination}->stats->{busy} > 0)
 	{
 		croak 'no request came' if time > $until;
-		return 0 unless $under_way->{handle}->pump_nb;
+		return 0 if $self->{activate}->has_ended($under_way);
 		sleep 0.005;
 	}
 	return 1;

@@ -179,6 +179,16 @@ foreach my $form (qw(seconds date))
 	$activate->sums_hold('row by row');
 }
 
+# given a destination that repeats the request in its errors, then no secret is kept
+{
+	my $sync = fresh(3, options => { max_rejected => 100 });
+	$activate->sql("CREATE USER MAPPING FOR PUBLIC SERVER crm OPTIONS (bearer_token 'tell-nobody-42')");
+	$d->script({ reject_rows => { where => '"v1"', error => 'bad token tell-nobody-42' } });
+	is_run($activate->run($sync), { rejected => 1, accepted => 2 }, 'an error with our token');
+	is($activate->row($sync, 1)->{activate_message}, 'bad token ********', 'is kept without it');
+	$activate->sql('DROP USER MAPPING FOR PUBLIC SERVER crm');
+}
+
 # given max_attempts, then a row is parked until it changes
 {
 	my $sync = fresh(10, options => { max_attempts => 2, max_rejected => 100 });
@@ -233,7 +243,7 @@ foreach my $form (qw(seconds date))
 	$activate->run($sync);
 	is($activate->row($sync, 1)->{activate_external_id}, 'r1', 'the id is kept');
 	$activate->sql("UPDATE $sync SET v = 'w'");
-	my $seen = requests();
+	my $seen = $d->requests->[-1]{seq};
 	$activate->run($sync);
 	is_deeply([ map { $_->{external_id} } @{ $d->rows($seen) } ], [qw(r1 r2 r3)], 'and sent back');
 }
@@ -352,12 +362,13 @@ foreach my $results (qw(short long unknown cut))
 {
 	my $sync = changed(40, options => { batch_size => 1 });
 	$d->script({ delay_ms => 300, times => 8 });
+	my $seen = requests();
 	my $under_way = $activate->begin($sync);
-	$d->wait_for_requests(requests() + 4);
+	$d->wait_for_requests($seen + 4);
 	my $pid = $activate->backend;
 	my $ticks = sub { open my $f, '<', "/proc/$pid/stat" or return 0; my @f = split ' ', <$f>; return $f[13] + $f[14] };
 	my $before = $ticks->();
-	$d->wait_for_requests(requests() + 4);
+	$d->wait_for_requests($seen + 8);
 	cmp_ok($ticks->() - $before, '<=', 10, 'less than 100 ms of CPU in 300 ms of waiting');
 	is_run($activate->end($under_way), { status => 'succeeded', accepted => 40 }, 'all the same');
 }

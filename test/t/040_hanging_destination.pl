@@ -272,9 +272,23 @@ value("UPDATE model SET name = 'locked before'");
 lock_table($locker);
 $session->send("CALL activate.run_sync('people')");
 wait_until('the locked table', sub {
-	value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = @{[$session->pid]}") eq 'Lock' });
+	value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = @{[$session->pid]}") =~ /Lock|Extension/ });
 $locker->query('COMMIT');
 is($session->wait, '', 'a run that begins while the table is locked waits for it');
+
+# ---------------------------------------------- the model releases the lock
+value(<<'END');
+CREATE FUNCTION unlock() RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_unlock_all(); RETURN 'x'; END $$;
+CREATE VIEW unlocking AS SELECT id, name, unlock() AS extra FROM model WHERE id <= 3;
+END
+value("SELECT activate.create_sync('unlocking', 'public.unlocking', 'id', 'crm', object => 'unlocking')");
+$crm->reset;
+like($session->query("CALL activate.run_sync('unlocking')"),
+	qr/ERROR:  55P03: the lock of sync "unlocking" was lost\nDETAIL:  Something in the model released it/,
+	'a model that releases the lock of its run: the run stops');
+is($crm->stats->{requests}, 0, 'before anything is sent');
+is(last_run('unlocking'), 'failed', 'and has failed');
+is(locks($session), '', 'no lock is left');
 
 $session->stop;
 $locker->stop;
