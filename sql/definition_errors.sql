@@ -238,6 +238,9 @@ GRANT USAGE ON SCHEMA analytics TO activate_team;
 SELECT create_with($$ owner => 'activate_team' $$);
 SELECT create_with($$ owner => 'activate_team', model => 'SELECT customer_id, email, score FROM analytics.health' $$);
 GRANT SELECT (customer_id, email) ON analytics.health TO activate_team;
+REVOKE USAGE ON SCHEMA activate FROM activate_team;
+SELECT create_with($$ owner => 'activate_team', mapping => 'customer_id, email' $$);
+GRANT USAGE ON SCHEMA activate TO activate_team;
 SELECT create_with($$ owner => 'activate_team' $$);
 SELECT create_with($$ owner => 'activate_team', mapping => 'customer_id, email' $$);
 

@@ -488,7 +488,7 @@ tell_schedule(const Sync *sync)
 static int64
 replace_sync(const DefinitionInput *input)
 {
-	Sync	   *old = act_definition_lock(input->name, false);
+	Sync	   *old = act_sync_load_locked(input->name, false, true);
 	Sync	   *new = palloc0(sizeof(Sync));
 	Model	   *model;
 
@@ -586,7 +586,7 @@ merge_options(const Sync *old, Jsonb *given)
 static void
 alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 {
-	Sync	   *old = act_definition_lock(input->name, false);
+	Sync	   *old = act_sync_load_locked(input->name, false, true);
 	Sync	   *new = memcpy(palloc(sizeof(Sync)), old, sizeof(Sync));
 	SyncOptions ignored;
 	Model	   *model;

@@ -50,12 +50,6 @@ extern Model *act_definition_try_resolve(const Sync *old);
  */
 extern void act_definition_tell(const Sync *sync, const Model *model, const char *mapping);
 
-/*
- * act_sync_load() of the definition as it is once nobody else is changing
- * it, and locked until the end of the transaction.
- */
-extern Sync *act_definition_lock(const char *name, bool missing_ok);
-
 /* 22004 with what to type. */
 extern void act_require_argument(bool isnull, const char *name, const char *hint);
 

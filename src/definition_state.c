@@ -32,22 +32,6 @@ name_argument(FunctionCallInfo fcinfo, const char *hint)
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
-Sync *
-act_definition_lock(const char *name, bool missing_ok)
-{
-	Sync	   *sync = act_sync_load(name, missing_ok);
-	Identity	identity;
-	SqlArgument args[] = {SQL_INT8(sync != NULL ? sync->sync_id : 0)};
-
-	if (sync == NULL)
-		return NULL;
-	/* Not FOR UPDATE: a run that writes down its rows need not wait for us. */
-	act_identity_extension(&identity);
-	act_sql(SPI_OK_SELECT, "SELECT 1 FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE", 1, args);
-	act_identity_leave(&identity);
-	return act_sync_load(name, missing_ok);
-}
-
 static void
 refuse_while_running(const Sync *sync, const char *what)
 {
@@ -73,6 +57,22 @@ update_sync(const Sync *sync, int expected, const char *sql, const char *text)
 	act_identity_leave(&identity);
 }
 
+/* Everything that is kept of it. */
+static void
+forget_sync(const Sync *sync)
+{
+	static const char *const statements[] = {
+		"DELETE FROM activate.claim WHERE sync_id = $1",
+		"DELETE FROM activate.invalid_row WHERE sync_id = $1",
+		"DELETE FROM activate.event WHERE sync_id = $1",
+		"DELETE FROM activate.run WHERE sync_id = $1",
+		"DELETE FROM activate.sync WHERE sync_id = $1"
+	};
+
+	for (int i = 0; i < lengthof(statements); i++)
+		update_sync(sync, SPI_OK_DELETE, statements[i], NULL);
+}
+
 Datum
 act_drop_sync(PG_FUNCTION_ARGS)
 {
@@ -84,7 +84,7 @@ act_drop_sync(PG_FUNCTION_ARGS)
 	missing_ok = PG_GETARG_BOOL(1);
 
 	SPI_connect();
-	sync = act_definition_lock(name, missing_ok);
+	sync = act_sync_load_locked(name, missing_ok, true);
 	if (sync == NULL)
 		ereport(NOTICE,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -95,7 +95,7 @@ act_drop_sync(PG_FUNCTION_ARGS)
 		act_event_record("dropped", "info", NULL, 0, psprintf("sync \"%s\" was dropped", name), NULL);
 		if (OidIsValid(sync->table_oid))
 			act_snapshot_drop(sync);
-		update_sync(sync, SPI_OK_DELETE, "DELETE FROM activate.sync WHERE sync_id = $1", NULL);
+		forget_sync(sync);
 	}
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -109,7 +109,7 @@ act_pause_sync(PG_FUNCTION_ARGS)
 	Sync	   *sync;
 
 	SPI_connect();
-	sync = act_definition_lock(name, false);
+	sync = act_sync_load_locked(name, false, true);
 	update_sync(sync, SPI_OK_UPDATE,
 				reason != NULL ?
 				"UPDATE activate.sync SET paused = true, pause_reason = $2 WHERE sync_id = $1" :
@@ -134,7 +134,7 @@ act_resume_sync(PG_FUNCTION_ARGS)
 	Sync	   *sync;
 
 	SPI_connect();
-	sync = act_definition_lock(name, false);
+	sync = act_sync_load_locked(name, false, true);
 	if (!sync->paused)
 		ereport(NOTICE,
 				(errmsg("sync \"%s\" is not paused", name)));
@@ -188,7 +188,7 @@ act_reset_sync(PG_FUNCTION_ARGS)
 	how = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
 	SPI_connect();
-	sync = act_definition_lock(name, false);
+	sync = act_sync_load_locked(name, false, true);
 	if (strcmp(how, "resend") != 0 && strcmp(how, "baseline") != 0)
 	{
 		nearest = act_nearest_name(how, choices);

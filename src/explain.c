@@ -325,9 +325,10 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 							 "The destination refused %s at %s (%s), and all attempts are used.", op, at, answer);
 			break;
 	}
-	appendStringInfo(buf, " It is sent when %s, or by CALL activate.run_sync(%s, keys => %s).",
-					 explanation->key.decision.action == ACTION_DELAY ||
-					 explanation->key.decision.action == ACTION_ABSENT ? "that time has come or it changes" : "it changes",
+	appendStringInfoString(buf, " It is sent ");
+	if (explanation->key.decision.action == ACTION_DELAY || explanation->key.decision.action == ACTION_ABSENT)
+		appendStringInfo(buf, "by the first run after %s, ", stored_time(explanation, STORED_NEXT_ATTEMPT_AT));
+	appendStringInfo(buf, "when it changes, or by CALL activate.run_sync(%s, keys => %s).",
 					 quote_literal_cstr(explanation->sync->name),
 					 quote_literal_cstr(psprintf("[%s]", act_text_to_server(explanation->key.row->key))));
 }

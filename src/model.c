@@ -523,6 +523,8 @@ act_model_resolve(const Sync *sync)
 	if (pushed)
 		PushActiveSnapshot(GetTransactionSnapshot());
 
+	/* The queries of a run call functions of ours as the owner. */
+	act_model_require_schema("activate");
 	model->mapping = act_mapping_parse(sync->mapping);
 	resolve_from(model);
 	columns = model_columns(model, &ncolumns);

@@ -94,8 +94,8 @@ refuse_missing_relation(const RangeVar *name)
 			 errhint("model => 'schema.table', or model => 'SELECT ...'.")));
 }
 
-static void
-require_schema(const char *name)
+void
+act_model_require_schema(const char *name)
 {
 	Oid			schema = get_namespace_oid(name, true);
 	char	   *role = GetUserNameFromId(GetUserId(), false);
@@ -115,7 +115,7 @@ act_model_find_relation(const char *text)
 	char		relkind;
 
 	if (name->schemaname != NULL)
-		require_schema(name->schemaname);
+		act_model_require_schema(name->schemaname);
 	relation = RangeVarGetRelid(name, AccessShareLock, true);
 	if (!OidIsValid(relation))
 		refuse_missing_relation(name);

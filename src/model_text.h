@@ -15,6 +15,9 @@
  * ERROR 42P01 with the nearest name, 42501 without USAGE of its schema, 42809.
  */
 extern Oid	act_model_find_relation(const char *name);
+
+/* 42501 with the GRANT unless the current role may use the schema. */
+extern void act_model_require_schema(const char *name);
 extern char *act_model_relation_name(Oid relation);	/* quoted, qualified */
 
 #endif							/* ACT_MODEL_TEXT_H */

@@ -60,7 +60,7 @@ run_lock(Run *run, const char *name)
 	Sync	   *sync;
 	int			pid;
 
-	run->sync = sync = act_sync_load(name, false);
+	run->sync = sync = act_sync_load_locked(name, false, false);
 	if (sync->paused)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -268,6 +268,8 @@ report(const Run *run, RunStatus status)
 	const DiffCounts *counts = &run->diff.counts;
 	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
 		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
+	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
+	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
 
 	if (status == RUN_SUCCEEDED)
 		return;
@@ -275,10 +277,10 @@ report(const Run *run, RunStatus status)
 		ereport(WARNING,
 				(errcode(ERRCODE_ACTIVATE_PARTIAL),
 				 errmsg("run " INT64_FORMAT " of sync \"%s\" is partial: " INT64_FORMAT " accepted, "
-						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed",
+						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s",
 						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
 						outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED], counts->invalid,
-						outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed),
+						outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed, absent),
 				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
 				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
 						 quote_literal_cstr(run->sync->name))));

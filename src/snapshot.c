@@ -14,6 +14,8 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -92,6 +94,39 @@ append_key_column(StringInfo buf, const char *name, Oid type, Oid collation)
 	appendStringInfoString(buf, " NOT NULL, ");
 }
 
+/*
+ * What was restored without its definition (pg_dump --schema-only, or one
+ * table) stands where the table, or an index named after the sync's number,
+ * is to be.
+ */
+static void
+refuse_left_over(const Sync *sync)
+{
+	Oid			schema = get_namespace_oid("activate_data", false);
+	const char *names[] = {
+		sync->name,
+		psprintf("activate_key_" INT64_FORMAT, sync->sync_id),
+		psprintf("activate_pending_" INT64_FORMAT, sync->sync_id)
+	};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		Oid			relation = get_relname_relid(names[i], schema);
+		Oid			table;
+
+		if (!OidIsValid(relation))
+			continue;
+		table = IndexGetRelation(relation, true);
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("sync \"%s\" cannot have its table: activate_data.%s exists already", sync->name,
+						quote_identifier(names[i])),
+				 errdetail("It belongs to no sync, as after a restore without data."),
+				 errhint("DROP TABLE activate_data.%s;",
+						 quote_identifier(get_rel_name(OidIsValid(table) ? table : relation)))));
+	}
+}
+
 void
 act_snapshot_create(const Sync *sync, const Model *model, Oid owner)
 {
@@ -99,6 +134,7 @@ act_snapshot_create(const Sync *sync, const Model *model, Oid owner)
 	Identity	identity;
 	char	   *table = act_sync_table_name(sync);
 
+	refuse_left_over(sync);
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "CREATE TABLE %s (", table);
 	for (int i = 0; i < sync->nkeys; i++)

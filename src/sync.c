@@ -244,6 +244,32 @@ act_sync_load(const char *name, bool missing_ok)
 	return sync;
 }
 
+/*
+ * Whoever changes a definition and whoever begins a run by it wait for each
+ * other here, so that neither goes by what the other one has replaced.
+ */
+Sync *
+act_sync_load_locked(const char *name, bool missing_ok, bool change)
+{
+	Sync	   *sync = act_sync_load(name, missing_ok);
+	int64		locked = 0;
+
+	while (sync != NULL && sync->sync_id != locked)
+	{
+		Identity	identity;
+		SqlArgument args[] = {SQL_INT8(sync->sync_id)};
+
+		act_identity_extension(&identity);
+		act_sql(SPI_OK_SELECT, change ?
+				"SELECT 1 FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE" :
+				"SELECT 1 FROM activate.sync WHERE sync_id = $1 FOR SHARE", 1, args);
+		act_identity_leave(&identity);
+		locked = sync->sync_id;
+		sync = act_sync_load(name, missing_ok);
+	}
+	return sync;
+}
+
 Sync *
 act_sync_load_by_id(int64 sync_id)
 {
@@ -374,6 +400,7 @@ act_sync_require_home(const Sync *sync)
 {
 	char	   *host = act_host_name();
 	const char *detail = NULL;
+	const char *hint = "If this server is to send from now on: SELECT activate.confirm_cluster('move');";
 
 	act_require_enabled();
 	if (sync->system_identifier != act_system_identifier())
@@ -381,12 +408,19 @@ act_sync_require_home(const Sync *sync)
 	else if (sync->database_oid != MyDatabaseId)
 		detail = "It was created in another database of this cluster: this one is a copy.";
 	else if (!act_host_may_send(host, sync->host))
-		detail = psprintf("It may run on host \"%s\", and this is \"%s\".",
-						  act_hosts != NULL && act_hosts[0] != '\0' ? act_hosts : sync->host, host);
+	{
+		detail = psprintf("It may run on host \"%s\", and this is \"%s\".", sync->host, host);
+		if (act_hosts != NULL && act_hosts[0] != '\0')
+		{
+			/* Which confirm_cluster() would not change. */
+			detail = psprintf("The setting pg_activate.hosts (%s) does not name this host, \"%s\".", act_hosts, host);
+			hint = "If it is to send: name it, too. LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.hosts = ...; SELECT pg_reload_conf();";
+		}
+	}
 	if (detail != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sync \"%s\" may not send from here", sync->name),
 				 errdetail_internal("%s", detail),
-				 errhint("If this server is to send from now on: SELECT activate.confirm_cluster('move');")));
+				 errhint("%s", hint)));
 }

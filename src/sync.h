@@ -88,6 +88,10 @@ typedef struct Sync
  * current user may see it: 42501 otherwise.
  */
 extern Sync *act_sync_load(const char *name, bool missing_ok);
+
+/* The same as it stays until this transaction ends; change: to alter it. */
+extern Sync *act_sync_load_locked(const char *name, bool missing_ok, bool change);
+
 extern Sync *act_sync_load_by_id(int64 sync_id);	/* no check; NULL if gone */
 
 /*

@@ -1,7 +1,9 @@
 /*
  * The tables behind the views.  Only the extension's owner writes them, with
  * built-in types only: no code of a user runs here.  Names instead of OIDs,
- * so that dump, restore and pg_upgrade keep them true.
+ * so that dump, restore and pg_upgrade keep them true.  No foreign keys: the
+ * tables of an extension have them from the start, and pg_restore with several
+ * jobs fills tables in any order.
  */
 CREATE TABLE activate.connector (
 	name		pg_catalog.text PRIMARY KEY,
@@ -45,7 +47,7 @@ SELECT pg_catalog.pg_extension_config_dump('activate.sync_sync_id_seq', '');
 
 CREATE TABLE activate.run (
 	run_id		pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	sync_id		pg_catalog.int8 NOT NULL REFERENCES activate.sync ON DELETE CASCADE,
+	sync_id		pg_catalog.int8 NOT NULL,
 	cause		pg_catalog.text NOT NULL,
 	status		pg_catalog.text NOT NULL,
 	pid			pg_catalog.int4,
@@ -86,7 +88,7 @@ SELECT pg_catalog.pg_extension_config_dump('activate.run_run_id_seq', '');
 
 CREATE TABLE activate.claim (
 	claim_id	pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	sync_id		pg_catalog.int8 NOT NULL REFERENCES activate.sync ON DELETE CASCADE,
+	sync_id		pg_catalog.int8 NOT NULL,
 	run_id		pg_catalog.int8 NOT NULL,
 	ops			pg_catalog.text[] NOT NULL,
 	key_values	pg_catalog.text[] NOT NULL,
@@ -103,7 +105,7 @@ SELECT pg_catalog.pg_extension_config_dump('activate.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.claim_claim_id_seq', '');
 
 CREATE TABLE activate.invalid_row (
-	sync_id		pg_catalog.int8 NOT NULL REFERENCES activate.sync ON DELETE CASCADE,
+	sync_id		pg_catalog.int8 NOT NULL,
 	key			pg_catalog.jsonb NOT NULL,
 	code		pg_catalog.text NOT NULL,
 	message		pg_catalog.text NOT NULL,
@@ -119,7 +121,7 @@ CREATE TABLE activate.event (
 	at			pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	kind		pg_catalog.text NOT NULL,
 	severity	pg_catalog.text NOT NULL,
-	sync_id		pg_catalog.int8 REFERENCES activate.sync ON DELETE CASCADE,
+	sync_id		pg_catalog.int8,
 	sync		pg_catalog.text,
 	destination	pg_catalog.text,
 	run_id		pg_catalog.int8,

@@ -18,10 +18,15 @@ wrong() { printf '\nThe demo is not as it should be: %s\n' "$*" >&2; exit 1; }
 chapter() { printf '\n%s== %s%s\n' "$BOLD" "$*" "$PLAIN"; }
 say() { printf '\n%s%s%s\n' "$DIM" "$*" "$PLAIN" | fold -s -w 92 | sed 's/ *$//'; }
 
-# Shows a statement as psql would; a second line is indented as typed.
-typed() { printf '\n%s' "$BOLD"; sed -e '1s/^/warehouse=# /' -e '2,$s/^/warehouse-# /' <<<"$1"; printf '%s' "$PLAIN"; }
+# Shows statements as they would stand in psql.
+typed()
+{
+	printf '\n%s' "$BOLD"
+	awk '{ print (begun ? "warehouse-# " : "warehouse=# ") $0; begun = !/;$/ }' <<<"$1"
+	printf '%s' "$PLAIN"
+}
 
-run_psql() { psql -X -d warehouse -v ON_ERROR_STOP=1 -P pager=off -P footer=off 2>&1 <<<"$1" | sed '/^$/d'; }
+run_psql() { psql -X -d warehouse -v ON_ERROR_STOP=1 -P pager=off -P footer=off -P format=wrapped -P columns=100 2>&1 <<<"$1" | sed '/^$/d'; }
 
 sql()
 {
@@ -115,7 +120,13 @@ sql "SELECT activate.create_sync(
     on_removed  => 'archive');"
 
 chapter '3. Look before anything is sent'
-# PREVIEW
+sql "SELECT added, changed, removed, invalid, requests, bytes, guard
+FROM activate.plan_sync('customer_health');"
+is "SELECT added, requests, guard FROM activate.plan_sync('customer_health')" '240|3|ok'
+sql "SELECT op, key, payload FROM activate.preview_sync('customer_health', 1) \gx"
+say 'Each request as it would go out, secrets masked, also as a command to try by hand (cut off here):'
+sql "SELECT left(curl, 430) || ' ...' AS curl FROM activate.preview_requests('customer_health');"
+value "SELECT curl FROM activate.preview_requests('customer_health')" | grep -q 's3cret' && wrong 'a preview shows a secret'
 [ "$(crm_requests)" = 0 ] || wrong 'something was sent by a preview'
 
 chapter '4. The first run'
@@ -123,7 +134,7 @@ sql "CALL activate.run_sync('customer_health');"
 sql "SELECT run_id, status, rows_in_model, added, changed, removed, accepted, requests
 FROM activate.runs;"
 is 'SELECT status, added, accepted, requests FROM activate.runs ORDER BY run_id DESC LIMIT 1' 'succeeded|240|240|3'
-crm_shows 30
+echo; crm_shows 30
 [ "$(crm_field 30 health_score)" = 100 ] || wrong 'the CRM should have a score of 100'
 
 chapter '5. The business goes on, and only what changed is sent'
@@ -138,9 +149,9 @@ FROM activate.runs ORDER BY run_id;"
 is 'SELECT status, added, changed, removed, accepted, requests FROM activate.runs ORDER BY run_id DESC LIMIT 1' 'succeeded|0|2|1|3|1'
 say 'Three rows of 240 went out, in one request (some fields left out here):'
 crm rows companies | tail -3 | sed -E 's/"name".*("health_score")/.. \1/; s/,"source.*/ ..}/'
-crm_shows 30
+echo; crm_shows 30
 [ "$(crm_field 30 health_score)" = 70 ] || wrong 'the CRM should have a score of 70'
-crm_shows 12 | head -1
+crm_shows 12 | sed 1q
 crm_shows 12 | grep -q archived || wrong 'account 12 should be archived'
 
 chapter '6. A row that the CRM refuses'
@@ -151,6 +162,7 @@ CALL activate.run_sync('customer_health');"
 is 'SELECT status, changed, accepted, rejected FROM activate.runs ORDER BY run_id DESC LIMIT 1' 'partial|2|1|1'
 sql "SELECT key, op, state, http_status, message FROM activate.rejections;"
 is "SELECT key->>'account_id' FROM activate.rejections" 77
+sql "SELECT explanation FROM activate.explain_row('customer_health', '77');"
 say 'The other row went through. Once this one is right in the warehouse it goes by itself.'
 sql "UPDATE warehouse.accounts SET billing_email = 'ap@meridian.example' WHERE account_id = 77;
 CALL activate.run_sync('customer_health');
@@ -177,10 +189,10 @@ chapter '8. What is there now'
 sql 'SELECT sync, health, last_status, rows_synced, rows_rejected, backlog FROM activate.status;'
 is 'SELECT health, rows_synced, rows_rejected, backlog FROM activate.status' 'ok|239|0|0'
 sql 'SELECT account_id, activate_state, activate_external_id FROM activate_data.customer_health
-WHERE account_id IN (8, 12, 30, 77);'
+WHERE account_id IN (12, 30) ORDER BY 1;'
 difference=$(
 	diff <(crm get '/_records?object=companies' | grep '"archived":false' | grep -o '"health_score":[0-9]*' | sort) \
 		<(value "SELECT '\"health_score\":' || score FROM analytics.customer_health" | sort)
 ) || wrong "the scores differ: $difference"
 say "The scores of the CRM's 239 companies equal the view's: compared just now. $(crm_requests) requests in all," \
-	"$(($(date +%s) - STARTED)) seconds. Cluster and CRM of this demo are gone with it. README.md says how to go on in your own PostgreSQL: make install, CREATE EXTENSION pg_activate."
+	"$(($(date +%s) - STARTED)) s. Cluster and CRM of this demo are gone with it. README.md says how to go on in your own PostgreSQL: make install, CREATE EXTENSION pg_activate."
