@@ -23,7 +23,7 @@ finish()
 trap finish EXIT
 export DESTINATION_FILE=$BENCH.destination
 destination_start
-"$DESTINATION_ASK" config '{"log": false}' >/dev/null
+"$DESTINATION_ASK" config '{"log": false, "careless": true}' >/dev/null
 cluster_create "$BENCH"
 cat >>"$BENCH/postgresql.conf" <<-END
 	autovacuum = off
