@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -52,6 +53,7 @@ struct Sieve
 {
 	int			nkeys;
 	FmgrInfo   *hash;
+	bool	   *integer;		/* hashed here, without a call */
 	const Oid  *collations;
 	uint64		salt;
 	int			bits;
@@ -72,6 +74,18 @@ typedef struct SieveReceiver
 	bool		snapshot;
 } SieveReceiver;
 
+/* murmurhash64() is of the server only from 16 on. */
+static inline uint64
+mix(uint64 value)
+{
+	value ^= value >> 33;
+	value *= UINT64CONST(0xff51afd7ed558ccd);
+	value ^= value >> 33;
+	value *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	value ^= value >> 33;
+	return value;
+}
+
 static uint64
 hash_key(Sieve *sieve, const Datum *keys, const bool *nulls)
 {
@@ -79,7 +93,11 @@ hash_key(Sieve *sieve, const Datum *keys, const bool *nulls)
 
 	for (int i = 0; i < sieve->nkeys; i++)
 	{
-		if (!nulls[i])
+		if (nulls[i])
+			continue;
+		if (sieve->integer[i])
+			hash = hash_combine64(hash, mix((uint64) keys[i] ^ sieve->salt));
+		else
 			hash = hash_combine64(hash, DatumGetUInt64(FunctionCall2Coll(&sieve->hash[i], sieve->collations[i],
 																		 keys[i], UInt64GetDatum(sieve->salt))));
 	}
@@ -212,6 +230,7 @@ make_sieve(const Model *model, double snapshot_rows)
 	sieve->nkeys = sync->nkeys;
 	sieve->collations = model->key_collations;
 	sieve->hash = palloc0(sizeof(FmgrInfo) * sync->nkeys);
+	sieve->integer = palloc0(sizeof(bool) * sync->nkeys);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		TypeCacheEntry *type = lookup_type_cache(model->key_types[i], TYPECACHE_HASH_EXTENDED_PROC_FINFO);
@@ -220,6 +239,9 @@ make_sieve(const Model *model, double snapshot_rows)
 		if (!OidIsValid(type->hash_extended_proc_finfo.fn_oid) || attnum == InvalidAttrNumber ||
 			get_atttype(sync->table_oid, attnum) != model->key_types[i])
 			return NULL;
+		/* By value in a Datum, sign extended or not: alike on both sides. */
+		sieve->integer[i] = SIZEOF_DATUM == 8 &&
+			(model->key_types[i] == INT8OID || model->key_types[i] == INT4OID);
 		fmgr_info_copy(&sieve->hash[i], &type->hash_extended_proc_finfo, CurrentMemoryContext);
 	}
 	if (!pg_strong_random(&sieve->salt, sizeof(sieve->salt)))
