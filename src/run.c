@@ -123,16 +123,20 @@ run_resolve(Run *run)
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
-	run->model = act_model_resolve(sync);
 	act_run_scope(run);
 	run->resolving = false;
 	act_transaction_commit(false);
 }
 
+/*
+ * The model is checked in the transaction that reads it: between two, it
+ * could be given away or become something else.
+ */
 static void
 run_diff(Run *run)
 {
 	act_transaction_read_only();
+	run->model = act_model_resolve(run->sync);
 	act_diff_compute(run->model, run->keys, run->max_rows, &run->diff);
 	act_transaction_commit(false);
 }

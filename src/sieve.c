@@ -51,6 +51,7 @@
 
 struct Sieve
 {
+	const Model *model;
 	int			nkeys;
 	FmgrInfo   *hash;
 	bool	   *integer;		/* hashed here, without a call */
@@ -197,6 +198,11 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 static void
 startup(DestReceiver *receiver, int operation, TupleDesc desc)
 {
+	const Model *model = ((SieveReceiver *) receiver)->sieve->model;
+
+	for (int i = 0; i < model->sync->nkeys; i++)
+		act_diff_query_require_type(model, model->sync->key[i], model->key_types[i],
+							  TupleDescAttr(desc, i)->atttypid);
 }
 
 static void
@@ -227,6 +233,7 @@ make_sieve(const Model *model, double snapshot_rows)
 	const Sync *sync = model->sync;
 	Sieve	   *sieve = palloc0(sizeof(Sieve));
 
+	sieve->model = model;
 	sieve->nkeys = sync->nkeys;
 	sieve->collations = model->key_collations;
 	sieve->hash = palloc0(sizeof(FmgrInfo) * sync->nkeys);
