@@ -119,10 +119,12 @@ run_resolve(Run *run)
 	Sync	   *sync = run->sync;
 
 	act_transaction_writable();
+	run->resolving = true;
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
+	run->resolving = false;
 	act_transaction_commit(false);
 }
 
@@ -214,6 +216,28 @@ run_stages(Run *run)
 	run_guard(run);
 	if (!run->stop.set)
 		act_deliver(run);
+}
+
+/*
+ * What was right when the sync was defined is so no longer: the model is
+ * somebody else's, and who reads of it knows the sync by its name.
+ */
+static void
+explain_model_change(const Run *run, ErrorData *error)
+{
+	const char *name = quote_literal_cstr(run->sync->name);
+
+	if (strstr(error->message, psprintf("\"%s\"", run->sync->name)) == NULL)
+		error->message = psprintf("sync \"%s\": %s", run->sync->name, error->message);
+	else if (error->hint != NULL)
+		return;					/* said of this very sync */
+	if (error->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
+		error->hint = psprintf("The model changed: put the column back, or SELECT activate.alter_sync(%s, mapping => ...);", name);
+	else if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE)
+		error->hint = psprintf("Put the model back, or SELECT activate.alter_sync(%s, model => ...);", name);
+	else
+		return;
+	error->detail = pstrdup("Nothing was sent, and no row counts as removed.");
 }
 
 /*
@@ -329,6 +353,8 @@ run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
 			MemoryContextSwitchTo(context);
 			error = CopyErrorData();
 			FlushErrorState();
+			if (run->resolving)
+				explain_model_change(run, error);
 			run_abort(run, error);
 			ReThrowError(error);
 		}
