@@ -136,7 +136,9 @@ static void
 run_diff(Run *run)
 {
 	act_transaction_read_only();
+	run->resolving = true;
 	run->model = act_model_resolve(run->sync);
+	run->resolving = false;
 	act_diff_compute(run->model, run->keys, run->max_rows, &run->diff);
 	act_transaction_commit(false);
 }
