@@ -25,7 +25,6 @@ typedef struct Mapping Mapping;
  */
 extern Mapping *act_mapping_parse(const char *text);
 
-extern int	act_mapping_nleaves(const Mapping *mapping);
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
 
 /* Top-level fields, in order: what a match field must be among. */
