@@ -571,7 +571,18 @@ act_option_check_server(List *options, const OptionCheck *check)
 	ListCell   *cell;
 
 	if (connector == NULL)
+	{
+		static const char *const wanted[] = {"connector", NULL};
+
+		foreach(cell, options)
+		{
+			const char *name = ((DefElem *) lfirst(cell))->defname;
+
+			if (find_rule(name) == NULL && act_nearest_name(name, wanted) != NULL)
+				report_unknown(name, false, NULL);
+		}
 		report_missing("connector", NULL);
+	}
 
 	foreach(cell, options)
 	{
