@@ -28,6 +28,7 @@
 #include "deliver.h"
 #include "fault.h"
 #include "identity.h"
+#include "key_argument.h"
 #include "run.h"
 #include "run_lock.h"
 #include "transaction.h"
@@ -68,6 +69,8 @@ run_lock(Run *run, const char *name)
 				 sync->pause_reason ? errdetail_internal("%s", sync->pause_reason) : 0,
 				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
 	act_sync_require_home(sync);
+	if (run->keys != NULL)
+		act_key_argument_check(sync, run->keys);
 	if (act_run_lock_acquire(sync->sync_id))
 		return;
 	pid = act_run_lock_holder(sync->sync_id);
@@ -165,7 +168,8 @@ count_rest(Run *run)
 
 	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
 		counted += run->counts.outcomes[i];
-	run->counts.outcomes[ROW_DELAYED] += run->diff.counts.to_send - counted;
+	run->counts.untried = run->diff.counts.to_send - counted;
+	run->counts.outcomes[ROW_DELAYED] += run->counts.untried;
 }
 
 static RunStatus
@@ -213,15 +217,41 @@ run_stages(Run *run)
 }
 
 /*
+ * What was right when the sync was defined is not there any more: how to
+ * write it is no help now, how to say its new name is.
+ */
+static void
+say_model_changed(const Sync *sync, ErrorData *error)
+{
+	static const char *const arguments[] = {"mapping", "key", "model"};
+	const char *what = NULL;
+
+	if (error->sqlerrcode != ERRCODE_UNDEFINED_TABLE && error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN)
+		return;
+	for (int i = 0; i < lengthof(arguments) && what == NULL; i++)
+	{
+		if (strncmp(error->message, arguments[i], strlen(arguments[i])) == 0)
+			what = arguments[i];
+	}
+	if (what == NULL)
+		return;
+	error->detail = pstrdup("It was there when the sync was defined. Nothing was sent, and no row counts as removed.");
+	error->hint = psprintf("Put it back, or say what it is called now: SELECT activate.alter_sync(%s, %s => '...');",
+						   quote_literal_cstr(sync->name), what);
+}
+
+/*
  * Everything that is known is written down before the error goes on; when
  * that fails, too, the claims that remain say what is in doubt.
  */
 static void
-run_abort(Run *run, const ErrorData *error)
+run_abort(Run *run, ErrorData *error)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
+	if (run->run_id != 0 && run->model == NULL)
+		say_model_changed(run->sync, error);
 	PG_TRY();
 	{
 		act_transaction_rollback();
@@ -270,6 +300,9 @@ report(const Run *run, RunStatus status)
 		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
 	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
+	int64		delayed = outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
+	bool		only_untried = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] + counts->invalid + nabsent == 0 &&
+		delayed == counts->beyond + run->counts.untried;
 
 	if (status == RUN_SUCCEEDED)
 		return;
@@ -280,8 +313,10 @@ report(const Run *run, RunStatus status)
 						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s",
 						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
 						outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED], counts->invalid,
-						outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed, absent),
+						delayed, absent),
 				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
+				 only_untried ? errhint("The next run sends what is delayed: CALL activate.run_sync(%s);",
+										quote_literal_cstr(run->sync->name)) :
 				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
 						 quote_literal_cstr(run->sync->name))));
 	else
