@@ -116,7 +116,7 @@ apply_model(Sync *sync, const char *model)
 		return;
 	sync->search_path = current_search_path();
 	sync->time_zone = pstrdup(GetConfigOption("TimeZone", false, false));
-	sync->model = act_model_canonical(model, &sync->model_is_query);
+	sync->model = act_model_canonical(model, sync->owner, &sync->model_is_query);
 }
 
 static void

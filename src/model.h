@@ -100,10 +100,11 @@ extern char **act_model_columns(const Sync *sync, int *count);
  * qualified, a query without its final semicolon.  Runs under the caller's
  * search_path.
  */
-extern char *act_model_canonical(const char *model, bool *is_query);
+extern char *act_model_canonical(const char *model, Oid owner, bool *is_query);
 
 /* 'a, "B"' to names. */
 extern char **act_identifier_list(const char *what, const char *text, int *count);
+extern char *act_identifier_join(int count, char **names);	/* quoted where needed */
 
 /*
  * Mapping text as given to what is stored: NULL, '*' and '* EXCEPT (a, b)'
