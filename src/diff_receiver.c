@@ -452,7 +452,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		{
 			state->group_code = "value";
 			state->group_problem = psprintf("mapping field \"%s\": %s",
-											act_mapping_leaf_path(model->mapping, leaf), problem);
+											act_mapping_leaf_label(model->mapping, leaf), problem);
 		}
 		else if (buf.len > MAX_FIELDS_BYTES)
 		{

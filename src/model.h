@@ -26,6 +26,7 @@ typedef struct Mapping Mapping;
 extern Mapping *act_mapping_parse(const char *text);
 
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
+extern const char *act_mapping_leaf_label(const Mapping *mapping, int leaf); /* for people: health.score */
 
 /* Top-level fields, in order: what a match field must be among. */
 extern int	act_mapping_nfields(const Mapping *mapping);

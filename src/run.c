@@ -299,9 +299,10 @@ report(const Run *run, RunStatus status)
 	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
 		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
+	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
 	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
 	int64		delayed = outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
-	bool		only_untried = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] + counts->invalid + nabsent == 0 &&
+	bool		only_untried = nrefused + counts->invalid + nabsent == 0 &&
 		delayed == counts->beyond + run->counts.untried;
 
 	if (status == RUN_SUCCEEDED)
@@ -312,11 +313,10 @@ report(const Run *run, RunStatus status)
 				 errmsg("run " INT64_FORMAT " of sync \"%s\" is partial: " INT64_FORMAT " accepted, "
 						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s",
 						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
-						outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED], counts->invalid,
-						delayed, absent),
+						nrefused, counts->invalid, delayed, absent),
 				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
-				 only_untried ? errhint("The next run sends what is delayed: CALL activate.run_sync(%s);",
-										quote_literal_cstr(run->sync->name)) :
+				 only_untried ?
+				 errhint("CALL activate.run_sync(%s); sends the rest.", quote_literal_cstr(run->sync->name)) :
 				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
 						 quote_literal_cstr(run->sync->name))));
 	else

@@ -35,9 +35,12 @@
 #include "sieve.h"
 
 /* Rows that share a bucket, and how many buckets there may be (8 bytes each). */
-#define ROWS_PER_BUCKET 4
+#define ROWS_PER_BUCKET 1
 #define MIN_BITS 10
-#define MAX_BITS 20
+#define MAX_BITS 21
+
+/* Additions under way while the memory that they need is fetched. */
+#define AHEAD 16
 
 /* Rows of a snapshot on one of its pages, about. */
 #define ROWS_PER_PAGE 64
@@ -52,8 +55,13 @@ struct Sieve
 	const Oid  *collations;
 	uint64		salt;
 	int			bits;
-	uint64	   *sums;
-	uint8	   *forced;			/* buckets to be joined whatever they sum up to */
+	uint64	   *sums;			/* NULL after shaking */
+	uint8	   *held;			/* bit per bucket: to be joined */
+
+	/* a row's bucket is nowhere near the last one's: it is asked for early */
+	uint32		buckets[AHEAD];
+	uint64		numbers[AHEAD];
+	uint32		next;
 };
 
 typedef struct SieveReceiver
@@ -95,7 +103,25 @@ act_sieve_holds(Sieve *sieve, const Datum *keys, const bool *nulls)
 			return true;
 	}
 	bucket = bucket_of(sieve, hash_key(sieve, keys, nulls));
-	return sieve->sums[bucket] != 0 || sieve->forced[bucket];
+	return (sieve->held[bucket / 8] & (1 << (bucket % 8))) != 0;
+}
+
+static inline void
+hold(Sieve *sieve, uint32 bucket)
+{
+	sieve->held[bucket / 8] |= 1 << (bucket % 8);
+}
+
+/* Zero for the rest of those under way. */
+static inline void
+add(Sieve *sieve, uint32 bucket, uint64 number)
+{
+	uint32		slot = sieve->next++ % AHEAD;
+
+	sieve->sums[sieve->buckets[slot]] += sieve->numbers[slot];
+	sieve->buckets[slot] = bucket;
+	sieve->numbers[slot] = number;
+	__builtin_prefetch(&sieve->sums[bucket], 1);
 }
 
 /* A row of the snapshot that is as it was accepted: what may be unchanged. */
@@ -131,7 +157,7 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 			self->result->synced++;
 		if (!is_settled(slot, nkeys))
 		{
-			sieve->forced[bucket] = 1;
+			hold(sieve, bucket);
 			return true;
 		}
 	}
@@ -142,14 +168,11 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 		{
 			/* A null key matches nothing: it is never unchanged. */
 			if (slot->tts_isnull[i])
-				sieve->forced[bucket] = 1;
+				hold(sieve, bucket);
 		}
 	}
 	number = XXH3_64bits_withSeed(DatumGetUUIDP(slot->tts_values[nkeys])->data, UUID_LEN, hash);
-	if (self->snapshot)
-		sieve->sums[bucket] -= number;
-	else
-		sieve->sums[bucket] += number;
+	add(sieve, bucket, self->snapshot ? -number : number);
 	return true;
 }
 
@@ -204,7 +227,7 @@ make_sieve(const Model *model, double snapshot_rows)
 	sieve->bits = pg_leftmost_one_pos64((uint64) Max(snapshot_rows / ROWS_PER_BUCKET, 1)) + 1;
 	sieve->bits = Min(Max(sieve->bits, MIN_BITS), MAX_BITS);
 	sieve->sums = palloc0(sizeof(uint64) << sieve->bits);
-	sieve->forced = palloc0((Size) 1 << sieve->bits);
+	sieve->held = palloc0(((Size) 1 << sieve->bits) / 8);
 	return sieve;
 }
 
@@ -230,16 +253,22 @@ estimate_model(const Model *model)
 }
 
 static bool
-too_different(const Sieve *sieve, bool *clean)
+too_different(Sieve *sieve, bool *clean)
 {
 	uint32		buckets = (uint32) 1 << sieve->bits;
 	uint32		different = 0;
 
+	for (int i = 0; i < AHEAD; i++)
+		add(sieve, 0, 0);
 	for (uint32 i = 0; i < buckets; i++)
 	{
-		if (sieve->sums[i] != 0 || sieve->forced[i])
-			different++;
+		if (sieve->sums[i] != 0)
+			hold(sieve, i);
 	}
+	pfree(sieve->sums);
+	sieve->sums = NULL;
+	for (uint32 i = 0; i < buckets / 8; i++)
+		different += pg_number_of_ones[sieve->held[i]];
 	*clean = different == 0;
 	return different > MAX_DIFFERENT * buckets;
 }
