@@ -596,7 +596,8 @@ act_option_check_server(List *options, const OptionCheck *check)
 		if (rule != NULL && (rule->flags & LATER) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("option \"%s\" is not supported by this version of pg_activate", name)));
+					 errmsg("option \"%s\" is not supported by this version of pg_activate", name),
+					 errhint("Leave it out.")));
 		if (rule != NULL && (rule->flags & PRIVILEGED) != 0)
 			require_privilege(name, check);
 		if (mine != NULL && mine->kind == OPTION_FILE)
