@@ -121,7 +121,7 @@ foreach my $fault ({ close => 'before' }, { close => 'after' }, { close => 'afte
 foreach my $form (qw(seconds date))
 {
 	my $sync = fresh(10);
-	my $value = $form eq 'seconds' ? 1 : strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + 2));
+	my $value = $form eq 'seconds' ? 1 : strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + 4));
 	$d->script({ status => 429, headers => { 'Retry-After' => "$value" } });
 	my $run = $activate->run($sync);
 	is_run($run, { status => 'succeeded', accepted => 10, requests => 2 }, "429, Retry-After in $form: accepted");
