@@ -580,6 +580,7 @@ receiver_startup(DestReceiver *receiver, int operation, TupleDesc desc)
 	if (desc->natts != column(state, DIFF_COLUMN_COUNT))
 		elog(ERROR, "the diff has %d columns instead of %d",
 			 desc->natts, column(state, DIFF_COLUMN_COUNT));
+	act_model_check_result(state->model, desc, true);
 }
 
 static void
