@@ -4,11 +4,17 @@
  *	  Which keys of a table can differ from the snapshot, without a join.
  *
  * Each row, by its key and fingerprint, is a number; those of the model are
- * added to a bucket chosen by the key, those of the snapshot subtracted.  A
- * bucket that comes to zero holds the same rows on both sides.  Two plain
- * scans instead of a join: for the usual run, in which few rows changed, that
- * is most of the work, and only the rest is joined.  The numbers are salted
- * anew each time, so that nobody can make two changes cancel out.
+ * added to a bucket chosen by the key's hash, those of the snapshot
+ * subtracted.  A bucket that comes to zero holds the same rows on both sides.
+ * Two plain scans instead of a join: for the usual run, in which few rows
+ * changed, that is most of the work, and only the rest is joined.  The
+ * numbers are salted anew each time, so that nobody can make two changes
+ * cancel out.
+ *
+ * Equal keys must have one bucket, for which their type's hash is there, but
+ * many of those keep little of the value (bigint and timestamps 32 bits,
+ * whatever the salt).  The number is therefore made of the key's own bytes:
+ * equal keys of other bytes only cost a join of their bucket.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +30,7 @@
 #include "storage/bufmgr.h"
 #include "tcop/dest.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
@@ -49,11 +56,14 @@ struct Sieve
 {
 	int			nkeys;
 	FmgrInfo   *hash;
+	int16	   *len;
+	bool	   *byval;
 	const Oid  *collations;
 	uint64		salt;
 	int			bits;
 	uint64	   *sums;
 	uint8	   *forced;			/* buckets to be joined whatever they sum up to */
+	MemoryContext row_context;	/* reset for each row */
 };
 
 typedef struct SieveReceiver
@@ -61,6 +71,7 @@ typedef struct SieveReceiver
 	DestReceiver receiver;		/* must be first */
 	Sieve	   *sieve;
 	SieveResult *result;
+	const Model *model;
 	bool		snapshot;
 } SieveReceiver;
 
@@ -98,6 +109,33 @@ act_sieve_holds(Sieve *sieve, const Datum *keys, const bool *nulls)
 	return sieve->sums[bucket] != 0 || sieve->forced[bucket];
 }
 
+/* What a row adds or takes away. */
+static uint64
+number_of(const Sieve *sieve, const TupleTableSlot *slot, uint64 hash)
+{
+	uint64		number = XXH3_64bits_withSeed(DatumGetUUIDP(slot->tts_values[sieve->nkeys])->data,
+											  UUID_LEN, hash);
+
+	for (int i = 0; i < sieve->nkeys; i++)
+	{
+		Datum		key = slot->tts_values[i];
+
+		if (slot->tts_isnull[i])
+			continue;
+		if (sieve->byval[i])
+			number = XXH3_64bits_withSeed(&key, sizeof(key), number);
+		else if (sieve->len[i] > 0)
+			number = XXH3_64bits_withSeed(DatumGetPointer(key), sieve->len[i], number);
+		else
+		{
+			struct varlena *bytes = PG_DETOAST_DATUM_PACKED(key);
+
+			number = XXH3_64bits_withSeed(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), number);
+		}
+	}
+	return number;
+}
+
 /* A row of the snapshot that is as it was accepted: what may be unchanged. */
 static bool
 is_settled(const TupleTableSlot *slot, int nkeys)
@@ -112,10 +150,9 @@ is_settled(const TupleTableSlot *slot, int nkeys)
 		memcmp(VARDATA_ANY(state), accepted, strlen(accepted)) == 0;
 }
 
-static bool
-receive(TupleTableSlot *slot, DestReceiver *receiver)
+static void
+pour_row(SieveReceiver *self, TupleTableSlot *slot)
 {
-	SieveReceiver *self = (SieveReceiver *) receiver;
 	Sieve	   *sieve = self->sieve;
 	int			nkeys = sieve->nkeys;
 	uint64		hash;
@@ -132,7 +169,7 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 		if (!is_settled(slot, nkeys))
 		{
 			sieve->forced[bucket] = 1;
-			return true;
+			return;
 		}
 	}
 	else
@@ -145,17 +182,29 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 				sieve->forced[bucket] = 1;
 		}
 	}
-	number = XXH3_64bits_withSeed(DatumGetUUIDP(slot->tts_values[nkeys])->data, UUID_LEN, hash);
+	number = number_of(sieve, slot, hash);
 	if (self->snapshot)
 		sieve->sums[bucket] -= number;
 	else
 		sieve->sums[bucket] += number;
+}
+
+static bool
+receive(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	SieveReceiver *self = (SieveReceiver *) receiver;
+	MemoryContext caller = MemoryContextSwitchTo(self->sieve->row_context);
+
+	pour_row(self, slot);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(self->sieve->row_context);
 	return true;
 }
 
 static void
 startup(DestReceiver *receiver, int operation, TupleDesc desc)
 {
+	act_model_check_result(((SieveReceiver *) receiver)->model, desc, false);
 }
 
 static void
@@ -164,12 +213,12 @@ nothing(DestReceiver *receiver)
 }
 
 static void
-pour(Sieve *sieve, SieveResult *result, bool snapshot, const char *sql)
+pour(Sieve *sieve, const Model *model, SieveResult *result, bool snapshot, const char *sql)
 {
 	SieveReceiver receiver = {
 		.receiver = {.receiveSlot = receive,.rStartup = startup,.rShutdown = nothing,
 		.rDestroy = nothing,.mydest = DestTuplestore},
-		.sieve = sieve,.result = result,.snapshot = snapshot
+		.sieve = sieve,.model = model,.result = result,.snapshot = snapshot
 	};
 	SPIExecuteOptions options = {.read_only = true,.dest = &receiver.receiver};
 	MemoryContext caller = CurrentMemoryContext;
@@ -189,6 +238,8 @@ make_sieve(const Model *model, double snapshot_rows)
 	sieve->nkeys = sync->nkeys;
 	sieve->collations = model->key_collations;
 	sieve->hash = palloc0(sizeof(FmgrInfo) * sync->nkeys);
+	sieve->len = palloc(sizeof(int16) * sync->nkeys);
+	sieve->byval = palloc(sizeof(bool) * sync->nkeys);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		TypeCacheEntry *type = lookup_type_cache(model->key_types[i], TYPECACHE_HASH_EXTENDED_PROC_FINFO);
@@ -198,7 +249,11 @@ make_sieve(const Model *model, double snapshot_rows)
 			get_atttype(sync->table_oid, attnum) != model->key_types[i])
 			return NULL;
 		fmgr_info_copy(&sieve->hash[i], &type->hash_extended_proc_finfo, CurrentMemoryContext);
+		sieve->len[i] = type->typlen;
+		sieve->byval[i] = type->typbyval;
 	}
+	sieve->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate sieve row",
+											   ALLOCSET_DEFAULT_SIZES);
 	if (!pg_strong_random(&sieve->salt, sizeof(sieve->salt)))
 		return NULL;
 	sieve->bits = pg_leftmost_one_pos64((uint64) Max(snapshot_rows / ROWS_PER_BUCKET, 1)) + 1;
@@ -222,9 +277,12 @@ estimate_snapshot(const Sync *sync)
 static double
 estimate_model(const Model *model)
 {
-	Relation	rel = relation_open(model->relation, AccessShareLock);
-	double		rows = rel->rd_rel->reltuples;
+	Relation	rel = try_relation_open(model->relation, AccessShareLock);
+	double		rows;
 
+	if (rel == NULL)
+		return 0;				/* replaced meanwhile: the query finds it by name */
+	rows = rel->rd_rel->reltuples;
 	relation_close(rel, NoLock);
 	return rows;
 }
@@ -265,13 +323,13 @@ act_sieve_shake(const Model *model, SieveResult *result)
 
 	initStringInfo(&sql);
 	act_diff_query_append_snapshot_sieve(&sql, model);
-	pour(sieve, result, true, sql.data);
+	pour(sieve, model, result, true, sql.data);
 	if (result->synced < estimate_model(model) / 2)
 		return NULL;			/* most of it is new */
 
 	resetStringInfo(&sql);
 	act_diff_query_append_model_sieve(&sql, model);
-	pour(sieve, result, false, sql.data);
+	pour(sieve, model, result, false, sql.data);
 	if (too_different(sieve, &result->clean))
 		return NULL;
 	result->used = true;
