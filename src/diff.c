@@ -12,19 +12,23 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/uuid.h"
 
 #include "diff_private.h"
 #include "diff_query.h"
 #include "fault.h"
 #include "identity.h"
+#include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
 PG_FUNCTION_INFO_V1(act_diff_sieve);
@@ -208,6 +212,21 @@ sieve_and_join(DiffState *state)
 	}
 }
 
+/*
+ * Before the transaction's snapshot is taken: to one from before it was
+ * rewritten or filled anew, a table is empty.  A query's tables are locked
+ * when it is analysed, which is before, too.
+ */
+static void
+lock_model(const Model *model)
+{
+	if (!OidIsValid(model->relation))
+		return;
+	LockRelationOid(model->relation, AccessShareLock);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(model->relation)))
+		(void) find_all_inheritors(model->relation, AccessShareLock, NULL);
+}
+
 /* Fills in what is the same for a run and a preview, and does it. */
 static void
 compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *diff)
@@ -228,6 +247,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
+	(void) act_snapshot_check_key(sync, model);
+	lock_model(model);
 	act_identity_set("jit", "off");
 	share_memory();
 	act_diff_receiver_init(state);
