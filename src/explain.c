@@ -19,6 +19,7 @@
 #include "definition.h"
 #include "fault.h"
 #include "identity.h"
+#include "key.h"
 #include "preview.h"
 #include "transaction.h"
 
@@ -52,57 +53,13 @@ typedef struct Explanation
 
 /* ------------------------------------------------------------------ the key */
 
-static void
-refuse_key(const Sync *sync, const char *problem)
-{
-	StringInfoData example;
-
-	initStringInfo(&example);
-	for (int i = 0; i < sync->nkeys; i++)
-		appendStringInfo(&example, "%s\"%s\": ...", i > 0 ? ", " : "", sync->key[i]);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("this is no key of sync \"%s\": %s", sync->name, problem),
-			 sync->nkeys == 1 ? errhint("key => '{%s}', or the bare value as JSON.", example.data) :
-			 errhint("key => '{%s}'.", example.data)));
-}
-
-static void
-check_key(const Sync *sync, Jsonb *key)
-{
-	JsonbValue	value;
-
-	if (JB_ROOT_IS_SCALAR(key))
-	{
-		if (!JsonbExtractScalar(&key->root, &value) || value.type == jbvNull)
-			refuse_key(sync, "it is null");
-		if (sync->nkeys > 1)
-			refuse_key(sync, psprintf("it is one value, and the key has %d columns", sync->nkeys));
-		return;
-	}
-	if (!JB_ROOT_IS_OBJECT(key))
-		refuse_key(sync, "it is an array");
-	for (int i = 0; i < sync->nkeys; i++)
-	{
-		JsonbValue *member = getKeyJsonValueFromContainer(&key->root, sync->key[i],
-														  strlen(sync->key[i]), &value);
-
-		if (member == NULL)
-			refuse_key(sync, psprintf("column \"%s\" is missing", sync->key[i]));
-		if (member->type == jbvNull)
-			refuse_key(sync, psprintf("column \"%s\" is null", sync->key[i]));
-	}
-	if (JB_ROOT_COUNT(key) > sync->nkeys)
-		refuse_key(sync, "it has other members than the key columns");
-}
-
 /* [key] */
 static Jsonb *
 key_array(const Sync *sync, Jsonb *key)
 {
 	char	   *text;
 
-	check_key(sync, key);
+	act_key_check(sync, key);
 	text = psprintf("[%s]", JsonbToCString(NULL, &key->root, VARSIZE(key)));
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }

@@ -28,8 +28,10 @@
 #include "deliver.h"
 #include "fault.h"
 #include "identity.h"
+#include "key.h"
 #include "run.h"
 #include "run_lock.h"
+#include "snapshot.h"
 #include "transaction.h"
 
 #define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
@@ -68,6 +70,8 @@ run_lock(Run *run, const char *name)
 				 sync->pause_reason ? errdetail_internal("%s", sync->pause_reason) : 0,
 				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
 	act_sync_require_home(sync);
+	if (run->keys != NULL)
+		act_key_check_array(sync, run->keys);
 	if (act_run_lock_acquire(sync->sync_id))
 		return;
 	pid = act_run_lock_holder(sync->sync_id);
@@ -123,6 +127,12 @@ run_resolve(Run *run)
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	run->model = act_model_resolve(sync);
+	if (!act_snapshot_check_key(sync, run->model))
+	{
+		/* Before a key goes out that the table could not take. */
+		act_snapshot_widen_key(sync, run->model);
+		run->settler = act_settler_create(sync);
+	}
 	act_run_scope(run);
 	act_transaction_commit(false);
 }
@@ -144,7 +154,9 @@ run_guard(Run *run)
 	approved = act_ledger_approved(run);
 	if (!approved)
 		act_guard_check(run);
-	act_ledger_supersede(run);
+	/* What a person named says nothing of the whole that is held. */
+	if (run->keys == NULL)
+		act_ledger_supersede(run);
 	if (run->stop.set)
 	{
 		act_ledger_invalid_rows(run);
