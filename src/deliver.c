@@ -304,6 +304,14 @@ redact(const Run *run, char **text)
 		*text = act_destination_redact(run->destination, *text);
 }
 
+/* An id with a secret in it is none to be kept, and without it no id. */
+static void
+redact_id(const Run *run, char **id)
+{
+	if (*id != NULL && strcmp(act_destination_redact(run->destination, *id), *id) != 0)
+		*id = NULL;
+}
+
 /* Errors like to repeat the request, with its credentials. */
 static void
 redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
@@ -315,6 +323,7 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	{
 		redact(run, &batch->rows[i]->code);
 		redact(run, &batch->rows[i]->message);
+		redact_id(run, &batch->rows[i]->new_external_id);
 	}
 }
 

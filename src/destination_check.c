@@ -23,6 +23,7 @@
 #include "destination.h"
 #include "fault.h"
 #include "settings.h"
+#include "settle.h"
 #include "sync.h"
 
 /* From the first byte to the last, name resolution included. */
@@ -184,7 +185,7 @@ act_check_destination(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(environment);
 		nulls[2] = false;
 	}
-	values[5] = CStringGetTextDatum(check_and_wipe(destination, &ok));
+	values[5] = CStringGetTextDatum(act_text_to_server(check_and_wipe(destination, &ok)));
 	values[0] = BoolGetDatum(ok);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;

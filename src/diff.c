@@ -12,15 +12,18 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
@@ -94,6 +97,9 @@ act_diff_keep(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	if (memcmp(PG_GETARG_UUID_P(0)->data, PG_GETARG_UUID_P(1)->data, UUID_LEN) != 0)
 		PG_RETURN_BOOL(true);
+	/* A model can call this, too; room is made for pages that there are. */
+	if (ItemPointerGetBlockNumberNoCheck((ItemPointer) PG_GETARG_POINTER(2)) >= state->seen.limit)
+		PG_RETURN_BOOL(true);
 
 	if (act_diff_seen(state, (ItemPointer) PG_GETARG_POINTER(2), true))
 		counts->duplicates++;
@@ -120,6 +126,9 @@ act_diff_sieve(PG_FUNCTION_ARGS)
 				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself")));
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
+		/* A model can call this, too, with anything. */
+		act_diff_query_require_type(state->model, state->model->sync->key[i], state->model->key_types[i],
+							  get_fn_expr_argtype(fcinfo->flinfo, i));
 		keys[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i);
 	}
@@ -217,14 +226,24 @@ sieve_and_join(DiffState *state)
  * rewritten or filled anew, a table is empty.  A query's tables are locked
  * when it is analysed, which is before, too.
  */
-static void
-lock_model(const Model *model)
+void
+act_diff_lock_model(const Model *model)
 {
 	if (!OidIsValid(model->relation))
 		return;
 	LockRelationOid(model->relation, AccessShareLock);
 	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(model->relation)))
 		(void) find_all_inheritors(model->relation, AccessShareLock, NULL);
+}
+
+static BlockNumber
+table_pages(const Sync *sync)
+{
+	Relation	rel = relation_open(sync->table_oid, NoLock);
+	BlockNumber pages = RelationGetNumberOfBlocks(rel);
+
+	relation_close(rel, NoLock);
+	return pages;
 }
 
 /* Fills in what is the same for a run and a preview, and does it. */
@@ -248,7 +267,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
 	(void) act_snapshot_check_key(sync, model);
-	lock_model(model);
+	state->seen.limit = table_pages(sync);
 	act_identity_set("jit", "off");
 	share_memory();
 	act_diff_receiver_init(state);

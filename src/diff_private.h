@@ -20,6 +20,7 @@
  */
 typedef struct SeenPages
 {
+	BlockNumber limit;			/* pages that the table has: places beyond are made up */
 	uint32		npages;
 	uint64	  **pages;			/* bit per line pointer, allocated when met */
 	MemoryContext context;

@@ -16,6 +16,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -232,6 +233,19 @@ act_diff_query_append_key_match(StringInfo buf, const Model *model,
 		else
 			appendStringInfo(buf, "%s.k%d", right, i + 1);
 	}
+}
+
+void
+act_diff_query_require_type(const Model *model, const char *what, Oid expected, Oid type)
+{
+	if (type != expected && !IsBinaryCoercible(type, getBaseType(expected)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("\"%s\" of sync \"%s\" has type %s instead of %s", what, model->sync->name,
+						format_type_be(type), format_type_be(expected)),
+				 errdetail("The model changed while it was read, or the key has another type in table %s.",
+						   act_sync_table_name(model->sync)),
+				 errhint("Call it again. If it stays so, drop the sync and create it again.")));
 }
 
 /*

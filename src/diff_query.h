@@ -62,4 +62,7 @@ typedef enum DiffColumn
 } DiffColumn;
 #define DIFF_COLUMN_COUNT (DIFF_MISSING_SINCE + 1)
 
+/* 42804 unless values of type can be read as those of the expected one. */
+extern void act_diff_query_require_type(const Model *model, const char *what, Oid expected, Oid type);
+
 #endif							/* ACT_DIFF_QUERY_H */

@@ -30,6 +30,7 @@
 #include "diff_private.h"
 #include "diff_query.h"
 #include "json_text.h"
+#include "mapping.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
@@ -451,7 +452,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		{
 			state->group_code = "value";
 			state->group_problem = psprintf("mapping field \"%s\": %s",
-											act_mapping_leaf_path(model->mapping, leaf), problem);
+											act_mapping_leaf_label(model->mapping, leaf), problem);
 		}
 		else if (buf.len > MAX_FIELDS_BYTES)
 		{
@@ -572,15 +573,26 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	return !has_enough(state);
 }
 
+/*
+ * Values are read as what the model was found to be.  Between that and this
+ * statement a function may have been replaced; and in the sync's table, which
+ * is its owner's, a key column may have got another type.
+ */
 static void
 receiver_startup(DestReceiver *receiver, int operation, TupleDesc desc)
 {
 	DiffState  *state = (DiffState *) receiver;
+	const Model *model = state->model;
+	const Sync *sync = model->sync;
 
 	if (desc->natts != column(state, DIFF_COLUMN_COUNT))
 		elog(ERROR, "the diff has %d columns instead of %d",
 			 desc->natts, column(state, DIFF_COLUMN_COUNT));
-	act_model_check_result(state->model, desc, true);
+	for (int i = 0; i < sync->nkeys; i++)
+		act_diff_query_require_type(model, sync->key[i], model->key_types[i], TupleDescAttr(desc, i)->atttypid);
+	for (int i = 0; i < model->nleaves; i++)
+		act_diff_query_require_type(model, model->mapping->leaves[i].label, model->leaf_types[i],
+							  TupleDescAttr(desc, sync->nkeys + i)->atttypid);
 }
 
 static void

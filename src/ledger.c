@@ -128,6 +128,8 @@ record_event(const Run *run, RunStatus status, const char *before, const char *m
 		act_event_record("run_held", "warning", run->sync, run->run_id, message, counts);
 	else if (status == RUN_FAILED && strcmp(before, "failed") != 0)
 		act_event_record("run_failed", "error", run->sync, run->run_id, message, counts);
+	else if (status == RUN_CANCELLED)
+		act_event_record("run_cancelled", "warning", run->sync, run->run_id, message, counts);
 	else if (status == RUN_PARTIAL && bad && strcmp(before, "partial") != 0)
 		act_event_record("rejecting", "warning", run->sync, run->run_id,
 						 psprintf("rows of sync \"%s\" are refused", run->sync->name), counts);

@@ -346,6 +346,12 @@ act_mapping_leaf_path(const Mapping *mapping, int leaf)
 	return mapping->leaves[leaf].path;
 }
 
+const char *
+act_mapping_leaf_label(const Mapping *mapping, int leaf)
+{
+	return mapping->leaves[leaf].label;
+}
+
 int
 act_mapping_leaf_at(const Mapping *mapping, int offset)
 {

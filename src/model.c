@@ -544,31 +544,6 @@ act_model_resolve(const Sync *sync)
 	return model;
 }
 
-/*
- * No lock is held since the model was resolved, and what was a number then
- * may be a pointer now.
- */
-void
-act_model_check_result(const Model *model, TupleDesc desc, bool leaves)
-{
-	int			nkeys = model->sync->nkeys;
-
-	for (int i = 0; i < nkeys + (leaves ? model->nleaves : 0); i++)
-	{
-		Oid			expected = i < nkeys ? model->key_types[i] : model->leaf_types[i - nkeys];
-
-		if (TupleDescAttr(desc, i)->atttypid != expected)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the model of sync \"%s\" changed while it was about to be read", model->sync->name),
-					 errdetail("%s \"%s\" has type %s now, and had %s.",
-							   i < nkeys ? "Key column" : "Mapping field",
-							   i < nkeys ? model->sync->key[i] : model->mapping->leaves[i - nkeys].label,
-							   format_type_be(TupleDescAttr(desc, i)->atttypid), format_type_be(expected)),
-					 errhint("Run it again.")));
-	}
-}
-
 char **
 act_model_columns(const Sync *sync, int *count)
 {

@@ -8,7 +8,6 @@
 #ifndef ACT_MODEL_H
 #define ACT_MODEL_H
 
-#include "access/tupdesc.h"
 #include "row.h"
 #include "sync.h"
 #include "value.h"
@@ -28,6 +27,7 @@ extern Mapping *act_mapping_parse(const char *text);
 
 extern int	act_mapping_nleaves(const Mapping *mapping);
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
+extern const char *act_mapping_leaf_label(const Mapping *mapping, int leaf); /* for people: health.score */
 
 /* Top-level fields, in order: what a match field must be among. */
 extern int	act_mapping_nfields(const Mapping *mapping);
@@ -93,12 +93,6 @@ typedef struct Model
  * a mapping or a model, 42804 a key type without order.
  */
 extern Model *act_model_resolve(const Sync *sync);
-
-/*
- * That what a query reads from the model, key columns first, then leaves, has
- * the types that were resolved (55000): no lock is held in between.
- */
-extern void act_model_check_result(const Model *model, TupleDesc desc, bool leaves);
 
 /* Names of the model's columns as it is now, NULL-ended.  As the owner. */
 extern char **act_model_columns(const Sync *sync, int *count);

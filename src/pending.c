@@ -4,21 +4,24 @@
  *	  Rows that are not accepted: behind the views pending and status.
  *
  * They stand in the syncs' own tables, which are read as their owners, one
- * after the other.  A table that its owner made unusable is passed over: the
- * sync's next run says what is wrong with it.
+ * after the other.  A table that its owner made unusable, or keeps locked, is
+ * passed over: the sync's next run says what is wrong with it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 
 #include "compat.h"
 #include "identity.h"
@@ -58,6 +61,7 @@ readable_syncs(bool statistics)
 		sync = act_sync_load_by_id(ids[i]);
 		if (sync != NULL && OidIsValid(sync->owner) &&
 			(monitor || has_privs_of_role(user, sync->owner)) &&
+			ConditionalLockRelationOid(sync->table_oid, AccessShareLock) &&
 			act_sync_table_problem(sync) == NULL)
 			syncs = lappend(syncs, sync);
 	}
@@ -131,6 +135,40 @@ put_counts(ReturnSetInfo *result, const Sync *sync)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/*
+ * What the owner made of his table (a policy, a cast, a generated column) may
+ * raise; whoever asks about other syncs must not hear of it.
+ */
+static void
+put_or_pass_over(ReturnSetInfo *result, const Sync *sync,
+				 void (*put) (ReturnSetInfo *result, const Sync *sync))
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		put(result, sync);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		category = ERRCODE_TO_CATEGORY(geterrcode());
+		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
 static void
 for_each_sync(FunctionCallInfo fcinfo, bool statistics,
 			  void (*put) (ReturnSetInfo *result, const Sync *sync))
@@ -141,7 +179,7 @@ for_each_sync(FunctionCallInfo fcinfo, bool statistics,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	foreach(cell, readable_syncs(statistics))
-		put((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
+		put_or_pass_over((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell), put);
 	SPI_finish();
 }
 

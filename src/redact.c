@@ -120,6 +120,21 @@ secret_forms(const Destination *destination)
 	return forms;
 }
 
+/* No form of a secret is shorter than the secret. */
+static bool
+shorter_than_secrets(const Destination *destination, const char *text)
+{
+	size_t		len = strlen(text);
+	ListCell   *cell;
+
+	foreach(cell, destination->secrets)
+	{
+		if (len >= strlen(((HttpHeader *) lfirst(cell))->value))
+			return false;
+	}
+	return true;
+}
+
 char *
 act_destination_redact(const Destination *destination, const char *text)
 {
@@ -128,6 +143,8 @@ act_destination_redact(const Destination *destination, const char *text)
 
 	if (text == NULL)
 		return NULL;
+	if (shorter_than_secrets(destination, text))
+		return pstrdup(text);
 	forms = secret_forms(destination);
 	if (forms == NIL)
 		return pstrdup(text);

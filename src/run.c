@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 
 #include "deliver.h"
 #include "fault.h"
@@ -117,31 +118,52 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
+/* Before a key goes out that the table could not take. */
+static void
+widen_key(Run *run)
+{
+	Model	   *model = act_model_resolve(run->sync);
+
+	if (act_snapshot_check_key(run->sync, model))
+		return;
+	act_snapshot_widen_key(run->sync, model);
+	run->settler = act_settler_create(run->sync);
+}
+
 static void
 run_resolve(Run *run)
 {
 	Sync	   *sync = run->sync;
 
 	act_transaction_writable();
+	run->resolving = true;
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
-	run->model = act_model_resolve(sync);
-	if (!act_snapshot_check_key(sync, run->model))
-	{
-		/* Before a key goes out that the table could not take. */
-		act_snapshot_widen_key(sync, run->model);
-		run->settler = act_settler_create(sync);
-	}
 	act_run_scope(run);
+	widen_key(run);
+	run->resolving = false;
 	act_transaction_commit(false);
 }
 
+/*
+ * The model is checked in the transaction that reads it: between two, it
+ * could be given away or become something else.
+ */
 static void
 run_diff(Run *run)
 {
 	act_transaction_read_only();
+	run->model = act_model_resolve(run->sync);
+	act_diff_lock_model(run->model);
+	if (!act_snapshot_check_key(run->sync, run->model))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of sync \"%s\" changed its type while the run began", run->sync->name),
+				 errhint("Run it again.")));
+	PushActiveSnapshot(GetTransactionSnapshot());
 	act_diff_compute(run->model, run->keys, run->max_rows, &run->diff);
+	PopActiveSnapshot();
 	act_transaction_commit(false);
 }
 
@@ -225,6 +247,28 @@ run_stages(Run *run)
 }
 
 /*
+ * What was right when the sync was defined is so no longer: the model is
+ * somebody else's, and who reads of it knows the sync by its name.
+ */
+static void
+explain_model_change(const Run *run, ErrorData *error)
+{
+	const char *name = quote_literal_cstr(run->sync->name);
+
+	if (strstr(error->message, psprintf("\"%s\"", run->sync->name)) == NULL)
+		error->message = psprintf("sync \"%s\": %s", run->sync->name, error->message);
+	else if (error->hint != NULL)
+		return;					/* said of this very sync */
+	if (error->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
+		error->hint = psprintf("The model changed: put the column back, or SELECT activate.alter_sync(%s, mapping => ...);", name);
+	else if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE)
+		error->hint = psprintf("Put the model back, or SELECT activate.alter_sync(%s, model => ...);", name);
+	else
+		return;
+	error->detail = pstrdup("Nothing was sent, and no row counts as removed.");
+}
+
+/*
  * Everything that is known is written down before the error goes on; when
  * that fails, too, the claims that remain say what is in doubt.
  */
@@ -281,6 +325,7 @@ report(const Run *run, RunStatus status)
 	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
 		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
+	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
 	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
 
 	if (status == RUN_SUCCEEDED)
@@ -291,9 +336,12 @@ report(const Run *run, RunStatus status)
 				 errmsg("run " INT64_FORMAT " of sync \"%s\" is partial: " INT64_FORMAT " accepted, "
 						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s",
 						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
-						outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED], counts->invalid,
+						nrefused, counts->invalid,
 						outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed, absent),
 				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
+				 run->max_rows > 0 && outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] == 0 &&
+				 nrefused + counts->invalid + nabsent == 0 ?
+				 errhint("CALL activate.run_sync(%s); sends the rest.", quote_literal_cstr(run->sync->name)) :
 				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
 						 quote_literal_cstr(run->sync->name))));
 	else
@@ -333,6 +381,8 @@ run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
 			MemoryContextSwitchTo(context);
 			error = CopyErrorData();
 			FlushErrorState();
+			if (run->resolving)
+				explain_model_change(run, error);
 			run_abort(run, error);
 			ReThrowError(error);
 		}

@@ -63,6 +63,7 @@ typedef struct Run
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */
 	struct Delivery *delivery;	/* NULL: nothing under way */
+	bool		resolving;		/* an error now is about the model or the destination */
 	MemoryContext context;		/* everything of the run; a child of the caller's */
 } Run;
 

@@ -21,14 +21,11 @@
 bool		act_enabled = true;
 char	   *act_allowed_hosts = NULL;
 char	   *act_secrets_directory = NULL;
-char	   *act_key_file = NULL;
 char	   *act_environment = NULL;
 char	   *act_hosts = NULL;
 char	   *act_approver_role = NULL;
 int			act_max_in_flight = 64;
 int			act_max_response_bytes = 1024 * 1024;
-int			act_run_retention = 90 * 24 * 60 * 60;
-int			act_request_log_retention = 7 * 24 * 60 * 60;
 int			act_progress_interval = 1000;
 
 static bool
@@ -54,10 +51,6 @@ define_texts(void)
 	DefineCustomStringVariable("pg_activate.secrets_directory",
 							   "Directory that options naming a file are relative to.",
 							   NULL, &act_secrets_directory, "", PGC_SIGHUP,
-							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-	DefineCustomStringVariable("pg_activate.key_file",
-							   "File with the key that stored secrets are encrypted with.",
-							   NULL, &act_key_file, "", PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_activate.environment",
 							   "Environment of this server; destinations that name another one are refused.",
@@ -85,14 +78,6 @@ act_settings_define(void)
 							"Bytes of an answer's decoded body beyond which it is given up.",
 							NULL, &act_max_response_bytes, 1024 * 1024, 1024, INT_MAX / 4,
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_activate.run_retention",
-							"How long finished runs are kept.",
-							NULL, &act_run_retention, 90 * 24 * 60 * 60, 60, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_activate.request_log_retention",
-							"How long logged requests are kept.",
-							NULL, &act_request_log_retention, 7 * 24 * 60 * 60, 60, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_activate.progress_interval",
 							"Time between two INFO lines of a run in a session; 0: none.",
 							NULL, &act_progress_interval, 1000, 0, INT_MAX,

@@ -4,17 +4,11 @@
  *	  Which keys of a table can differ from the snapshot, without a join.
  *
  * Each row, by its key and fingerprint, is a number; those of the model are
- * added to a bucket chosen by the key's hash, those of the snapshot
- * subtracted.  A bucket that comes to zero holds the same rows on both sides.
- * Two plain scans instead of a join: for the usual run, in which few rows
- * changed, that is most of the work, and only the rest is joined.  The
- * numbers are salted anew each time, so that nobody can make two changes
- * cancel out.
- *
- * Equal keys must have one bucket, for which their type's hash is there, but
- * many of those keep little of the value (bigint and timestamps 32 bits,
- * whatever the salt).  The number is therefore made of the key's own bytes:
- * equal keys of other bytes only cost a join of their bucket.
+ * added to a bucket chosen by the key, those of the snapshot subtracted.  A
+ * bucket that comes to zero holds the same rows on both sides.  Two plain
+ * scans instead of a join: for the usual run, in which few rows changed, that
+ * is most of the work, and only the rest is joined.  The numbers are salted
+ * anew each time, so that nobody can make two changes cancel out.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -42,9 +37,12 @@
 #include "sieve.h"
 
 /* Rows that share a bucket, and how many buckets there may be (8 bytes each). */
-#define ROWS_PER_BUCKET 4
+#define ROWS_PER_BUCKET 1
 #define MIN_BITS 10
-#define MAX_BITS 20
+#define MAX_BITS 21
+
+/* Additions under way while the memory that they need is fetched. */
+#define AHEAD 16
 
 /* Rows of a snapshot on one of its pages, about. */
 #define ROWS_PER_PAGE 64
@@ -54,15 +52,22 @@
 
 struct Sieve
 {
+	const Model *model;
 	int			nkeys;
 	FmgrInfo   *hash;
+	bool	   *integer;		/* hashed here, without a call */
 	int16	   *len;
 	bool	   *byval;
 	const Oid  *collations;
 	uint64		salt;
 	int			bits;
-	uint64	   *sums;
-	uint8	   *forced;			/* buckets to be joined whatever they sum up to */
+	uint64	   *sums;			/* NULL after shaking */
+	uint8	   *held;			/* bit per bucket: to be joined */
+
+	/* a row's bucket is nowhere near the last one's: it is asked for early */
+	uint32		buckets[AHEAD];
+	uint64		numbers[AHEAD];
+	uint32		next;
 	MemoryContext row_context;	/* reset for each row */
 };
 
@@ -71,9 +76,20 @@ typedef struct SieveReceiver
 	DestReceiver receiver;		/* must be first */
 	Sieve	   *sieve;
 	SieveResult *result;
-	const Model *model;
 	bool		snapshot;
 } SieveReceiver;
+
+/* murmurhash64() is of the server only from 16 on. */
+static inline uint64
+mix(uint64 value)
+{
+	value ^= value >> 33;
+	value *= UINT64CONST(0xff51afd7ed558ccd);
+	value ^= value >> 33;
+	value *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	value ^= value >> 33;
+	return value;
+}
 
 static uint64
 hash_key(Sieve *sieve, const Datum *keys, const bool *nulls)
@@ -82,7 +98,11 @@ hash_key(Sieve *sieve, const Datum *keys, const bool *nulls)
 
 	for (int i = 0; i < sieve->nkeys; i++)
 	{
-		if (!nulls[i])
+		if (nulls[i])
+			continue;
+		if (sieve->integer[i])
+			hash = hash_combine64(hash, mix((uint64) keys[i] ^ sieve->salt));
+		else
 			hash = hash_combine64(hash, DatumGetUInt64(FunctionCall2Coll(&sieve->hash[i], sieve->collations[i],
 																		 keys[i], UInt64GetDatum(sieve->salt))));
 	}
@@ -106,10 +126,32 @@ act_sieve_holds(Sieve *sieve, const Datum *keys, const bool *nulls)
 			return true;
 	}
 	bucket = bucket_of(sieve, hash_key(sieve, keys, nulls));
-	return sieve->sums[bucket] != 0 || sieve->forced[bucket];
+	return (sieve->held[bucket / 8] & (1 << (bucket % 8))) != 0;
 }
 
-/* What a row adds or takes away. */
+static inline void
+hold(Sieve *sieve, uint32 bucket)
+{
+	sieve->held[bucket / 8] |= 1 << (bucket % 8);
+}
+
+/* Zero for the rest of those under way. */
+static inline void
+add(Sieve *sieve, uint32 bucket, uint64 number)
+{
+	uint32		slot = sieve->next++ % AHEAD;
+
+	sieve->sums[sieve->buckets[slot]] += sieve->numbers[slot];
+	sieve->buckets[slot] = bucket;
+	sieve->numbers[slot] = number;
+	__builtin_prefetch(&sieve->sums[bucket], 1);
+}
+
+/*
+ * What a row adds or takes away.  The hash functions of many types keep
+ * little of the value (those of timestamps 32 bits, whatever the salt), so
+ * keys enter by their bytes: equal ones of other bytes only cost a join.
+ */
 static uint64
 number_of(const Sieve *sieve, const TupleTableSlot *slot, uint64 hash)
 {
@@ -120,8 +162,8 @@ number_of(const Sieve *sieve, const TupleTableSlot *slot, uint64 hash)
 	{
 		Datum		key = slot->tts_values[i];
 
-		if (slot->tts_isnull[i])
-			continue;
+		if (slot->tts_isnull[i] || sieve->integer[i])
+			continue;			/* in the hash as it is */
 		if (sieve->byval[i])
 			number = XXH3_64bits_withSeed(&key, sizeof(key), number);
 		else if (sieve->len[i] > 0)
@@ -168,7 +210,7 @@ pour_row(SieveReceiver *self, TupleTableSlot *slot)
 			self->result->synced++;
 		if (!is_settled(slot, nkeys))
 		{
-			sieve->forced[bucket] = 1;
+			hold(sieve, bucket);
 			return;
 		}
 	}
@@ -179,14 +221,11 @@ pour_row(SieveReceiver *self, TupleTableSlot *slot)
 		{
 			/* A null key matches nothing: it is never unchanged. */
 			if (slot->tts_isnull[i])
-				sieve->forced[bucket] = 1;
+				hold(sieve, bucket);
 		}
 	}
 	number = number_of(sieve, slot, hash);
-	if (self->snapshot)
-		sieve->sums[bucket] -= number;
-	else
-		sieve->sums[bucket] += number;
+	add(sieve, bucket, self->snapshot ? -number : number);
 }
 
 static bool
@@ -204,7 +243,11 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 static void
 startup(DestReceiver *receiver, int operation, TupleDesc desc)
 {
-	act_model_check_result(((SieveReceiver *) receiver)->model, desc, false);
+	const Model *model = ((SieveReceiver *) receiver)->sieve->model;
+
+	for (int i = 0; i < model->sync->nkeys; i++)
+		act_diff_query_require_type(model, model->sync->key[i], model->key_types[i],
+							  TupleDescAttr(desc, i)->atttypid);
 }
 
 static void
@@ -213,12 +256,12 @@ nothing(DestReceiver *receiver)
 }
 
 static void
-pour(Sieve *sieve, const Model *model, SieveResult *result, bool snapshot, const char *sql)
+pour(Sieve *sieve, SieveResult *result, bool snapshot, const char *sql)
 {
 	SieveReceiver receiver = {
 		.receiver = {.receiveSlot = receive,.rStartup = startup,.rShutdown = nothing,
 		.rDestroy = nothing,.mydest = DestTuplestore},
-		.sieve = sieve,.model = model,.result = result,.snapshot = snapshot
+		.sieve = sieve,.result = result,.snapshot = snapshot
 	};
 	SPIExecuteOptions options = {.read_only = true,.dest = &receiver.receiver};
 	MemoryContext caller = CurrentMemoryContext;
@@ -235,11 +278,15 @@ make_sieve(const Model *model, double snapshot_rows)
 	const Sync *sync = model->sync;
 	Sieve	   *sieve = palloc0(sizeof(Sieve));
 
+	sieve->model = model;
 	sieve->nkeys = sync->nkeys;
 	sieve->collations = model->key_collations;
 	sieve->hash = palloc0(sizeof(FmgrInfo) * sync->nkeys);
+	sieve->integer = palloc0(sizeof(bool) * sync->nkeys);
 	sieve->len = palloc(sizeof(int16) * sync->nkeys);
 	sieve->byval = palloc(sizeof(bool) * sync->nkeys);
+	sieve->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate sieve row",
+											   ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		TypeCacheEntry *type = lookup_type_cache(model->key_types[i], TYPECACHE_HASH_EXTENDED_PROC_FINFO);
@@ -248,18 +295,19 @@ make_sieve(const Model *model, double snapshot_rows)
 		if (!OidIsValid(type->hash_extended_proc_finfo.fn_oid) || attnum == InvalidAttrNumber ||
 			get_atttype(sync->table_oid, attnum) != model->key_types[i])
 			return NULL;
+		/* By value in a Datum, sign extended or not: alike on both sides. */
+		sieve->integer[i] = SIZEOF_DATUM == 8 &&
+			(model->key_types[i] == INT8OID || model->key_types[i] == INT4OID);
 		fmgr_info_copy(&sieve->hash[i], &type->hash_extended_proc_finfo, CurrentMemoryContext);
 		sieve->len[i] = type->typlen;
 		sieve->byval[i] = type->typbyval;
 	}
-	sieve->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate sieve row",
-											   ALLOCSET_DEFAULT_SIZES);
 	if (!pg_strong_random(&sieve->salt, sizeof(sieve->salt)))
 		return NULL;
 	sieve->bits = pg_leftmost_one_pos64((uint64) Max(snapshot_rows / ROWS_PER_BUCKET, 1)) + 1;
 	sieve->bits = Min(Max(sieve->bits, MIN_BITS), MAX_BITS);
 	sieve->sums = palloc0(sizeof(uint64) << sieve->bits);
-	sieve->forced = palloc0((Size) 1 << sieve->bits);
+	sieve->held = palloc0(((Size) 1 << sieve->bits) / 8);
 	return sieve;
 }
 
@@ -277,27 +325,30 @@ estimate_snapshot(const Sync *sync)
 static double
 estimate_model(const Model *model)
 {
-	Relation	rel = try_relation_open(model->relation, AccessShareLock);
-	double		rows;
+	Relation	rel = relation_open(model->relation, AccessShareLock);
+	double		rows = rel->rd_rel->reltuples;
 
-	if (rel == NULL)
-		return 0;				/* replaced meanwhile: the query finds it by name */
-	rows = rel->rd_rel->reltuples;
 	relation_close(rel, NoLock);
 	return rows;
 }
 
 static bool
-too_different(const Sieve *sieve, bool *clean)
+too_different(Sieve *sieve, bool *clean)
 {
 	uint32		buckets = (uint32) 1 << sieve->bits;
 	uint32		different = 0;
 
+	for (int i = 0; i < AHEAD; i++)
+		add(sieve, 0, 0);
 	for (uint32 i = 0; i < buckets; i++)
 	{
-		if (sieve->sums[i] != 0 || sieve->forced[i])
-			different++;
+		if (sieve->sums[i] != 0)
+			hold(sieve, i);
 	}
+	pfree(sieve->sums);
+	sieve->sums = NULL;
+	for (uint32 i = 0; i < buckets / 8; i++)
+		different += pg_number_of_ones[sieve->held[i]];
 	*clean = different == 0;
 	return different > MAX_DIFFERENT * buckets;
 }
@@ -323,13 +374,13 @@ act_sieve_shake(const Model *model, SieveResult *result)
 
 	initStringInfo(&sql);
 	act_diff_query_append_snapshot_sieve(&sql, model);
-	pour(sieve, model, result, true, sql.data);
+	pour(sieve, result, true, sql.data);
 	if (result->synced < estimate_model(model) / 2)
 		return NULL;			/* most of it is new */
 
 	resetStringInfo(&sql);
 	act_diff_query_append_model_sieve(&sql, model);
-	pour(sieve, model, result, false, sql.data);
+	pour(sieve, result, false, sql.data);
 	if (too_different(sieve, &result->clean))
 		return NULL;
 	result->used = true;

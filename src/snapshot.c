@@ -277,10 +277,17 @@ void
 act_snapshot_forget(const Sync *sync)
 {
 	Identity	identity;
+	SqlArgument id[] = {SQL_INT8(sync->sync_id)};
 
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s", act_sync_table_name(sync)), 0, NULL);
+	act_identity_leave(&identity);
+
+	/* What a run that died left in doubt was sent to what is forgotten now. */
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE sync_id = $1", 1, id);
+	act_sql(SPI_OK_DELETE, "DELETE FROM activate.invalid_row WHERE sync_id = $1", 1, id);
 	act_identity_leave(&identity);
 }
 

@@ -285,6 +285,66 @@ act_sync_load_by_id(int64 sync_id)
 	return sync;
 }
 
+/* Columns of a sync's table that are read as values of these types. */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			table_columns[] =
+{
+	{"activate_external_id", TEXTOID},
+	{"activate_state", TEXTOID},
+	{"activate_accepted_at", TIMESTAMPTZOID},
+	{"activate_fingerprint", UUIDOID},
+	{"activate_in_doubt", BOOLOID},
+	{"activate_tried", UUIDOID},
+	{"activate_op", TEXTOID},
+	{"activate_change_id", UUIDOID},
+	{"activate_attempts", INT4OID},
+	{"activate_first_at", TIMESTAMPTZOID},
+	{"activate_last_at", TIMESTAMPTZOID},
+	{"activate_next_attempt_at", TIMESTAMPTZOID},
+	{"activate_http_status", INT4OID},
+	{"activate_code", TEXTOID},
+	{"activate_message", TEXTOID},
+	{"activate_request_id", INT8OID},
+	{"activate_missing_since", TIMESTAMPTZOID},
+};
+
+/* InvalidOid: there is none. */
+static Oid
+column_type(TupleDesc desc, const char *name)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return att->atttypid;
+	}
+	return InvalidOid;
+}
+
+static const char *
+columns_problem(const Sync *sync, TupleDesc desc)
+{
+	for (int i = 0; i < lengthof(table_columns); i++)
+	{
+		Oid			type = column_type(desc, table_columns[i].name);
+
+		if (!OidIsValid(type))
+			return psprintf("it has no column \"%s\"", table_columns[i].name);
+		if (type != table_columns[i].type)
+			return psprintf("its column \"%s\" has type %s", table_columns[i].name, format_type_be(type));
+	}
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		if (!OidIsValid(column_type(desc, sync->key[i])))
+			return psprintf("it has no column \"%s\"", sync->key[i]);
+	}
+	return NULL;
+}
+
 /*
  * Whoever owns the table can turn it into something else; nothing of ours
  * may follow him there.
@@ -309,6 +369,8 @@ act_sync_table_problem(const Sync *sync)
 		problem = "its owner changed meanwhile";
 	else if (rel->rd_rel->relhasrules)
 		problem = "it has rules";
+	else
+		problem = columns_problem(sync, RelationGetDescr(rel));
 	relation_close(rel, NoLock);
 	return problem;
 }

@@ -96,7 +96,7 @@ extern Sync *act_sync_load_by_id(int64 sync_id);	/* no check; NULL if gone */
 
 /*
  * The sync's table before each use: same oid, a plain table, owned by the
- * sync's owner, no rules.  Locks it; conditional: returns false instead of
+ * sync's owner, no rules, its columns of the types they are read as.  Locks it; conditional: returns false instead of
  * waiting for the lock.
  */
 extern bool act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional);

@@ -45,12 +45,19 @@ act_transaction_commit(bool synchronous)
 void
 act_transaction_rollback(void)
 {
-	/* Functions of the model that failed left their connections behind. */
+	MemoryContext caller = CurrentMemoryContext;
+
+	/*
+	 * Functions of the model that failed left their connections behind.  To
+	 * finish one is to return to the context in which it was opened, which is
+	 * the failed statement's and gone with the next one.
+	 */
 	while (!SPI_inside_nonatomic_context())
 	{
 		if (SPI_finish() != SPI_OK_FINISH)
 			elog(ERROR, "not connected to SPI");
 	}
+	MemoryContextSwitchTo(caller);
 
 	/* And statements their snapshots, which SPI_rollback() would wonder at. */
 	while (ActiveSnapshotSet() &&
@@ -58,6 +65,7 @@ act_transaction_rollback(void)
 		PopActiveSnapshot();
 
 	SPI_rollback();
+	MemoryContextSwitchTo(caller);
 }
 
 /* Set before the transaction's first snapshot; the next one starts afresh. */
@@ -68,11 +76,14 @@ act_transaction_writable(void)
 	XactReadOnly = false;
 }
 
-/* One snapshot: the diff may read the model twice. */
+/*
+ * The caller takes the snapshot that all of it is read with, once what it
+ * reads is locked: for an older one a table filled anew meanwhile is empty.
+ */
 void
 act_transaction_read_only(void)
 {
-	XactIsoLevel = XACT_REPEATABLE_READ;
+	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = true;
 }
 

@@ -74,6 +74,7 @@ typedef struct Config
 	long		delay_ms;
 	long		max_rows;
 	bool		log;
+	bool		careless;		/* says yes without looking: for benchmarks */
 } Config;
 
 typedef struct Stats

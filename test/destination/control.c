@@ -109,6 +109,8 @@ set_config(Span object)
 			config.delay_ms = json_long(value, 0);
 		else if (json_is(name, "max_rows"))
 			config.max_rows = json_long(value, 0);
+		else if (json_is(name, "careless"))
+			config.careless = json_true(value);
 		else if (json_is(name, "log"))
 			config.log = json_true(value);
 		else if (asprintf(&problem, "unknown setting %.*s", (int) name.len, name.at) < 0)

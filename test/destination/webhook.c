@@ -304,6 +304,12 @@ handle_request(Conn *conn)
 		answer_error(conn, 401, "who are you?");
 		return;
 	}
+	if (config.careless)
+	{
+		buf_text(&conn->out, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+		send_out(conn);
+		return;
+	}
 	behaviour = conn->behaviour = script_take(request->method, request->path, &request->body);
 	if (behaviour && behaviour->close == CLOSE_BEFORE)
 	{

@@ -85,7 +85,7 @@ configure($node, 'pg_activate.enabled = on');
 # given another environment than the destination's
 $warehouse->sql(q(ALTER SERVER crm OPTIONS (ADD environment 'production'); ALTER SERVER hook OPTIONS (ADD environment 'production')));
 configure($node, q(pg_activate.environment = 'staging'));
-$warehouse->holds_still('staging', qr/55000: destination "\w+" belongs to another environment.*"production".*"staging"/s);
+$warehouse->holds_still('staging', qr/55000: sync "\w+": destination "\w+" belongs to another environment.*"production".*"staging"/s);
 configure($node, q(pg_activate.environment = 'production'));
 
 # given a list of hosts without this one, then its syncs hold still, and the hint helps

@@ -18,7 +18,7 @@ sub create_sync
 		. " mode => 'mirror', on_removed => 'delete', options => '$options')");
 }
 
-# Alters the table after the model was resolved, and before it is read.
+# Alters the table after the run looked at it first, and before it is read.
 sub run_while
 {
 	my ($name, $change) = @_;
@@ -43,8 +43,8 @@ sub run_while
 
 $activate->server('d', $destination);
 
-# given a model read as it was resolved, when its types change in between,
-# then the run fails, whatever the sieve did; the next one is right
+# given a model whose types change while a run begins, then the run goes by
+# what it finds, whatever the sieve did, but for the key's
 foreach my $rows (1, 3000)
 {
 	$activate->sql("SET client_min_messages = error; SELECT activate.drop_sync('moving', true); DROP TABLE IF EXISTS moving;"
@@ -53,12 +53,10 @@ foreach my $rows (1, 3000)
 	$activate->run('moving');
 	$activate->sql('INSERT INTO moving VALUES (-1, 1)');
 	my $run = run_while('moving', 'ALTER TABLE moving ALTER n TYPE text');
-	is($run->{sqlstate}, '55000', "$rows rows: a field's type changes meanwhile");
-	$run = $activate->run('moving');
-	is_deeply([ @$run{qw(status changed added)} ], [ 'succeeded', $rows, 1 ], "$rows rows: sent as text by the next run");
+	is_deeply([ @$run{qw(status changed added)} ], [ 'succeeded', $rows, 1 ], "$rows rows: a field's type changes meanwhile");
 	$activate->sql('UPDATE moving SET n = 7');
 	$run = run_while('moving', 'ALTER TABLE moving ALTER n TYPE bigint USING n::bigint');
-	is($run->{sqlstate}, '55000', "$rows rows: a field's type changes back");
+	is_deeply([ @$run{qw(status changed added)} ], [ 'succeeded', $rows + 1, 0 ], "$rows rows: a field's type changes back");
 	$run = run_while('moving', 'ALTER TABLE moving ALTER id TYPE bigint');
 	is($run->{sqlstate}, '55000', "$rows rows: the key's type changes");
 	$run = run_while('moving', 'DO $$ BEGIN TRUNCATE moving; INSERT INTO moving SELECT i, 8 FROM generate_series(1, ' . ($rows + 5) . ') AS i; END $$');
