@@ -229,6 +229,18 @@ SELECT problem($$ SELECT activate.drop_sync('here') $$);
 SELECT problem($$ SELECT activate.pause_sync('here') $$);
 SELECT problem($$ SELECT activate.sync_sql('here') $$);
 SELECT problem($$ SELECT activate.create_sync('here', 'analytics.health', 'customer_id', 'crm', if_exists => 'keep') $$);
+-- the grant that lacks is the owner's, also for a member who looks the name up
+SET ROLE activate_admin;
+GRANT activate_team TO activate_analyst;
+SET ROLE activate_analyst;
+SELECT problem($$ SELECT activate.create_sync('y', 'analytics.health', 'customer_id', 'crm', owner => 'activate_team') $$);
+SET ROLE activate_admin;
+-- a member that does not inherit
+REVOKE activate_team FROM activate_analyst;
+ALTER ROLE activate_analyst NOINHERIT;
+GRANT activate_team TO activate_analyst;
+SET ROLE activate_analyst;
+SELECT problem($$ SELECT activate.create_sync('y', 'analytics.health', 'customer_id', 'crm', owner => 'activate_team') $$);
 SET ROLE activate_admin;
 SELECT create_with($$ owner => 987654321 $$);
 SELECT create_with($$ owner => 'activate_team' $$);

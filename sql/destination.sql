@@ -19,6 +19,7 @@ ALTER SERVER crm OPTIONS (ADD nonsense 'x');
 ALTER SERVER crm OPTIONS (SET connector 'webhok');
 ALTER SERVER crm OPTIONS (SET connector 'telegraph');
 ALTER SERVER crm OPTIONS (DROP connector);
+CREATE SERVER typo FOREIGN DATA WRAPPER activate OPTIONS (conector 'webhook', base_url 'https://api.example.com');
 ALTER SERVER crm OPTIONS (DROP base_url);
 ALTER SERVER crm OPTIONS (SET concurrency '0');
 ALTER SERVER crm OPTIONS (SET concurrency 'many');

@@ -110,12 +110,6 @@ act_connector_operation(const Connector *connector, RowOp op)
 	return operation == NULL ? NULL : &operation->public;
 }
 
-const char *
-act_connector_title(const Connector *connector)
-{
-	return connector->title;
-}
-
 bool
 act_connector_takes_key(const Connector *connector)
 {
@@ -157,9 +151,7 @@ compile_document(Document *document)
 
 	connector->name = pstrdup(document->connector);
 	document->connector = connector->name;
-	connector->title = act_document_string(document, root, "title");
-	if (connector->title == NULL)
-		connector->title = connector->name;
+	(void) act_document_string(document, root, "title");
 	connector->takes_key = act_document_bool(document, root, "takes_key", false);
 	connector->concurrency = act_document_int(document, root, "concurrency", 1, MAX_CONCURRENCY, 1);
 	document->options = connector->options =

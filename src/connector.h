@@ -101,7 +101,6 @@ typedef struct ConnectorAnswer
 extern Connector *act_connector_compile(const char *name, const char *spec);
 
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
-extern const char *act_connector_title(const Connector *connector);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 extern int	act_connector_concurrency(const Connector *connector);	/* its default */
 

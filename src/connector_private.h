@@ -153,7 +153,6 @@ typedef struct Auth
 struct Connector
 {
 	const char *name;
-	const char *title;
 	bool		takes_key;
 	int			concurrency;
 	const Template *base_url;	/* NULL: the server's option must say */

@@ -300,17 +300,6 @@ tell_resend(const Sync *old, const Sync *new, const char *why, Resend resend, bo
 						synced, new->name)));
 }
 
-static char *
-list_names(int count, char **names)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < count; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(names[i]));
-	return buf.data;
-}
-
 static bool
 same_names(int n, char **names, int m, char **others)
 {
@@ -353,7 +342,7 @@ check_new_key(const Sync *old, const Sync *new, const Model *model)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the key of sync \"%s\" cannot be changed to %s", old->name,
-						list_names(new->nkeys, new->key)),
+						act_identifier_join(new->nkeys, new->key)),
 				 errdetail_internal("%s", problem),
 				 errhint("A key column that was renamed keeps what was accepted. For another key drop the sync and create it again.")));
 }

@@ -26,6 +26,7 @@
 
 #include "definition.h"
 #include "destination.h"
+#include "identity.h"
 #include "mapping.h"
 #include "nearest.h"
 
@@ -74,10 +75,9 @@ apply_owner(Sync *sync, Oid owner)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" cannot be the owner of sync \"%s\"",
 						GetUserNameFromId(sync->owner, false), sync->name),
-				 errdetail("Role \"%s\" is not a member of it.", GetUserNameFromId(GetUserId(), false)),
-				 errhint("GRANT %s TO %s;",
-						 quote_identifier(GetUserNameFromId(sync->owner, false)),
-						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+				 errdetail("Role \"%s\" does not have the rights of role \"%s\".",
+						   GetUserNameFromId(GetUserId(), false), GetUserNameFromId(sync->owner, false)),
+				 errhint("%s", act_membership_hint(sync->owner))));
 }
 
 /*
@@ -116,7 +116,7 @@ apply_model(Sync *sync, const char *model)
 		return;
 	sync->search_path = current_search_path();
 	sync->time_zone = pstrdup(GetConfigOption("TimeZone", false, false));
-	sync->model = act_model_canonical(model, &sync->model_is_query);
+	sync->model = act_model_canonical(model, sync->owner, &sync->model_is_query);
 }
 
 static void

@@ -23,17 +23,6 @@ append_argument(StringInfo buf, const char *name, const char *value)
 					 name, quote_literal_cstr(value));
 }
 
-static char *
-identifier_list(int count, char **names)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < count; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(names[i]));
-	return buf.data;
-}
-
 /*
  * Defaults are left out, but not what was a default once and is a fact now:
  * the frozen mapping, the match, the owner.
@@ -51,12 +40,12 @@ sync_sql(const Sync *sync)
 	appendStringInfoString(&buf, "SELECT activate.create_sync(");
 	append_argument(&buf, "name", sync->name);
 	append_argument(&buf, "model", sync->model);
-	append_argument(&buf, "key", identifier_list(sync->nkeys, sync->key));
+	append_argument(&buf, "key", act_identifier_join(sync->nkeys, sync->key));
 	append_argument(&buf, "destination", sync->destination);
 	if (sync->object != NULL)
 		append_argument(&buf, "object", sync->object);
 	if (sync->nmatch > 0)
-		append_argument(&buf, "match", identifier_list(sync->nmatch, sync->match));
+		append_argument(&buf, "match", act_identifier_join(sync->nmatch, sync->match));
 	append_argument(&buf, "mapping", sync->mapping);
 	if (sync->mode != MODE_UPSERT)
 		append_argument(&buf, "mode", act_sync_mode_name(sync->mode));

@@ -31,6 +31,7 @@
 #include "diff_query.h"
 #include "fault.h"
 #include "identity.h"
+#include "key_argument.h"
 #include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
@@ -270,6 +271,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	state->seen.limit = table_pages(sync);
 	act_identity_set("jit", "off");
 	share_memory();
+	if (keys != NULL)
+		act_key_argument_check_types(model, keys);
 	act_diff_receiver_init(state);
 
 	PG_TRY();

@@ -27,6 +27,7 @@ typedef struct DiffCounts
 	int64		invalid;
 	int64		duplicates;
 	int64		delayed;		/* in back-off, or beyond max_rows */
+	int64		beyond;			/* of delayed, those beyond max_rows */
 	int64		skipped;
 	int64		absent;
 	int64		unknown;

@@ -291,6 +291,7 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			{
 				counts->to_send--;
 				counts->delayed++;
+				counts->beyond++;
 			}
 			else if (state->keep_rows == 0 || counts->to_send <= state->keep_rows)
 				act_diff_store(diff, diff->rows, row->op, row);

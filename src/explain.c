@@ -19,7 +19,7 @@
 #include "definition.h"
 #include "fault.h"
 #include "identity.h"
-#include "key.h"
+#include "key_argument.h"
 #include "preview.h"
 #include "transaction.h"
 
@@ -57,11 +57,11 @@ typedef struct Explanation
 static Jsonb *
 key_array(const Sync *sync, Jsonb *key)
 {
-	char	   *text;
+	char	   *text = psprintf("[%s]", JsonbToCString(NULL, &key->root, VARSIZE(key)));
+	Jsonb	   *keys = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 
-	act_key_check(sync, key);
-	text = psprintf("[%s]", JsonbToCString(NULL, &key->root, VARSIZE(key)));
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	act_key_argument_check(sync, keys);
+	return keys;
 }
 
 /* ------------------------------------------------------------ what is stored */

@@ -172,12 +172,6 @@ act_http_send(HttpLoop *loop, const HttpRequest *request, void *owner)
 		act_http_finish(transfer);
 }
 
-int
-act_http_in_flight(const HttpLoop *loop)
-{
-	return loop->n_waiting + loop->n_running + loop->n_finished;
-}
-
 void
 act_http_wait(HttpLoop *loop, long timeout_ms)
 {

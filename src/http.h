@@ -87,9 +87,6 @@ extern void act_http_loop_destroy(HttpLoop *loop);
  */
 extern void act_http_send(HttpLoop *loop, const HttpRequest *request, void *owner);
 
-/* How many requests were sent whose answer act_http_next() has not given yet. */
-extern int	act_http_in_flight(const HttpLoop *loop);
-
 /*
  * Waits until an answer arrived, the latch was set or timeout_ms passed (-1:
  * no limit; 0: only look).  Serves interrupts, so it throws on cancel, and

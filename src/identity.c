@@ -129,6 +129,22 @@ act_extension_owner(void)
 	return owner;
 }
 
+/*
+ * What gives the current user the rights of a role: a GRANT, or for a member
+ * that does not inherit SET ROLE.
+ */
+char *
+act_membership_hint(Oid role)
+{
+	const char *name = quote_identifier(GetUserNameFromId(role, false));
+
+	if (superuser_arg(role))
+		return pstrdup("Let a superuser do it, or let a role that you are a member of own the sync.");
+	if (is_member_of_role(GetUserId(), role))
+		return psprintf("SET ROLE %s; first, as a member that does not inherit its rights.", name);
+	return psprintf("GRANT %s TO %s;", name, quote_identifier(GetUserNameFromId(GetUserId(), false)));
+}
+
 void
 act_require_membership(Oid owner, const char *sync_name)
 {
@@ -137,7 +153,5 @@ act_require_membership(Oid owner, const char *sync_name)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for sync \"%s\"", sync_name),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(owner, false)),
-				 errhint("GRANT %s TO %s;",
-						 quote_identifier(GetUserNameFromId(owner, false)),
-						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+				 errhint("%s", act_membership_hint(owner))));
 }

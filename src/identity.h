@@ -37,6 +37,9 @@ extern void act_identity_set(const char *name, const char *value);
 
 extern Oid	act_extension_owner(void);
 
+/* What to type to have the rights of a role, for the hint of an error. */
+extern char *act_membership_hint(Oid role);
+
 /* 42501 unless the current user is a member of the role that owns the sync. */
 extern void act_require_membership(Oid owner, const char *sync_name);
 

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -50,6 +51,7 @@ act_ledger_start(Run *run)
 		SQL_INT8(run->sync->sync_id),
 		SQL_INT4(MyProcPid),
 		{TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false},
+		{BOOLOID, BoolGetDatum(run->keys != NULL), false},
 	};
 
 	act_identity_extension(&identity);
@@ -58,8 +60,8 @@ act_ledger_start(Run *run)
 			" error = 'the process that ran it ended' WHERE sync_id = $1 AND status = 'running'",
 			2, (SqlArgument[]) {args[0], args[2]});
 	act_sql(SPI_OK_INSERT_RETURNING,
-			"INSERT INTO activate.run (sync_id, cause, status, pid, started_at)"
-			" VALUES ($1, 'manual', 'running', $2, $3) RETURNING run_id",
+			"INSERT INTO activate.run (sync_id, cause, status, pid, started_at, keyed)"
+			" VALUES ($1, 'manual', 'running', $2, $3, $4) RETURNING run_id",
 			lengthof(args), args);
 	run->run_id = act_sql_int64(0, 1);
 	act_identity_leave(&identity);
@@ -101,22 +103,30 @@ act_ledger_check_sums(const Run *run)
 		outcome_sum(run, ROW_SKIPPED) + outcome_sum(run, ROW_HELD_OUT);
 }
 
+/*
+ * Of the last run that says something of the whole model; bad: rows of it
+ * were refused, then or before.
+ */
 static char *
-previous_status(const Run *run)
+previous_status(const Run *run, bool *bad)
 {
 	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT8(run->run_id)};
 
 	if (act_sql(SPI_OK_SELECT,
-				"SELECT status FROM activate.run WHERE sync_id = $1 AND run_id < $2"
+				"SELECT status, rejected + invalid + skipped + delayed > untried FROM activate.run WHERE sync_id = $1 AND run_id < $2 AND NOT keyed"
 				" AND status IN ('succeeded', 'partial', 'failed', 'held') ORDER BY run_id DESC LIMIT 1",
 				2, args) == 0)
+	{
+		*bad = false;
 		return "";
+	}
+	*bad = act_sql_bool(0, 2);
 	return act_sql_text(0, 1);
 }
 
 /* One event for each change of state, not one for each run. */
 static void
-record_event(const Run *run, RunStatus status, const char *before, const char *message)
+record_event(const Run *run, RunStatus status, const char *before, bool was_bad, const char *message)
 {
 	const char *counts = psprintf("{\"accepted\": " INT64_FORMAT ", \"rejected\": " INT64_FORMAT
 								  ", \"invalid\": " INT64_FORMAT "}",
@@ -124,13 +134,15 @@ record_event(const Run *run, RunStatus status, const char *before, const char *m
 								  run->diff.counts.invalid);
 	bool		bad = outcome_sum(run, ROW_REJECTED) + run->diff.counts.invalid > 0;
 
+	if (run->keys != NULL)		/* a few rows are not the sync */
+		return;
 	if (status == RUN_HELD)
 		act_event_record("run_held", "warning", run->sync, run->run_id, message, counts);
 	else if (status == RUN_FAILED && strcmp(before, "failed") != 0)
 		act_event_record("run_failed", "error", run->sync, run->run_id, message, counts);
 	else if (status == RUN_CANCELLED)
 		act_event_record("run_cancelled", "warning", run->sync, run->run_id, message, counts);
-	else if (status == RUN_PARTIAL && bad && strcmp(before, "partial") != 0)
+	else if (status == RUN_PARTIAL && bad && !(was_bad && strcmp(before, "partial") == 0))
 		act_event_record("rejecting", "warning", run->sync, run->run_id,
 						 psprintf("rows of sync \"%s\" are refused", run->sync->name), counts);
 	else if (status == RUN_SUCCEEDED && before[0] != '\0' && strcmp(before, "succeeded") != 0)
@@ -170,6 +182,7 @@ update_run(Run *run, RunStatus status, const char *message, const char *detail, 
 		SQL_TEXT(hint),
 		{UUIDOID, UUIDPGetDatum(&digest), status != RUN_HELD},
 		SQL_INT8(counts->synced + run->counts.first_accepted - run->counts.removals_accepted),
+		SQL_INT8(counts->beyond + run->counts.untried),
 	};
 
 	memcpy(digest.data, run->diff.digest, UUID_LEN);
@@ -178,7 +191,7 @@ update_run(Run *run, RunStatus status, const char *message, const char *detail, 
 			" changed = $6, removed = $7, accepted = $8, rejected = $9, invalid = $10, delayed = $11,"
 			" unknown = $12, absent = $13, skipped = $14, leaving = $15, unchanged = $16,"
 			" duplicates = $17, requests = $18, retries = $19, bytes_sent = $20, error = $21,"
-			" detail = $22, hint = $23, digest = $24, rows_synced = $25 WHERE run_id = $1",
+			" detail = $22, hint = $23, digest = $24, rows_synced = $25, untried = $26 WHERE run_id = $1",
 			lengthof(args), args);
 }
 
@@ -187,29 +200,48 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 {
 	Identity	identity;
 	char	   *before;
+	bool		was_bad;
 	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
 
 	act_identity_extension(&identity);
-	before = previous_status(run);
+	before = previous_status(run, &was_bad);
 	update_run(run, status, message, detail, hint);
 	if (outcome_sum(run, ROW_ACCEPTED) > 0 && run->sync->first_batch_alone)
 		act_sql(SPI_OK_UPDATE,
 				"UPDATE activate.sync SET first_batch_alone = false WHERE sync_id = $1", 1, id);
 	act_identity_leave(&identity);
-	record_event(run, status, before, message ? message : "");
+	record_event(run, status, before, was_bad, message ? message : "");
 }
 
-/* The latest run's invalid rows take the place of the one before. */
+/* Whatever this run looked at, its invalid rows take the place of those before. */
+static void
+forget_invalid_rows(const Run *run)
+{
+	SqlArgument args[] = {
+		SQL_INT8(run->sync->sync_id),
+		{JSONBOID, JsonbPGetDatum(run->keys), false},
+		SQL_TEXT(run->sync->key[0]),
+	};
+
+	if (run->keys == NULL)
+		act_sql(SPI_OK_DELETE, "DELETE FROM activate.invalid_row WHERE sync_id = $1", 1, args);
+	else
+		act_sql(SPI_OK_DELETE,
+				"DELETE FROM activate.invalid_row WHERE sync_id = $1 AND key IN (SELECT"
+				" CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
+				" ELSE pg_catalog.jsonb_build_object($3, v) END"
+				" FROM pg_catalog.jsonb_array_elements($2) AS e(v))",
+				lengthof(args), args);
+}
+
 void
 act_ledger_invalid_rows(Run *run)
 {
 	Identity	identity;
 	ListCell   *cell;
-	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
 
 	act_identity_extension(&identity);
-	if (run->keys == NULL)
-		act_sql(SPI_OK_DELETE, "DELETE FROM activate.invalid_row WHERE sync_id = $1", 1, id);
+	forget_invalid_rows(run);
 	foreach(cell, run->diff.invalid)
 	{
 		const InvalidRow *row = lfirst(cell);
@@ -246,7 +278,7 @@ act_ledger_approved(Run *run)
 	return found > 0;
 }
 
-/* Whatever was held before: this diff is newer. */
+/* Whatever was held before: this diff is newer, where it is one of the whole model. */
 void
 act_ledger_supersede(Run *run)
 {
@@ -254,6 +286,8 @@ act_ledger_supersede(Run *run)
 	uint64		count;
 	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT8(run->run_id)};
 
+	if (run->keys != NULL)
+		return;
 	act_identity_extension(&identity);
 	count = act_sql(SPI_OK_UPDATE,
 					"UPDATE activate.run SET status = 'superseded'"

@@ -334,12 +334,6 @@ act_mapping_finish(Mapping *mapping, List *expressions)
 	name_leaves(mapping, mapping->root, "", "");
 }
 
-int
-act_mapping_nleaves(const Mapping *mapping)
-{
-	return mapping->nleaves;
-}
-
 const char *
 act_mapping_leaf_path(const Mapping *mapping, int leaf)
 {

@@ -109,7 +109,7 @@ resolve_from(Model *model)
 		model->from = psprintf("(%s\n)", sync->model);
 		return;
 	}
-	model->relation = act_model_find_relation(sync->model);
+	model->relation = act_model_find_relation(sync->model, sync->owner);
 	model->relkind = get_rel_relkind(model->relation);
 	model->from = act_model_relation_name(model->relation);
 }
@@ -524,7 +524,7 @@ act_model_resolve(const Sync *sync)
 		PushActiveSnapshot(GetTransactionSnapshot());
 
 	/* The queries of a run call functions of ours as the owner. */
-	act_model_require_schema("activate");
+	act_model_require_schema("activate", GetUserId());
 	model->mapping = act_mapping_parse(sync->mapping);
 	resolve_from(model);
 	columns = model_columns(model, &ncolumns);

@@ -25,7 +25,6 @@ typedef struct Mapping Mapping;
  */
 extern Mapping *act_mapping_parse(const char *text);
 
-extern int	act_mapping_nleaves(const Mapping *mapping);
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
 extern const char *act_mapping_leaf_label(const Mapping *mapping, int leaf); /* for people: health.score */
 
@@ -102,10 +101,11 @@ extern char **act_model_columns(const Sync *sync, int *count);
  * qualified, a query without its final semicolon.  Runs under the caller's
  * search_path.
  */
-extern char *act_model_canonical(const char *model, bool *is_query);
+extern char *act_model_canonical(const char *model, Oid owner, bool *is_query);
 
 /* 'a, "B"' to names. */
 extern char **act_identifier_list(const char *what, const char *text, int *count);
+extern char *act_identifier_join(int count, char **names);	/* quoted where needed */
 
 /*
  * Mapping text as given to what is stored: NULL, '*' and '* EXCEPT (a, b)'

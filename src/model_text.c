@@ -95,10 +95,10 @@ refuse_missing_relation(const RangeVar *name)
 }
 
 void
-act_model_require_schema(const char *name)
+act_model_require_schema(const char *name, Oid owner)
 {
 	Oid			schema = get_namespace_oid(name, true);
-	char	   *role = GetUserNameFromId(GetUserId(), false);
+	char	   *role = GetUserNameFromId(owner, false);
 
 	if (OidIsValid(schema) && act_compat_schema_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
 		ereport(ERROR,
@@ -108,14 +108,14 @@ act_model_require_schema(const char *name)
 }
 
 Oid
-act_model_find_relation(const char *text)
+act_model_find_relation(const char *text, Oid owner)
 {
 	RangeVar   *name = makeRangeVarFromNameList(act_compat_name_list(text));
 	Oid			relation;
 	char		relkind;
 
 	if (name->schemaname != NULL)
-		act_model_require_schema(name->schemaname);
+		act_model_require_schema(name->schemaname, owner);
 	relation = RangeVarGetRelid(name, AccessShareLock, true);
 	if (!OidIsValid(relation))
 		refuse_missing_relation(name);
@@ -159,7 +159,7 @@ looks_like_name(const char *text)
 }
 
 char *
-act_model_canonical(const char *model, bool *is_query)
+act_model_canonical(const char *model, Oid owner, bool *is_query)
 {
 	SqlOrigin	origin = {
 		.sql = model,
@@ -176,7 +176,7 @@ act_model_canonical(const char *model, bool *is_query)
 	if (looks_like_name(model) &&
 		SplitIdentifierString(pstrdup(model), '.', &parts) && parts != NIL && list_length(parts) <= 3)
 	{
-		Oid			relation = act_model_find_relation(model);
+		Oid			relation = act_model_find_relation(model, owner);
 
 		if (isTempOrTempToastNamespace(get_rel_namespace(relation)))
 			ereport(ERROR,
@@ -330,4 +330,15 @@ act_mapping_canonical(const Sync *sync, const char *mapping)
 				 errmsg("mapping of sync \"%s\": no column is left", sync->name),
 				 errhint("Name what to send: mapping => 'email, score AS health_score'.")));
 	return list.data;
+}
+
+char *
+act_identifier_join(int count, char **names)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(names[i]));
+	return buf.data;
 }

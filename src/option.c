@@ -571,7 +571,18 @@ act_option_check_server(List *options, const OptionCheck *check)
 	ListCell   *cell;
 
 	if (connector == NULL)
+	{
+		static const char *const wanted[] = {"connector", NULL};
+
+		foreach(cell, options)
+		{
+			const char *name = ((DefElem *) lfirst(cell))->defname;
+
+			if (find_rule(name) == NULL && act_nearest_name(name, wanted) != NULL)
+				report_unknown(name, false, NULL);
+		}
 		report_missing("connector", NULL);
+	}
 
 	foreach(cell, options)
 	{
@@ -585,7 +596,8 @@ act_option_check_server(List *options, const OptionCheck *check)
 		if (rule != NULL && (rule->flags & LATER) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("option \"%s\" is not supported by this version of pg_activate", name)));
+					 errmsg("option \"%s\" is not supported by this version of pg_activate", name),
+					 errhint("Leave it out.")));
 		if (rule != NULL && (rule->flags & PRIVILEGED) != 0)
 			require_privilege(name, check);
 		if (mine != NULL && mine->kind == OPTION_FILE)

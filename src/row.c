@@ -31,22 +31,7 @@ static const OpProperties ops[] = {
 	[ROW_OP_REMOVE] = {"remove", false, true},
 };
 
-static const char *const outcomes[] = {
-	[ROW_UNDECIDED] = "undecided",
-	[ROW_ACCEPTED] = "accepted",
-	[ROW_REJECTED] = "rejected",
-	[ROW_REFUSED] = "refused",
-	[ROW_ABSENT] = "absent",
-	[ROW_DOUBT] = "doubt",
-	[ROW_UNKNOWN] = "unknown",
-	[ROW_DELAYED] = "delayed",
-	[ROW_SKIPPED] = "skipped",
-	[ROW_WAITING] = "waiting",
-	[ROW_HELD_OUT] = "held_out",
-};
-
 StaticAssertDecl(lengthof(ops) == ROW_OP_COUNT, "every operation has its properties");
-StaticAssertDecl(lengthof(outcomes) == ROW_OUTCOME_COUNT, "every outcome has its name");
 
 const char *
 act_row_op_name(RowOp op)
@@ -63,12 +48,6 @@ act_row_op_parse(const char *name)
 			return (RowOp) i;
 	}
 	return ROW_OP_NONE;
-}
-
-const char *
-act_row_outcome_name(RowOutcome outcome)
-{
-	return outcomes[outcome];
 }
 
 bool

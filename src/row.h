@@ -84,7 +84,6 @@ typedef struct Row
 
 extern const char *act_row_op_name(RowOp op);
 extern RowOp act_row_op_parse(const char *name);	/* ROW_OP_NONE: no such op */
-extern const char *act_row_outcome_name(RowOutcome outcome);
 extern bool act_row_op_has_fields(RowOp op);
 extern bool act_row_op_removes(RowOp op);
 

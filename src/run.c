@@ -29,7 +29,7 @@
 #include "deliver.h"
 #include "fault.h"
 #include "identity.h"
-#include "key.h"
+#include "key_argument.h"
 #include "run.h"
 #include "run_lock.h"
 #include "snapshot.h"
@@ -72,7 +72,7 @@ run_lock(Run *run, const char *name)
 				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
 	act_sync_require_home(sync);
 	if (run->keys != NULL)
-		act_key_check_array(sync, run->keys);
+		act_key_argument_check(sync, run->keys);
 	if (act_run_lock_acquire(sync->sync_id))
 		return;
 	pid = act_run_lock_holder(sync->sync_id);
@@ -154,7 +154,9 @@ static void
 run_diff(Run *run)
 {
 	act_transaction_read_only();
+	run->resolving = true;
 	run->model = act_model_resolve(run->sync);
+	run->resolving = false;
 	act_diff_lock_model(run->model);
 	if (!act_snapshot_check_key(run->sync, run->model))
 		ereport(ERROR,
@@ -199,7 +201,8 @@ count_rest(Run *run)
 
 	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
 		counted += run->counts.outcomes[i];
-	run->counts.outcomes[ROW_DELAYED] += run->diff.counts.to_send - counted;
+	run->counts.untried = run->diff.counts.to_send - counted;
+	run->counts.outcomes[ROW_DELAYED] += run->counts.untried;
 }
 
 static RunStatus
@@ -247,25 +250,29 @@ run_stages(Run *run)
 }
 
 /*
- * What was right when the sync was defined is so no longer: the model is
- * somebody else's, and who reads of it knows the sync by its name.
+ * What was right when the sync was defined is not there any more: how to
+ * write it is no help now, how to say its new name is.  The model is somebody
+ * else's, and who reads of it knows the sync by its name.
  */
 static void
-explain_model_change(const Run *run, ErrorData *error)
+explain_model_change(const Sync *sync, ErrorData *error)
 {
-	const char *name = quote_literal_cstr(run->sync->name);
+	static const char *const arguments[] = {"mapping", "key", "model"};
+	const char *what = NULL;
 
-	if (strstr(error->message, psprintf("\"%s\"", run->sync->name)) == NULL)
-		error->message = psprintf("sync \"%s\": %s", run->sync->name, error->message);
-	else if (error->hint != NULL)
-		return;					/* said of this very sync */
-	if (error->sqlerrcode == ERRCODE_UNDEFINED_COLUMN)
-		error->hint = psprintf("The model changed: put the column back, or SELECT activate.alter_sync(%s, mapping => ...);", name);
-	else if (error->sqlerrcode == ERRCODE_UNDEFINED_TABLE)
-		error->hint = psprintf("Put the model back, or SELECT activate.alter_sync(%s, model => ...);", name);
-	else
+	for (int i = 0; i < lengthof(arguments) && what == NULL; i++)
+	{
+		if (strncmp(error->message, arguments[i], strlen(arguments[i])) == 0)
+			what = arguments[i];
+	}
+	if (strstr(error->message, psprintf("\"%s\"", sync->name)) == NULL)
+		error->message = psprintf("sync \"%s\": %s", sync->name, error->message);
+	if (what == NULL ||
+		(error->sqlerrcode != ERRCODE_UNDEFINED_TABLE && error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN))
 		return;
-	error->detail = pstrdup("Nothing was sent, and no row counts as removed.");
+	error->detail = pstrdup("It was there when the sync was defined. Nothing was sent, and no row counts as removed.");
+	error->hint = psprintf("Put it back, or say what it is called now: SELECT activate.alter_sync(%s, %s => '...');",
+						   quote_literal_cstr(sync->name), what);
 }
 
 /*
@@ -273,7 +280,7 @@ explain_model_change(const Run *run, ErrorData *error)
  * that fails, too, the claims that remain say what is in doubt.
  */
 static void
-run_abort(Run *run, const ErrorData *error)
+run_abort(Run *run, ErrorData *error)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
@@ -327,6 +334,9 @@ report(const Run *run, RunStatus status)
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
 	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
 	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
+	int64		delayed = outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
+	bool		only_untried = nrefused + counts->invalid + nabsent == 0 &&
+		delayed == counts->beyond + run->counts.untried;
 
 	if (status == RUN_SUCCEEDED)
 		return;
@@ -336,11 +346,9 @@ report(const Run *run, RunStatus status)
 				 errmsg("run " INT64_FORMAT " of sync \"%s\" is partial: " INT64_FORMAT " accepted, "
 						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s",
 						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
-						nrefused, counts->invalid,
-						outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed, absent),
+						nrefused, counts->invalid, delayed, absent),
 				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
-				 run->max_rows > 0 && outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] == 0 &&
-				 nrefused + counts->invalid + nabsent == 0 ?
+				 only_untried ?
 				 errhint("CALL activate.run_sync(%s); sends the rest.", quote_literal_cstr(run->sync->name)) :
 				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
 						 quote_literal_cstr(run->sync->name))));
@@ -382,7 +390,7 @@ run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
 			error = CopyErrorData();
 			FlushErrorState();
 			if (run->resolving)
-				explain_model_change(run, error);
+				explain_model_change(run->sync, error);
 			run_abort(run, error);
 			ReThrowError(error);
 		}

@@ -42,6 +42,7 @@ typedef struct RunCounts
 	int64		outcomes[ROW_OUTCOME_COUNT];
 	int64		first_accepted; /* rows that the destination did not have */
 	int64		removals_accepted;
+	int64		untried;		/* rows to send that delivery never came to */
 	int64		requests;
 	int64		retries;
 	int64		bytes_sent;

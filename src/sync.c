@@ -85,7 +85,8 @@ parse_name(const char *what, const char *name, const char *const *names,
 		if (strcmp(later[i], name) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s \"%s\" is not supported by this version of pg_activate", what, name)));
+					 errmsg("%s \"%s\" is not supported by this version of pg_activate", what, name),
+					 errhint("It is one of: %s, %s, %s, %s.", names[0], names[1], names[2], names[3])));
 	}
 	nearest = act_nearest_name(name, names);
 	ereport(ERROR,

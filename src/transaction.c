@@ -177,12 +177,3 @@ act_sql_bool(uint64 row, int column)
 
 	return !isnull && DatumGetBool(value);
 }
-
-bool
-act_sql_isnull(uint64 row, int column)
-{
-	bool		isnull;
-
-	(void) result_value(row, column, &isnull);
-	return isnull;
-}

@@ -57,7 +57,6 @@ extern uint64 act_sql(int expected, const char *sql, int nargs, const SqlArgumen
 extern char *act_sql_text(uint64 row, int column);	/* NULL for null */
 extern int64 act_sql_int64(uint64 row, int column); /* 0 for null */
 extern bool act_sql_bool(uint64 row, int column);	/* false for null */
-extern bool act_sql_isnull(uint64 row, int column);
 
 #define SQL_TEXT(v)		{TEXTOID, (v) ? CStringGetTextDatum(v) : (Datum) 0, (v) == NULL}
 #define SQL_INT8(v)		{INT8OID, Int64GetDatum(v), false}

@@ -68,6 +68,8 @@ CREATE TABLE activate.run (
 	held_out	pg_catalog.int8 NOT NULL DEFAULT 0,
 	leaving		pg_catalog.int8 NOT NULL DEFAULT 0,
 	unchanged	pg_catalog.int8 NOT NULL DEFAULT 0,
+	keyed		pg_catalog.bool NOT NULL DEFAULT false,
+	untried		pg_catalog.int8 NOT NULL DEFAULT 0,
 	rows_synced	pg_catalog.int8,
 	duplicates	pg_catalog.int8 NOT NULL DEFAULT 0,
 	requests	pg_catalog.int8 NOT NULL DEFAULT 0,
@@ -81,6 +83,8 @@ CREATE TABLE activate.run (
 	approved_at	pg_catalog.timestamptz
 );
 COMMENT ON TABLE activate.run IS 'runs of syncs, with what became of their rows';
+COMMENT ON COLUMN activate.run.keyed IS 'the caller named the keys: it says nothing of the other rows';
+COMMENT ON COLUMN activate.run.untried IS 'of delayed, those that were never sent: they are not in pending';
 COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send';
 CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
 SELECT pg_catalog.pg_extension_config_dump('activate.run', '');

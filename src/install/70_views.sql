@@ -78,31 +78,44 @@ WHERE s.owned OR (e.sync_id IS NULL AND pg_catalog.pg_has_role('pg_monitor', 'US
 COMMENT ON VIEW activate.events IS 'changes of state, one row each';
 GRANT SELECT ON activate.events TO PUBLIC;
 
+/*
+ * A run of keys that the caller named says nothing of the other rows: whole
+ * is the last one that does, and only one that left no row untried is fresh.
+ */
 CREATE VIEW activate.status WITH (security_barrier) AS
 SELECT s.name AS sync, s.destination,
 	CASE WHEN s.paused THEN 'paused'
-		WHEN last.run_id IS NULL THEN 'new'
-		WHEN last.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
-		WHEN last.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
-		WHEN last.status OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'cancelled', 'interrupted']) THEN 'failing'
-		WHEN COALESCE(p.rejected, 0) OPERATOR(pg_catalog.>) 0 OR last.invalid OPERATOR(pg_catalog.>) 0 THEN 'rejecting'
+		WHEN whole.status IS NULL THEN 'new'
+		WHEN whole.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
+		WHEN whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
+		WHEN whole.status OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'cancelled', 'interrupted']) THEN 'failing'
+		WHEN COALESCE(p.rejected, 0) OPERATOR(pg_catalog.>) 0 OR whole.invalid OPERATOR(pg_catalog.>) 0 THEN 'rejecting'
 		ELSE 'ok' END AS health,
 	last.run_id AS last_run_id, last.status AS last_status, good.finished_at AS last_success_at,
 	NULL::pg_catalog.timestamptz AS next_run_at,
-	done.started_at AS fresh_as_of,
-	pg_catalog.now() OPERATOR(pg_catalog.-) done.started_at AS lag,
-	done.rows_synced, COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(last.invalid, 0) AS rows_rejected,
-	COALESCE(p.backlog, 0) AS backlog
+	fresh.started_at AS fresh_as_of,
+	pg_catalog.now() OPERATOR(pg_catalog.-) fresh.started_at AS lag,
+	done.rows_synced, COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(whole.invalid, 0) AS rows_rejected,
+	COALESCE(p.backlog, 0) OPERATOR(pg_catalog.+) COALESCE(whole.untried, 0) AS backlog
 FROM activate.visible_sync AS s
-LEFT JOIN LATERAL (SELECT r.run_id, r.status, r.invalid FROM activate.run AS r
+LEFT JOIN LATERAL (SELECT r.run_id, r.status FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND r.status OPERATOR(pg_catalog.<>) 'superseded'
 	ORDER BY r.run_id DESC LIMIT 1) AS last ON true
+LEFT JOIN LATERAL (SELECT r.status, r.invalid, r.untried FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed
+		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'running'])
+	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.finished_at FROM activate.run AS r
-	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND r.status OPERATOR(pg_catalog.=) 'succeeded'
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.status OPERATOR(pg_catalog.=) 'succeeded'
 	ORDER BY r.run_id DESC LIMIT 1) AS good ON true
-LEFT JOIN LATERAL (SELECT r.started_at, r.rows_synced FROM activate.run AS r
-	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND r.status OPERATOR(pg_catalog.=) ANY (ARRAY['succeeded', 'partial'])
+LEFT JOIN LATERAL (SELECT r.rows_synced FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed
+		AND r.status OPERATOR(pg_catalog.=) ANY (ARRAY['succeeded', 'partial'])
 	ORDER BY r.run_id DESC LIMIT 1) AS done ON true
+LEFT JOIN LATERAL (SELECT r.started_at FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.untried OPERATOR(pg_catalog.=) 0
+		AND r.status OPERATOR(pg_catalog.=) ANY (ARRAY['succeeded', 'partial'])
+	ORDER BY r.run_id DESC LIMIT 1) AS fresh ON true
 LEFT JOIN activate.pending_counts() AS p ON p.sync_id OPERATOR(pg_catalog.=) s.sync_id;
 COMMENT ON VIEW activate.status IS 'each sync as it is now';
 COMMENT ON COLUMN activate.status.fresh_as_of IS 'every commit before it has been accepted or is listed in pending';

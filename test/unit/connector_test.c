@@ -906,8 +906,6 @@ test_small_tools(void)
 	for (RowOp op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 		CHECK(act_row_op_parse(act_row_op_name(op)) == op);
 	CHECK(act_row_op_parse("none") == ROW_OP_NONE);
-	for (RowOutcome outcome = ROW_UNDECIDED; outcome < ROW_OUTCOME_COUNT; outcome++)
-		CHECK(act_row_outcome_name(outcome) != NULL);
 }
 
 /*

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_argument.h
+ *	  Keys that a caller names, as jsonb.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_KEY_ARGUMENT_H
+#define ACT_KEY_ARGUMENT_H
+
+#include "model.h"
+#include "utils/jsonb.h"
+
+/* keys, an array: has each what a key of the sync has, and nothing else? */
+extern void act_key_argument_check(const Sync *sync, Jsonb *keys);
+
+/* Such keys: are the values of the columns' types?  As the sync's owner. */
+extern void act_key_argument_check_types(const Model *model, Jsonb *keys);
+
+#endif							/* ACT_KEY_ARGUMENT_H */
