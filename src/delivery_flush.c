@@ -67,6 +67,9 @@ brings_ids(const Delivery *delivery)
 	return false;
 }
 
+/* Refusals that wait at most: so many are not all alike. */
+#define MAX_UNDECIDED 5000
+
 /*
  * As long as nothing was accepted, refusals wait: they may turn out to be of
  * the kind that is charged to nobody.
@@ -78,6 +81,7 @@ act_delivery_undecided(const Delivery *delivery)
 
 	return !delivery->run->stop.set && delivery->accepted == 0 &&
 		outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] > 0 &&
+		list_length(delivery->settled) < MAX_UNDECIDED &&
 		(delivery->in_flight != NIL || delivery->ready != NIL || delivery->unclaimed != NIL ||
 		 !delivery->reader.done);
 }

@@ -13,15 +13,18 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/uuid.h"
 
 #include "diff_private.h"
@@ -29,6 +32,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "key_argument.h"
+#include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
 PG_FUNCTION_INFO_V1(act_diff_sieve);
@@ -218,6 +222,21 @@ sieve_and_join(DiffState *state)
 	}
 }
 
+/*
+ * Before the transaction's snapshot is taken: to one from before it was
+ * rewritten or filled anew, a table is empty.  A query's tables are locked
+ * when it is analysed, which is before, too.
+ */
+void
+act_diff_lock_model(const Model *model)
+{
+	if (!OidIsValid(model->relation))
+		return;
+	LockRelationOid(model->relation, AccessShareLock);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(model->relation)))
+		(void) find_all_inheritors(model->relation, AccessShareLock, NULL);
+}
+
 static BlockNumber
 table_pages(const Sync *sync)
 {
@@ -248,6 +267,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
+	(void) act_snapshot_check_key(sync, model);
 	state->seen.limit = table_pages(sync);
 	act_identity_set("jit", "off");
 	share_memory();

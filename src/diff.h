@@ -58,6 +58,9 @@ typedef struct Diff
 
 #define MAX_INVALID_EXAMPLES 1000
 
+/* Before the snapshot is taken that the diff is to see the model with. */
+extern void act_diff_lock_model(const Model *model);
+
 /*
  * Computes the diff in the current transaction, which the caller made read
  * only, as the sync's owner.  Rows and marks are kept beyond the transaction

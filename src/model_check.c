@@ -357,10 +357,12 @@ void
 act_model_check_owners(Query *query)
 {
 	ListCell   *cell;
+	/* For anybody's: it locks the tables behind views. */
+	List	   *rewritten = QueryRewrite(copyObject(query));
 
 	if (!superuser())
 		return;
 	(void) check_owners((Node *) query, NULL);
-	foreach(cell, QueryRewrite(copyObject(query)))
+	foreach(cell, rewritten)
 		(void) check_owners(lfirst(cell), NULL);
 }

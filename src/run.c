@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 
 #include "deliver.h"
 #include "fault.h"
@@ -31,6 +32,7 @@
 #include "key_argument.h"
 #include "run.h"
 #include "run_lock.h"
+#include "snapshot.h"
 #include "transaction.h"
 
 #define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
@@ -116,6 +118,18 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
+/* Before a key goes out that the table could not take. */
+static void
+widen_key(Run *run)
+{
+	Model	   *model = act_model_resolve(run->sync);
+
+	if (act_snapshot_check_key(run->sync, model))
+		return;
+	act_snapshot_widen_key(run->sync, model);
+	run->settler = act_settler_create(run->sync);
+}
+
 static void
 run_resolve(Run *run)
 {
@@ -127,6 +141,7 @@ run_resolve(Run *run)
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
+	widen_key(run);
 	run->resolving = false;
 	act_transaction_commit(false);
 }
@@ -142,7 +157,15 @@ run_diff(Run *run)
 	run->resolving = true;
 	run->model = act_model_resolve(run->sync);
 	run->resolving = false;
+	act_diff_lock_model(run->model);
+	if (!act_snapshot_check_key(run->sync, run->model))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of sync \"%s\" changed its type while the run began", run->sync->name),
+				 errhint("Run it again.")));
+	PushActiveSnapshot(GetTransactionSnapshot());
 	act_diff_compute(run->model, run->keys, run->max_rows, &run->diff);
+	PopActiveSnapshot();
 	act_transaction_commit(false);
 }
 
@@ -155,7 +178,9 @@ run_guard(Run *run)
 	approved = act_ledger_approved(run);
 	if (!approved)
 		act_guard_check(run);
-	act_ledger_supersede(run);
+	/* What a person named says nothing of the whole that is held. */
+	if (run->keys == NULL)
+		act_ledger_supersede(run);
 	if (run->stop.set)
 	{
 		act_ledger_invalid_rows(run);

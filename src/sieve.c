@@ -25,6 +25,7 @@
 #include "storage/bufmgr.h"
 #include "tcop/dest.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
@@ -55,6 +56,8 @@ struct Sieve
 	int			nkeys;
 	FmgrInfo   *hash;
 	bool	   *integer;		/* hashed here, without a call */
+	int16	   *len;
+	bool	   *byval;
 	const Oid  *collations;
 	uint64		salt;
 	int			bits;
@@ -65,6 +68,7 @@ struct Sieve
 	uint32		buckets[AHEAD];
 	uint64		numbers[AHEAD];
 	uint32		next;
+	MemoryContext row_context;	/* reset for each row */
 };
 
 typedef struct SieveReceiver
@@ -143,6 +147,37 @@ add(Sieve *sieve, uint32 bucket, uint64 number)
 	__builtin_prefetch(&sieve->sums[bucket], 1);
 }
 
+/*
+ * What a row adds or takes away.  The hash functions of many types keep
+ * little of the value (those of timestamps 32 bits, whatever the salt), so
+ * keys enter by their bytes: equal ones of other bytes only cost a join.
+ */
+static uint64
+number_of(const Sieve *sieve, const TupleTableSlot *slot, uint64 hash)
+{
+	uint64		number = XXH3_64bits_withSeed(DatumGetUUIDP(slot->tts_values[sieve->nkeys])->data,
+											  UUID_LEN, hash);
+
+	for (int i = 0; i < sieve->nkeys; i++)
+	{
+		Datum		key = slot->tts_values[i];
+
+		if (slot->tts_isnull[i] || sieve->integer[i])
+			continue;			/* in the hash as it is */
+		if (sieve->byval[i])
+			number = XXH3_64bits_withSeed(&key, sizeof(key), number);
+		else if (sieve->len[i] > 0)
+			number = XXH3_64bits_withSeed(DatumGetPointer(key), sieve->len[i], number);
+		else
+		{
+			struct varlena *bytes = PG_DETOAST_DATUM_PACKED(key);
+
+			number = XXH3_64bits_withSeed(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), number);
+		}
+	}
+	return number;
+}
+
 /* A row of the snapshot that is as it was accepted: what may be unchanged. */
 static bool
 is_settled(const TupleTableSlot *slot, int nkeys)
@@ -157,10 +192,9 @@ is_settled(const TupleTableSlot *slot, int nkeys)
 		memcmp(VARDATA_ANY(state), accepted, strlen(accepted)) == 0;
 }
 
-static bool
-receive(TupleTableSlot *slot, DestReceiver *receiver)
+static void
+pour_row(SieveReceiver *self, TupleTableSlot *slot)
 {
-	SieveReceiver *self = (SieveReceiver *) receiver;
 	Sieve	   *sieve = self->sieve;
 	int			nkeys = sieve->nkeys;
 	uint64		hash;
@@ -177,7 +211,7 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 		if (!is_settled(slot, nkeys))
 		{
 			hold(sieve, bucket);
-			return true;
+			return;
 		}
 	}
 	else
@@ -190,8 +224,19 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 				hold(sieve, bucket);
 		}
 	}
-	number = XXH3_64bits_withSeed(DatumGetUUIDP(slot->tts_values[nkeys])->data, UUID_LEN, hash);
+	number = number_of(sieve, slot, hash);
 	add(sieve, bucket, self->snapshot ? -number : number);
+}
+
+static bool
+receive(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	SieveReceiver *self = (SieveReceiver *) receiver;
+	MemoryContext caller = MemoryContextSwitchTo(self->sieve->row_context);
+
+	pour_row(self, slot);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(self->sieve->row_context);
 	return true;
 }
 
@@ -238,6 +283,10 @@ make_sieve(const Model *model, double snapshot_rows)
 	sieve->collations = model->key_collations;
 	sieve->hash = palloc0(sizeof(FmgrInfo) * sync->nkeys);
 	sieve->integer = palloc0(sizeof(bool) * sync->nkeys);
+	sieve->len = palloc(sizeof(int16) * sync->nkeys);
+	sieve->byval = palloc(sizeof(bool) * sync->nkeys);
+	sieve->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate sieve row",
+											   ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		TypeCacheEntry *type = lookup_type_cache(model->key_types[i], TYPECACHE_HASH_EXTENDED_PROC_FINFO);
@@ -250,6 +299,8 @@ make_sieve(const Model *model, double snapshot_rows)
 		sieve->integer[i] = SIZEOF_DATUM == 8 &&
 			(model->key_types[i] == INT8OID || model->key_types[i] == INT4OID);
 		fmgr_info_copy(&sieve->hash[i], &type->hash_extended_proc_finfo, CurrentMemoryContext);
+		sieve->len[i] = type->typlen;
+		sieve->byval[i] = type->typbyval;
 	}
 	if (!pg_strong_random(&sieve->salt, sizeof(sieve->salt)))
 		return NULL;

@@ -172,6 +172,62 @@ alter(const Sync *sync, const char *format_tail)
 	act_identity_leave(&identity);
 }
 
+/* Whether every value of one type is, as text, a value of the other: an equal one. */
+static bool
+widens(Oid from, Oid to)
+{
+	switch (from)
+	{
+		case INT2OID:
+			return to == INT4OID || to == INT8OID || to == NUMERICOID;
+		case INT4OID:
+			return to == INT8OID || to == NUMERICOID;
+		case INT8OID:
+			return to == NUMERICOID;
+		case VARCHAROID:
+			return to == TEXTOID;
+		case TEXTOID:
+			return to == VARCHAROID;
+		default:
+			return false;
+	}
+}
+
+bool
+act_snapshot_check_key(const Sync *sync, const Model *model)
+{
+	bool		same = true;
+
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		AttrNumber	attnum = get_attnum(sync->table_oid, sync->key[i]);
+		Oid			type = attnum > 0 ? get_atttype(sync->table_oid, attnum) : InvalidOid;
+
+		if (!OidIsValid(type) || type == model->key_types[i])
+			continue;
+		same = false;
+		if (!widens(type, model->key_types[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("key column \"%s\" of sync \"%s\" has type %s now, and its table has %s",
+							sync->key[i], sync->name, format_type_be(model->key_types[i]), format_type_be(type)),
+					 errhint("Let the model cast it to %s, or drop the sync and create it again.",
+							 format_type_be(type))));
+	}
+	return same;
+}
+
+void
+act_snapshot_widen_key(const Sync *sync, const Model *model)
+{
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		if (get_atttype(sync->table_oid, get_attnum(sync->table_oid, sync->key[i])) != model->key_types[i])
+			alter(sync, psprintf("ALTER COLUMN %s TYPE %s", quote_identifier(sync->key[i]),
+								 format_type_be_qualified(model->key_types[i])));
+	}
+}
+
 /* The table may be gone already, or be something else by now: only a table goes. */
 void
 act_snapshot_drop(const Sync *sync)
@@ -242,6 +298,13 @@ append_keys(StringInfo buf, const Sync *sync)
 		appendStringInfo(buf, "%s%s", i > 0 ? ", " : "", quote_identifier(sync->key[i]));
 }
 
+static void
+append_key_numbers(StringInfo buf, const Sync *sync)
+{
+	for (int i = 1; i <= sync->nkeys; i++)
+		appendStringInfo(buf, "%sm.k%d", i > 1 ? ", " : "", i);
+}
+
 /*
  * Rows that cannot be sent (null or differing duplicate keys) are left out:
  * the next run names them.  External ids that are known stay.
@@ -278,8 +341,7 @@ act_snapshot_baseline(const Sync *sync, const Model *model)
 	for (int i = 1; i <= sync->nkeys; i++)
 		appendStringInfo(&buf, "%sm.k%d IS NOT NULL", i > 1 ? " AND " : "", i);
 	appendStringInfoString(&buf, " GROUP BY ");
-	for (int i = 1; i <= sync->nkeys; i++)
-		appendStringInfo(&buf, "%sm.k%d", i > 1 ? ", " : "", i);
+	append_key_numbers(&buf, sync);
 	appendStringInfoString(&buf, " HAVING pg_catalog.count(DISTINCT m.fp) OPERATOR(pg_catalog.=) 1"
 						   " ON CONFLICT (");
 	append_keys(&buf, sync);
@@ -308,9 +370,14 @@ act_snapshot_carry_over(const Sync *sync, const Model *old_model, const Model *n
 	appendStringInfo(&buf, "UPDATE %s AS s SET activate_fingerprint = n.fp FROM ",
 					 act_sync_table_name(sync));
 	act_diff_query_append_model(&buf, old_model, false);
-	appendStringInfoString(&buf, " AS o, ");
+	appendStringInfoString(&buf, " AS o, (SELECT ");
+	append_key_numbers(&buf, sync);
+	appendStringInfoString(&buf, ", pg_catalog.min(m.fp::pg_catalog.text)::pg_catalog.uuid AS fp FROM ");
 	act_diff_query_append_model(&buf, new_model, false);
-	appendStringInfoString(&buf, " AS n WHERE ");
+	appendStringInfoString(&buf, " AS m GROUP BY ");
+	append_key_numbers(&buf, sync);
+	/* Of rows with one key and different values nobody knows which was sent. */
+	appendStringInfoString(&buf, " HAVING pg_catalog.count(DISTINCT m.fp) OPERATOR(pg_catalog.=) 1) AS n WHERE ");
 	act_diff_query_append_key_match(&buf, old_model, "o", "s", true);
 	appendStringInfoString(&buf, " AND ");
 	act_diff_query_append_key_match(&buf, new_model, "n", "s", true);

@@ -31,6 +31,14 @@ extern void act_snapshot_give(const Sync *sync, Oid new_owner);
 /* Key columns renamed to those of new_key; types and values must agree (22023). */
 extern void act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key);
 
+/*
+ * Whether the table's key columns have the model's types.  They may have
+ * narrower ones, as after an int became a bigint, and are then to be widened;
+ * anything else is an error (42804).
+ */
+extern bool act_snapshot_check_key(const Sync *sync, const Model *model);
+extern void act_snapshot_widen_key(const Sync *sync, const Model *model);
+
 /* reset_sync: forget everything sent; or accept today's rows as sent. */
 extern void act_snapshot_forget(const Sync *sync);
 extern int64 act_snapshot_baseline(const Sync *sync, const Model *model);

@@ -76,11 +76,14 @@ act_transaction_writable(void)
 	XactReadOnly = false;
 }
 
-/* One snapshot: the diff may read the model twice. */
+/*
+ * The caller takes the snapshot that all of it is read with, once what it
+ * reads is locked: for an older one a table filled anew meanwhile is empty.
+ */
 void
 act_transaction_read_only(void)
 {
-	XactIsoLevel = XACT_REPEATABLE_READ;
+	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = true;
 }
 
