@@ -13,8 +13,30 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 	AND NOT EXISTS (SELECT FROM pg_description AS c
 		WHERE c.classoid = d.classid AND c.objoid = d.objid AND c.objsubid = 0)
 	AND NOT EXISTS (SELECT FROM pg_class AS c WHERE d.classid = 'pg_class'::regclass
-		AND c.oid = d.objid AND c.relkind NOT IN ('r', 'v'))
+		AND c.oid = d.objid AND c.relkind NOT IN ('r', 'v', 'S'))
 ORDER BY 1;
+
+-- and so do all columns, those of a sync's table included
+SET pg_activate.allowed_hosts = '127.0.0.1';
+SET client_min_messages = warning;
+CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:9/');
+CREATE TABLE commented ("Region" text, id int, email text, PRIMARY KEY ("Region", id));
+SELECT activate.create_sync('commented', 'commented', '"Region", id', 'crm');
+SELECT a.attrelid::regclass AS relation, a.attname AS without_comment
+FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+WHERE c.relnamespace IN ('activate'::regnamespace, 'activate_data'::regnamespace) AND c.relkind IN ('r', 'v')
+	AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL
+ORDER BY 1, a.attnum;
+SELECT activate.drop_sync('commented');
+DROP TABLE commented;
+DROP SERVER crm;
+RESET client_min_messages;
+
+-- a view that repeats a column says the same of it
+SELECT p.attname AS says_other
+FROM pg_attribute AS p JOIN pg_attribute AS r ON r.attname = p.attname AND r.attrelid = 'activate.rejections'::regclass
+WHERE p.attrelid = 'activate.pending'::regclass AND p.attnum > 0
+	AND col_description(p.attrelid, p.attnum) IS DISTINCT FROM col_description(r.attrelid, r.attnum);
 
 -- no column follows an OID that a dump does not carry
 SELECT attrelid::regclass, attname, atttypid::regtype FROM pg_attribute

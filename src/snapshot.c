@@ -57,16 +57,36 @@ static const struct
 	const char *comment;
 }			column_comments[] =
 {
-	{"activate_external_id", "the destination''s id of the record, once it told"},
-	{"activate_state", "accepted, or what stands in the way"},
-	{"activate_accepted_at", "when the destination last accepted the row; null: it has nothing of this row"},
+	{"activate_external_id", "the destination's id of the record; null: it told none"},
+	{"activate_state", "accepted, rejected, refused, absent, doubt, leaving, left or removed"},
+	{"activate_accepted_at", "when the destination last accepted the row, or a baseline took it for accepted; null: never, or nothing of it is left there"},
 	{"activate_fingerprint", "digest of the mapped values that the destination has; null: not known"},
+	{"activate_in_doubt", "an answer was lost: what the destination has is not certain"},
+	{"activate_tried", "digest of the version last tried and not accepted; null: none"},
+	{"activate_op", "operation last tried and not accepted; null: none"},
+	{"activate_change_id", "id that this version was sent with, and is again while nothing else was; null: none"},
+	{"activate_attempts", "how often the destination said no to this version; 0: never"},
+	{"activate_first_at", "when the row was first not accepted, since it last was; null: it was not tried since"},
+	{"activate_last_at", "when the row was last tried and not accepted; null: it was not"},
+	{"activate_next_attempt_at", "when the row, as it is, may go again; null: with the next run, or not before it changes"},
+	{"activate_http_status", "status of the HTTP answer to what was last tried; null: there was none"},
+	{"activate_code", "the destination's word for the reason; null: none given"},
+	{"activate_message", "the reason as a sentence, mostly the destination's own; null: none given"},
+	{"activate_request_id", "number of the request; always null in this version"},
+	{"activate_missing_since", "when a run first missed the row in the model; null: it is there, or nobody waits for remove_after"},
 };
 
 static void
 utility(const char *sql)
 {
 	act_sql(SPI_OK_UTILITY, sql, 0, NULL);
+}
+
+static void
+comment_column(const char *table, const char *column, const char *comment)
+{
+	utility(psprintf("COMMENT ON COLUMN %s.%s IS %s", table, quote_identifier(column),
+					 quote_literal_cstr(comment)));
 }
 
 /*
@@ -154,8 +174,9 @@ act_snapshot_create(const Sync *sync, const Model *model, Oid owner)
 					 quote_literal_cstr(psprintf("what the destination of sync \"%s\" accepted; changed by pg_activate only",
 												 sync->name))));
 	for (int i = 0; i < lengthof(column_comments); i++)
-		utility(psprintf("COMMENT ON COLUMN %s.%s IS '%s'", table,
-						 column_comments[i].column, column_comments[i].comment));
+		comment_column(table, column_comments[i].column, column_comments[i].comment);
+	for (int i = 0; i < sync->nkeys; i++)
+		comment_column(table, sync->key[i], "column of the sync's key, as in its model");
 	utility(psprintf("ALTER TABLE %s OWNER TO %s", table,
 					 quote_identifier(GetUserNameFromId(owner, false))));
 	act_identity_leave(&identity);

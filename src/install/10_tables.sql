@@ -85,7 +85,7 @@ CREATE TABLE activate.run (
 COMMENT ON TABLE activate.run IS 'runs of syncs, with what became of their rows';
 COMMENT ON COLUMN activate.run.keyed IS 'the caller named the keys: it says nothing of the other rows';
 COMMENT ON COLUMN activate.run.untried IS 'of delayed, those that were never sent: they are not in pending';
-COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send';
+COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send; null: the run did not end held';
 CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
 SELECT pg_catalog.pg_extension_config_dump('activate.run', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.run_run_id_seq', '');

@@ -89,7 +89,7 @@ COMMENT ON COLUMN activate.connectors.builtin IS 'came with the extension';
 COMMENT ON COLUMN activate.connectors.title IS 'name of the product';
 COMMENT ON COLUMN activate.connectors.objects IS 'objects its document describes; empty: any';
 COMMENT ON COLUMN activate.connectors.modes IS 'modes of syncs it can serve';
-COMMENT ON COLUMN activate.connectors.documentation IS 'address of its documentation';
+COMMENT ON COLUMN activate.connectors.documentation IS 'address of its documentation; null: its document names none';
 
 /*
  * Who may use a destination sees it.  Options of servers are public in
@@ -130,9 +130,9 @@ CREATE VIEW activate.destinations WITH (security_barrier) AS
 COMMENT ON VIEW activate.destinations IS 'the destinations that the current user owns or may use';
 COMMENT ON COLUMN activate.destinations.destination IS 'name of the foreign server';
 COMMENT ON COLUMN activate.destinations.connector IS 'what kind of destination it is';
-COMMENT ON COLUMN activate.destinations.base_url IS 'where requests go: the server''s option, else the connector''s own';
+COMMENT ON COLUMN activate.destinations.base_url IS 'where requests go: the server''s option, else the connector''s own; null: neither is set';
 COMMENT ON COLUMN activate.destinations.options IS 'options of the server, and as asterisks the secrets that are set for the current user';
-COMMENT ON COLUMN activate.destinations.rate_limit IS 'option rate_limit';
+COMMENT ON COLUMN activate.destinations.rate_limit IS 'the server''s option rate_limit; null: not set';
 COMMENT ON COLUMN activate.destinations.throttled_until IS 'until when the destination asked to wait; null: it did not, or that is not known';
 COMMENT ON COLUMN activate.destinations.breaker IS 'why nothing is sent for now; null: no reason, or that is not known';
 COMMENT ON COLUMN activate.destinations.requests IS 'requests of all recorded runs';

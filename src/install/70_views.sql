@@ -118,5 +118,5 @@ LEFT JOIN LATERAL (SELECT r.started_at FROM activate.run AS r
 	ORDER BY r.run_id DESC LIMIT 1) AS fresh ON true
 LEFT JOIN activate.pending_counts() AS p ON p.sync_id OPERATOR(pg_catalog.=) s.sync_id;
 COMMENT ON VIEW activate.status IS 'each sync as it is now';
-COMMENT ON COLUMN activate.status.fresh_as_of IS 'every commit before it has been accepted or is listed in pending';
+COMMENT ON COLUMN activate.status.fresh_as_of IS 'every commit before it has been accepted or is listed in pending; null: no run of the whole model came to all rows yet';
 GRANT SELECT ON activate.status TO PUBLIC;

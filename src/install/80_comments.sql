@@ -1,0 +1,211 @@
+/*
+ * What each column and sequence is, where it is not said next to its object.
+ * Columns of views that show the same have the same text.  A time is of the
+ * server's clock, a count one of rows, where nothing else is said.
+ */
+
+/* Definitions. */
+COMMENT ON COLUMN activate.sync.sync_id IS 'number of the sync, as create_sync() returned it; never used again';
+COMMENT ON COLUMN activate.sync.name IS 'name of the sync, and of its table in activate_data';
+COMMENT ON COLUMN activate.sync.model IS 'what is read: a table or view by its qualified name, or the text of a query';
+COMMENT ON COLUMN activate.sync.model_is_query IS 'the model is the text of a query, not a name';
+COMMENT ON COLUMN activate.sync.key IS 'names of the model''s columns that identify a row, in their order';
+COMMENT ON COLUMN activate.sync.destination IS 'name of the foreign server that the rows are sent to';
+COMMENT ON COLUMN activate.sync.object IS 'what the rows become at the destination, as its documentation calls it; null: none named';
+COMMENT ON COLUMN activate.sync.match IS 'fields by which the destination finds its record; empty: it takes the key itself';
+COMMENT ON COLUMN activate.sync.mapping IS 'what is sent: a select list over the model or, beginning with {, JSON text';
+COMMENT ON COLUMN activate.sync.mode IS 'upsert, insert, update or mirror';
+COMMENT ON COLUMN activate.sync.on_removed IS 'what becomes of the record of a row that left the model: ignore, delete, archive or clear';
+COMMENT ON COLUMN activate.sync.schedule IS 'when it runs; manual: when called';
+COMMENT ON COLUMN activate.sync.options IS 'options that were set, by name; an empty object: none';
+COMMENT ON COLUMN activate.sync.search_path IS 'search_path that the model and the mapping are read with';
+COMMENT ON COLUMN activate.sync.time_zone IS 'time zone that the model and the mapping are read with';
+COMMENT ON COLUMN activate.sync.database_oid IS 'with system_identifier and host: the database that this sync may run in';
+COMMENT ON COLUMN activate.sync.host IS 'with system_identifier and database_oid: name of the host that this sync may run on, unless pg_activate.hosts says otherwise';
+COMMENT ON COLUMN activate.sync.paused IS 'no run begins until resume_sync()';
+COMMENT ON COLUMN activate.sync.pause_reason IS 'reason given to pause_sync(); null: not paused, or none given';
+COMMENT ON COLUMN activate.sync.fingerprint_format IS 'number of the format of the fingerprints in the sync''s table; those of another cannot be compared';
+COMMENT ON COLUMN activate.sync.definition_changed_at IS 'when create_sync() or alter_sync() last wrote the definition';
+COMMENT ON COLUMN activate.sync.created_at IS 'when create_sync() was called';
+
+COMMENT ON COLUMN activate.syncs.sync IS 'name of the sync';
+COMMENT ON COLUMN activate.syncs.owner IS 'role that owns the sync, being the owner of its table in activate_data';
+COMMENT ON COLUMN activate.syncs.model IS 'what is read: a table or view by its qualified name, or the text of a query';
+COMMENT ON COLUMN activate.syncs.key IS 'the model''s columns that identify a row, as in SQL: a, "B"';
+COMMENT ON COLUMN activate.syncs.destination IS 'name of the foreign server that the rows are sent to';
+COMMENT ON COLUMN activate.syncs.object IS 'what the rows become at the destination, as its documentation calls it; null: none named';
+COMMENT ON COLUMN activate.syncs.match IS 'fields by which the destination finds its record, as in SQL; null: it takes the key itself';
+COMMENT ON COLUMN activate.syncs.mapping IS 'what is sent: a select list over the model or, beginning with {, JSON text';
+COMMENT ON COLUMN activate.syncs.mode IS 'upsert, insert, update or mirror';
+COMMENT ON COLUMN activate.syncs.on_removed IS 'what becomes of the record of a row that left the model: ignore, delete, archive or clear';
+COMMENT ON COLUMN activate.syncs.schedule IS 'when it runs; manual: when called';
+COMMENT ON COLUMN activate.syncs.options IS 'options that were set, by name; an empty object: none';
+COMMENT ON COLUMN activate.syncs.paused IS 'no run begins until resume_sync()';
+COMMENT ON COLUMN activate.syncs.pause_reason IS 'reason given to pause_sync(); null: not paused, or none given';
+COMMENT ON COLUMN activate.syncs.sync_id IS 'number of the sync, as create_sync() returned it; never used again';
+COMMENT ON COLUMN activate.syncs.created_at IS 'when create_sync() was called';
+
+COMMENT ON COLUMN activate.visible_sync.sync_id IS 'number of the sync, as create_sync() returned it; never used again';
+COMMENT ON COLUMN activate.visible_sync.name IS 'name of the sync';
+COMMENT ON COLUMN activate.visible_sync.destination IS 'name of the foreign server that the rows are sent to';
+COMMENT ON COLUMN activate.visible_sync.paused IS 'no run begins until resume_sync()';
+COMMENT ON COLUMN activate.visible_sync.schedule IS 'when it runs; manual: when called';
+COMMENT ON COLUMN activate.visible_sync.owned IS 'the current user is a member of the owner; false: may see statistics only, as a member of pg_monitor';
+
+/* Connectors and credentials. */
+COMMENT ON COLUMN activate.connector.name IS 'name, as in CREATE SERVER ... OPTIONS (connector ''...'')';
+COMMENT ON COLUMN activate.connector.spec IS 'the document: how requests are made and answers read';
+COMMENT ON COLUMN activate.connector.builtin IS 'came with the extension, and is not part of a dump';
+COMMENT ON COLUMN activate.credential.mapping_oid IS 'OID of the user mapping that has the secrets';
+COMMENT ON COLUMN activate.credential.server_oid IS 'OID of the mapping''s foreign server';
+COMMENT ON COLUMN activate.credential.system_identifier IS 'of the cluster in which the OIDs mean something';
+COMMENT ON COLUMN activate.credential.host IS 'scheme, host and port that the secrets were stored for: scheme://host:port';
+
+/* Runs. */
+COMMENT ON COLUMN activate.run.run_id IS 'number of the run; later runs have higher ones';
+COMMENT ON COLUMN activate.run.sync_id IS 'the sync it is a run of';
+COMMENT ON COLUMN activate.run.cause IS 'what began the run; manual: a call of run_sync()';
+COMMENT ON COLUMN activate.run.status IS 'running, succeeded, partial, failed, held, superseded, cancelled or interrupted';
+COMMENT ON COLUMN activate.run.pid IS 'process that ran or runs it; null: not known';
+COMMENT ON COLUMN activate.run.started_at IS 'when the run began';
+COMMENT ON COLUMN activate.run.finished_at IS 'when the run ended; null: it did not yet, or nobody found yet that its process is gone';
+COMMENT ON COLUMN activate.run.rows_in_model IS 'rows that the model had, duplicates and invalid ones included; of a run of named keys, the rows with these';
+COMMENT ON COLUMN activate.run.added IS 'rows of the model that the destination does not have';
+COMMENT ON COLUMN activate.run.changed IS 'rows of the model that the destination has with other values, or that are in doubt';
+COMMENT ON COLUMN activate.run.removed IS 'rows that the destination has and the model has no more, and that are to be removed';
+COMMENT ON COLUMN activate.run.accepted IS 'rows that the destination accepted, removals included';
+COMMENT ON COLUMN activate.run.rejected IS 'rows that the destination said no to in this run, rejected and refused';
+COMMENT ON COLUMN activate.run.invalid IS 'rows of the model that cannot be sent; not part of added, changed and removed';
+COMMENT ON COLUMN activate.run.delayed IS 'rows left to a later run: waiting to be tried again, beyond max_rows, not come to, or in doubt';
+COMMENT ON COLUMN activate.run.unknown IS 'rows of which somebody has to decide whether they arrived; always 0 in this version';
+COMMENT ON COLUMN activate.run.waiting IS 'rows that wait for a row of another sync; always 0 in this version';
+COMMENT ON COLUMN activate.run.absent IS 'rows to update that have no record at the destination';
+COMMENT ON COLUMN activate.run.skipped IS 'rows not sent because this version of theirs was refused, or rejected too often';
+COMMENT ON COLUMN activate.run.held_out IS 'rows kept back for comparison; always 0 in this version';
+COMMENT ON COLUMN activate.run.leaving IS 'rows missing from the model, but not yet for remove_after; not part of removed';
+COMMENT ON COLUMN activate.run.unchanged IS 'rows of the model of which nothing is to be sent';
+COMMENT ON COLUMN activate.run.rows_synced IS 'rows that the destination has as far as the run looked; null: the run has not ended by itself';
+COMMENT ON COLUMN activate.run.duplicates IS 'rows of the model that repeat another one, key and values';
+COMMENT ON COLUMN activate.run.requests IS 'HTTP requests sent, repeated ones included';
+COMMENT ON COLUMN activate.run.retries IS 'times that a batch was put back to be sent again';
+COMMENT ON COLUMN activate.run.bytes_sent IS 'bytes of the bodies of all requests';
+COMMENT ON COLUMN activate.run.error IS 'message of the error that ended the run, or why it was held; null: none';
+COMMENT ON COLUMN activate.run.detail IS 'what else is known of the error; null: nothing';
+COMMENT ON COLUMN activate.run.hint IS 'what to do about the error; null: nothing to say';
+COMMENT ON COLUMN activate.run.approved_by IS 'role that approved the held run; null: nobody did, or the run was discarded';
+COMMENT ON COLUMN activate.run.approved_at IS 'when the held run was approved; null: it was not, or the run was discarded';
+
+COMMENT ON COLUMN activate.runs.run_id IS 'number of the run; later runs have higher ones';
+COMMENT ON COLUMN activate.runs.sync IS 'name of the sync';
+COMMENT ON COLUMN activate.runs.cause IS 'what began the run; manual: a call of run_sync()';
+COMMENT ON COLUMN activate.runs.status IS 'running, succeeded, partial, failed, held, superseded, cancelled or interrupted';
+COMMENT ON COLUMN activate.runs.started_at IS 'when the run began';
+COMMENT ON COLUMN activate.runs.finished_at IS 'when the run ended; null: it did not yet, or nobody found yet that its process is gone';
+COMMENT ON COLUMN activate.runs.rows_in_model IS 'rows that the model had, duplicates and invalid ones included; of a run of named keys, the rows with these';
+COMMENT ON COLUMN activate.runs.added IS 'rows of the model that the destination does not have';
+COMMENT ON COLUMN activate.runs.changed IS 'rows of the model that the destination has with other values, or that are in doubt';
+COMMENT ON COLUMN activate.runs.removed IS 'rows that the destination has and the model has no more, and that are to be removed';
+COMMENT ON COLUMN activate.runs.accepted IS 'rows that the destination accepted, removals included';
+COMMENT ON COLUMN activate.runs.rejected IS 'rows that the destination said no to in this run, rejected and refused';
+COMMENT ON COLUMN activate.runs.invalid IS 'rows of the model that cannot be sent; not part of added, changed and removed';
+COMMENT ON COLUMN activate.runs.delayed IS 'rows left to a later run: waiting to be tried again, beyond max_rows, not come to, or in doubt';
+COMMENT ON COLUMN activate.runs.unknown IS 'rows of which somebody has to decide whether they arrived; always 0 in this version';
+COMMENT ON COLUMN activate.runs.waiting IS 'rows that wait for a row of another sync; always 0 in this version';
+COMMENT ON COLUMN activate.runs.absent IS 'rows to update that have no record at the destination';
+COMMENT ON COLUMN activate.runs.skipped IS 'rows not sent because this version of theirs was refused, or rejected too often';
+COMMENT ON COLUMN activate.runs.held_out IS 'rows kept back for comparison; always 0 in this version';
+COMMENT ON COLUMN activate.runs.duplicates IS 'rows of the model that repeat another one, key and values';
+COMMENT ON COLUMN activate.runs.requests IS 'HTTP requests sent, repeated ones included';
+COMMENT ON COLUMN activate.runs.retries IS 'times that a batch was put back to be sent again';
+COMMENT ON COLUMN activate.runs.bytes_sent IS 'bytes of the bodies of all requests';
+COMMENT ON COLUMN activate.runs.error IS 'message of the error that ended the run, or why it was held; null: none, or the current user does not own the sync';
+COMMENT ON COLUMN activate.runs.leaving IS 'rows missing from the model, but not yet for remove_after; not part of removed';
+COMMENT ON COLUMN activate.runs.unchanged IS 'rows of the model of which nothing is to be sent';
+COMMENT ON COLUMN activate.runs.detail IS 'what else is known of the error; null: nothing, or the current user does not own the sync';
+COMMENT ON COLUMN activate.runs.hint IS 'what to do about the error; null: nothing to say, or the current user does not own the sync';
+COMMENT ON COLUMN activate.runs.pid IS 'process that ran or runs it; null: not known';
+COMMENT ON COLUMN activate.runs.approved_by IS 'role that approved the held run; null: nobody did, or the run was discarded';
+COMMENT ON COLUMN activate.runs.approved_at IS 'when the held run was approved; null: it was not, or the run was discarded';
+
+COMMENT ON COLUMN activate.claim.claim_id IS 'number of the claim; later ones have higher ones';
+COMMENT ON COLUMN activate.claim.sync_id IS 'the sync whose rows it has';
+COMMENT ON COLUMN activate.claim.run_id IS 'the run that sends it';
+COMMENT ON COLUMN activate.claim.ops IS 'operation on each row, as sent: insert, update, upsert, delete, archive or clear';
+COMMENT ON COLUMN activate.claim.fingerprints IS 'of each row, digest of the values sent';
+COMMENT ON COLUMN activate.claim.change_ids IS 'of each row, the id of the version sent; another one for each version';
+COMMENT ON COLUMN activate.claim.claimed_at IS 'when the claim was written, before the request';
+
+/* Rows that are not accepted. */
+COMMENT ON COLUMN activate.invalid_row.sync_id IS 'the sync whose model has the row';
+COMMENT ON COLUMN activate.invalid_row.key IS 'the row''s key: an object of the key columns';
+COMMENT ON COLUMN activate.invalid_row.code IS 'what is wrong with the row, as one word';
+COMMENT ON COLUMN activate.invalid_row.message IS 'what is wrong with the row, as a sentence';
+COMMENT ON COLUMN activate.invalid_row.run_id IS 'the run that found it';
+COMMENT ON COLUMN activate.invalid_row.at IS 'when the run wrote it down';
+
+COMMENT ON COLUMN activate.pending.sync IS 'name of the sync';
+COMMENT ON COLUMN activate.pending.key IS 'the row''s key: an object of the key columns';
+COMMENT ON COLUMN activate.pending.op IS 'operation that was tried last or, of a row that is leaving, that comes: insert, update, upsert, delete, archive or clear; null: none';
+COMMENT ON COLUMN activate.pending.state IS 'rejected, refused, invalid, delayed, absent or leaving';
+COMMENT ON COLUMN activate.pending.attempts IS 'how often the destination said no to this version of the row; 0: never';
+COMMENT ON COLUMN activate.pending.first_at IS 'when the row was first not accepted, since it last was; null: it was not tried since';
+COMMENT ON COLUMN activate.pending.last_at IS 'when the row was last tried; of an invalid one, when the run found it; null: it was not tried';
+COMMENT ON COLUMN activate.pending.next_attempt_at IS 'when the row, as it is, may go again; null: with the next run or, where rejected, refused or invalid, when it changes or a run names its key';
+COMMENT ON COLUMN activate.pending.http_status IS 'status of the HTTP answer; null: there was none';
+COMMENT ON COLUMN activate.pending.code IS 'the destination''s word for the reason, or in_doubt, or what is wrong with an invalid row; null: none given';
+COMMENT ON COLUMN activate.pending.message IS 'the reason as a sentence, mostly the destination''s own; null: none given';
+COMMENT ON COLUMN activate.pending.request_id IS 'number of the request; always null in this version';
+
+COMMENT ON COLUMN activate.rejections.sync IS 'name of the sync';
+COMMENT ON COLUMN activate.rejections.key IS 'the row''s key: an object of the key columns';
+COMMENT ON COLUMN activate.rejections.op IS 'operation that was tried last or, of a row that is leaving, that comes: insert, update, upsert, delete, archive or clear; null: none';
+COMMENT ON COLUMN activate.rejections.state IS 'rejected, refused, invalid, delayed, absent or leaving';
+COMMENT ON COLUMN activate.rejections.attempts IS 'how often the destination said no to this version of the row; 0: never';
+COMMENT ON COLUMN activate.rejections.first_at IS 'when the row was first not accepted, since it last was; null: it was not tried since';
+COMMENT ON COLUMN activate.rejections.last_at IS 'when the row was last tried; of an invalid one, when the run found it; null: it was not tried';
+COMMENT ON COLUMN activate.rejections.next_attempt_at IS 'when the row, as it is, may go again; null: with the next run or, where rejected, refused or invalid, when it changes or a run names its key';
+COMMENT ON COLUMN activate.rejections.http_status IS 'status of the HTTP answer; null: there was none';
+COMMENT ON COLUMN activate.rejections.code IS 'the destination''s word for the reason, or in_doubt, or what is wrong with an invalid row; null: none given';
+COMMENT ON COLUMN activate.rejections.message IS 'the reason as a sentence, mostly the destination''s own; null: none given';
+COMMENT ON COLUMN activate.rejections.request_id IS 'number of the request; always null in this version';
+
+/* Events. */
+COMMENT ON COLUMN activate.event.event_id IS 'number of the event; later ones have higher ones, and NOTIFY pg_activate carries it';
+COMMENT ON COLUMN activate.event.at IS 'when it was recorded';
+COMMENT ON COLUMN activate.event.kind IS 'what happened, as one word: run_held, run_failed, rejecting, recovered, paused and so on';
+COMMENT ON COLUMN activate.event.severity IS 'info, warning or error';
+COMMENT ON COLUMN activate.event.sync_id IS 'the sync it is about; null: of no sync that there is';
+COMMENT ON COLUMN activate.event.sync IS 'name that the sync had then; null: of no sync that there is';
+COMMENT ON COLUMN activate.event.destination IS 'name of the foreign server of the sync; null: of no sync that there is';
+COMMENT ON COLUMN activate.event.run_id IS 'the run it is about; null: none';
+COMMENT ON COLUMN activate.event.message IS 'what happened, as a sentence';
+COMMENT ON COLUMN activate.event.details IS 'of an event of a run, its counts accepted, rejected and invalid; null: none';
+
+COMMENT ON COLUMN activate.events.event_id IS 'number of the event; later ones have higher ones, and NOTIFY pg_activate carries it';
+COMMENT ON COLUMN activate.events.at IS 'when it was recorded';
+COMMENT ON COLUMN activate.events.kind IS 'what happened, as one word: run_held, run_failed, rejecting, recovered, paused and so on';
+COMMENT ON COLUMN activate.events.severity IS 'info, warning or error';
+COMMENT ON COLUMN activate.events.sync IS 'name that the sync had then; null: of no sync that there is';
+COMMENT ON COLUMN activate.events.destination IS 'name of the foreign server of the sync; null: of no sync that there is';
+COMMENT ON COLUMN activate.events.run_id IS 'the run it is about; null: none';
+COMMENT ON COLUMN activate.events.message IS 'what happened, as a sentence';
+COMMENT ON COLUMN activate.events.details IS 'of an event of a run, its counts accepted, rejected and invalid; null: none';
+
+/* Each sync now.  A run of named keys tells nothing of the sync as a whole. */
+COMMENT ON COLUMN activate.status.sync IS 'name of the sync';
+COMMENT ON COLUMN activate.status.destination IS 'name of the foreign server that the rows are sent to';
+COMMENT ON COLUMN activate.status.health IS 'ok, new (no run of the whole model yet), rejecting (rows are rejected, refused or invalid), failing, held, paused or waiting';
+COMMENT ON COLUMN activate.status.last_run_id IS 'number of the last run that was not superseded, named keys or not; null: none';
+COMMENT ON COLUMN activate.status.last_status IS 'status of that run; null: none';
+COMMENT ON COLUMN activate.status.last_success_at IS 'end of the last run of the whole model that succeeded; null: none';
+COMMENT ON COLUMN activate.status.next_run_at IS 'when the next run begins by itself; always null in this version';
+COMMENT ON COLUMN activate.status.lag IS 'time since fresh_as_of; null: where that is';
+COMMENT ON COLUMN activate.status.rows_synced IS 'rows that the destination has, as of the last run of the whole model that succeeded or was partial; null: none';
+COMMENT ON COLUMN activate.status.rows_rejected IS 'rows that are rejected or refused now, and those that the last run of the whole model found invalid';
+COMMENT ON COLUMN activate.status.backlog IS 'rows that pending lists, but for invalid ones, and those that the last run of the whole model did not come to';
+
+/* Numbers. */
+COMMENT ON SEQUENCE activate.sync_sync_id_seq IS 'numbers of syncs';
+COMMENT ON SEQUENCE activate.run_run_id_seq IS 'numbers of runs';
+COMMENT ON SEQUENCE activate.claim_claim_id_seq IS 'numbers of claims';
+COMMENT ON SEQUENCE activate.event_event_id_seq IS 'numbers of events';
