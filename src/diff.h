@@ -24,6 +24,7 @@ typedef struct DiffCounts
 	int64		changed_certain;	/* of changed, those not in doubt: what max_changed looks at */
 	int64		unchanged;
 	int64		leaving;
+	int64		leaving_first;	/* of leaving, those that were still there in the last diff */
 	int64		invalid;
 	int64		duplicates;
 	int64		delayed;		/* in back-off, or beyond max_rows */

@@ -376,6 +376,12 @@ close_group(DiffState *state)
 				break;
 			case ACTION_LEAVING:
 				diff->counts.leaving++;
+				if (decision->mark)
+				{
+					/* An approval is of these very rows, too. */
+					diff->counts.leaving_first++;
+					add_to_digest(diff, row);
+				}
 				break;
 			case ACTION_NONE:
 				if (state->group_in_model)

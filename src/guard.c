@@ -95,7 +95,8 @@ act_guard_problem(const Run *run, char **detail)
 						   counts->synced);
 		return pstrdup("the model came back empty");
 	}
-	problem = excess(&options->max_removed, counts->removed + counts->leaving, counts->synced,
+	/* Those leaving for longer were let go when they began to. */
+	problem = excess(&options->max_removed, counts->removed + counts->leaving_first, counts->synced,
 					 "would be removed");
 	if (problem != NULL)
 	{
