@@ -222,6 +222,20 @@ CALL activate.run_sync('many');
 SELECT diff_test.last('many');
 SELECT count(*) AS still_synced FROM activate_data.many;
 
+-- given many rows that begin to leave, then they are held; an approval is of these rows, and holds for as long as they leave
+INSERT INTO diff_test.many SELECT i, i FROM generate_series(1, 200) i ON CONFLICT DO NOTHING;
+CALL activate.run_sync('many');
+SELECT activate.alter_sync('many', options => '{"remove_after": "1 hour"}');
+DELETE FROM diff_test.many WHERE id <= 50;
+CALL activate.run_sync('many');
+SELECT activate.approve_run(max(run_id)) FROM activate.run;
+DELETE FROM diff_test.many WHERE id = 51;
+CALL activate.run_sync('many');
+SELECT activate.approve_run(max(run_id)) FROM activate.run;
+CALL activate.run_sync('many');
+CALL activate.run_sync('many');
+SELECT diff_test.last('many');
+
 SET client_min_messages = error;
 DROP SCHEMA diff_test CASCADE;
 DROP EXTENSION pg_activate CASCADE;

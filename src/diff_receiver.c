@@ -255,6 +255,20 @@ add_to_digest(Diff *diff, const Row *row)
 	pfree(buf.data);
 }
 
+/* A few keys for whoever has to decide on a held run. */
+static void
+note_removed(DiffState *state, const Row *row)
+{
+	Diff	   *diff = state->diff;
+	MemoryContext caller;
+
+	if (list_length(diff->removed_keys) >= REMOVED_EXAMPLES)
+		return;
+	caller = MemoryContextSwitchTo(state->seen.context);
+	diff->removed_keys = lappend(diff->removed_keys, pstrdup(row->key));
+	MemoryContextSwitchTo(caller);
+}
+
 static void
 count(DiffState *state, const Decision *decision, const Row *row)
 {
@@ -273,13 +287,7 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ROW_REMOVED:
 			counts->removed++;
-			if (list_length(diff->removed_keys) < REMOVED_EXAMPLES)
-			{
-				MemoryContext caller = MemoryContextSwitchTo(state->seen.context);
-
-				diff->removed_keys = lappend(diff->removed_keys, pstrdup(row->key));
-				MemoryContextSwitchTo(caller);
-			}
+			note_removed(state, row);
 			break;
 	}
 	switch (decision->action)
@@ -380,6 +388,7 @@ close_group(DiffState *state)
 				{
 					/* An approval is of these very rows, too. */
 					diff->counts.leaving_first++;
+					note_removed(state, row);
 					add_to_digest(diff, row);
 				}
 				break;
