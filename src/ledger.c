@@ -280,7 +280,7 @@ act_ledger_approved(Run *run)
 
 /* Whatever was held before: this diff is newer, where it is one of the whole model. */
 void
-act_ledger_supersede(Run *run)
+act_ledger_supersede(Run *run, bool approved)
 {
 	Identity	identity;
 	uint64		count;
@@ -295,6 +295,7 @@ act_ledger_supersede(Run *run)
 	act_identity_leave(&identity);
 	if (count > 0)
 		act_event_record("superseded", "info", run->sync, run->run_id,
-						 psprintf("the held run of sync \"%s\" was superseded by run " INT64_FORMAT,
-								  run->sync->name, run->run_id), NULL);
+						 psprintf("the held run of sync \"%s\" %s run " INT64_FORMAT, run->sync->name,
+								  approved ? "was approved and goes out with" : "was superseded by",
+								  run->run_id), NULL);
 }

@@ -180,7 +180,7 @@ run_guard(Run *run)
 		act_guard_check(run);
 	/* What a person named says nothing of the whole that is held. */
 	if (run->keys == NULL)
-		act_ledger_supersede(run);
+		act_ledger_supersede(run, approved);
 	if (run->stop.set)
 	{
 		act_ledger_invalid_rows(run);
