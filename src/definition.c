@@ -188,6 +188,20 @@ sync_exists(const char *name)
  * ----------------------------------------------------------------
  */
 
+typedef struct Resolution
+{
+	const Sync *sync;
+	Model	   *model;			/* NULL: it no longer works */
+} Resolution;
+
+static void
+resolve(void *arg)
+{
+	Resolution *resolution = arg;
+
+	resolution->model = act_model_resolve(resolution->sync);
+}
+
 /*
  * The old definition may no longer work, which is often why it is altered.
  * In a subtransaction, so that its failure leaves nothing behind.
@@ -195,32 +209,10 @@ sync_exists(const char *name)
 Model *
 act_definition_try_resolve(const Sync *old)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Model	   *volatile model = NULL;
+	Resolution	resolution = {.sync = old};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		model = act_model_resolve(old);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		int			category;
-
-		MemoryContextSwitchTo(context);
-		category = ERRCODE_TO_CATEGORY(geterrcode());
-		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return model;
+	(void) act_transaction_try(resolve, &resolution);
+	return resolution.model;
 }
 
 static int64

@@ -135,38 +135,19 @@ put_counts(ReturnSetInfo *result, const Sync *sync)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/*
- * What the owner made of his table (a policy, a cast, a generated column) may
- * raise; whoever asks about other syncs must not hear of it.
- */
-static void
-put_or_pass_over(ReturnSetInfo *result, const Sync *sync,
-				 void (*put) (ReturnSetInfo *result, const Sync *sync))
+typedef struct Asked
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ReturnSetInfo *result;
+	const Sync *sync;
+	void		(*put) (ReturnSetInfo *result, const Sync *sync);
+} Asked;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		put(result, sync);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		int			category;
+static void
+put_asked(void *arg)
+{
+	Asked	   *asked = arg;
 
-		MemoryContextSwitchTo(context);
-		category = ERRCODE_TO_CATEGORY(geterrcode());
-		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	asked->put(asked->result, asked->sync);
 }
 
 static void
@@ -179,7 +160,15 @@ for_each_sync(FunctionCallInfo fcinfo, bool statistics,
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	foreach(cell, readable_syncs(statistics))
-		put_or_pass_over((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell), put);
+	{
+		/*
+		 * What the owner made of his table (a policy, a cast, a generated
+		 * column) may raise; whoever asks about other syncs must not hear.
+		 */
+		Asked		asked = {(ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell), put};
+
+		(void) act_transaction_try(put_asked, &asked);
+	}
 	SPI_finish();
 }
 

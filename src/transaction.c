@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/portal.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "transaction.h"
@@ -104,6 +105,41 @@ act_transaction_allow_writes(bool before)
 }
 
 /* SPI would leave the caller in its own context, which lives as long as the run. */
+/*
+ * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
+ */
+bool
+act_transaction_try(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		category = ERRCODE_TO_CATEGORY(geterrcode());
+		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
 uint64
 act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
 {

@@ -41,6 +41,12 @@ extern bool act_transaction_forbid_writes(void);
 extern void act_transaction_allow_writes(bool before);
 
 /*
+ * Does it in a subtransaction; false: it failed and left nothing behind.
+ * Inside a transaction with SPI connected, not inside a run's own CALL.
+ */
+extern bool act_transaction_try(void (*work) (void *arg), void *arg);
+
+/*
  * One statement of ours with arguments; nulls may be NULL.  Throws unless
  * SPI answers with what was expected.
  */
