@@ -2,6 +2,15 @@
 -- else; values are sent exactly, in PostgreSQL's own JSON.  (The database is
 -- in UTF-8; others are made below.)
 CREATE EXTENSION pg_activate;
+
+-- Values are looked at through functions that only the test build has.
+LOAD 'pg_activate';
+SELECT count(*) = 0 AS release_build FROM pg_settings WHERE name = 'pg_activate.debug_faults' \gset
+\if :release_build
+\echo skipped: this is no test build
+DROP EXTENSION pg_activate;
+\quit
+\endif
 CREATE SCHEMA fp_test;
 SET client_min_messages = warning;
 SELECT current_database() AS database \gset
