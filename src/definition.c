@@ -27,6 +27,7 @@
 #include "nearest.h"
 #include "run_lock.h"
 #include "snapshot.h"
+#include "sync_state.h"
 #include "transaction.h"
 
 PG_FUNCTION_INFO_V1(act_create_sync);
@@ -137,14 +138,15 @@ store_new(Sync *sync)
 		SQL_INT8(act_system_identifier()),
 		{OIDOID, ObjectIdGetDatum(MyDatabaseId), false},
 		SQL_TEXT(act_host_name()),
-		SQL_INT4(SNAPSHOT_FORMAT)
+		SQL_INT4(SNAPSHOT_FORMAT),
+		SQL_INT4(act_timeline())
 	};
 
 	act_identity_extension(&identity);
 	if (act_sql(SPI_OK_INSERT_RETURNING,
 				"INSERT INTO activate.sync (" DEFINITION_COLUMNS ","
-				" system_identifier, database_oid, host, fingerprint_format)"
-				" VALUES (" DEFINITION_VALUES ", $15, $16, $17, $18)"
+				" system_identifier, database_oid, host, fingerprint_format, timeline)"
+				" VALUES (" DEFINITION_VALUES ", $15, $16, $17, $18, $19)"
 				" ON CONFLICT (name) DO NOTHING RETURNING sync_id",
 				lengthof(args), args) == 0)
 		refuse_duplicate(sync->name);
@@ -498,6 +500,7 @@ create_sync(const DefinitionInput *input)
 	act_definition_tell(sync, model, input->mapping);
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
+	act_sync_state_define(sync, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	tell_schedule(sync);
 	return sync->sync_id;

@@ -33,6 +33,19 @@ static const char *const status_names[] = {
 	[RUN_INTERRUPTED] = "interrupted"
 };
 
+static const char *const cause_names[] = {
+	[CAUSE_MANUAL] = "manual",
+	[CAUSE_SCHEDULE] = "schedule",
+	[CAUSE_RETRY] = "retry",
+	[CAUSE_AFTER] = "after"
+};
+
+const char *
+act_run_cause_name(RunCause cause)
+{
+	return cause_names[cause];
+}
+
 const char *
 act_run_status_name(RunStatus status)
 {

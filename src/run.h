@@ -26,6 +26,16 @@ typedef enum RunStatus
 
 extern const char *act_run_status_name(RunStatus status);
 
+typedef enum RunCause
+{
+	CAUSE_MANUAL,
+	CAUSE_SCHEDULE,
+	CAUSE_RETRY,
+	CAUSE_AFTER
+} RunCause;
+
+extern const char *act_run_cause_name(RunCause cause);
+
 /* Why a run ends other than by having done everything. */
 typedef struct RunStop
 {
@@ -60,6 +70,13 @@ typedef struct Run
 	Diff		diff;
 	int64		max_rows;
 	Jsonb	   *keys;			/* or NULL */
+	RunCause	cause;
+	bool		in_worker;		/* not a session's CALL */
+	bool		retry_rows;		/* only rows whose back-off ended: they become keys, not forced */
+	int64		missed;			/* planned starts that this run stands for, besides its own */
+	TimestampTz rows_retry_at;	/* first end of a back-off among the rows seen; 0: none */
+	bool		unreachable;	/* it failed because the destination gave no proper answer */
+	struct RunSlot *slot;		/* or NULL */
 	RunCounts	counts;
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */

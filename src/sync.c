@@ -54,7 +54,8 @@ static const char *const on_removed_names[] = {
 #define SYNC_COLUMNS \
 	"SELECT sync_id, name, model, model_is_query, key, destination, object, match," \
 	" mapping, mode, on_removed, schedule, options::pg_catalog.text, search_path, time_zone," \
-	" system_identifier, database_oid, host, paused, pause_reason, first_batch_alone" \
+	" system_identifier, database_oid, host, paused, pause_reason, first_batch_alone," \
+	" timeline, in_doubt, hold_next" \
 	" FROM activate.sync "
 
 const char *
@@ -182,6 +183,9 @@ sync_from_result(MemoryContext context)
 	sync->paused = act_sql_bool(0, 19);
 	sync->pause_reason = act_sql_text(0, 20);
 	sync->first_batch_alone = act_sql_bool(0, 21);
+	sync->timeline = (int) act_sql_int64(0, 22);
+	sync->in_doubt = act_sql_bool(0, 23);
+	sync->hold_next = act_sql_bool(0, 24);
 
 	options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text)));
 	act_sync_options_parse(options, sync->on_removed, &sync->options);
@@ -415,6 +419,12 @@ act_system_identifier(void)
 	return (int64) GetSystemIdentifier();
 }
 
+int
+act_timeline(void)
+{
+	return (int) GetWALInsertionTimeLine();
+}
+
 char *
 act_host_name(void)
 {
@@ -458,32 +468,38 @@ act_require_enabled(void)
 				 errhint("LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
 }
 
+const char *
+act_sync_home_problem(int64 system_identifier, Oid database_oid, const char *recorded, const char **hint)
+{
+	char	   *host = act_host_name();
+
+	*hint = "If this server is to send from now on: SELECT activate.confirm_cluster('move');";
+	if (system_identifier != act_system_identifier())
+		return "It was created in another cluster: this one was restored, upgraded or cloned from it.";
+	if (database_oid != MyDatabaseId)
+		return "It was created in another database of this cluster: this one is a copy.";
+	if (act_host_may_send(host, recorded))
+		return NULL;
+	if (act_hosts == NULL || act_hosts[0] == '\0')
+		return psprintf("It may run on host \"%s\", and this is \"%s\".", recorded, host);
+
+	/* Which confirm_cluster() would not change. */
+	*hint = "If it is to send: name it, too. LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.hosts = ...; SELECT pg_reload_conf();";
+	return psprintf("The setting pg_activate.hosts (%s) does not name this host, \"%s\".", act_hosts, host);
+}
+
 void
 act_sync_require_home(const Sync *sync)
 {
-	char	   *host = act_host_name();
-	const char *detail = NULL;
-	const char *hint = "If this server is to send from now on: SELECT activate.confirm_cluster('move');";
+	const char *hint;
+	const char *problem;
 
 	act_require_enabled();
-	if (sync->system_identifier != act_system_identifier())
-		detail = "It was created in another cluster: this one was restored, upgraded or cloned from it.";
-	else if (sync->database_oid != MyDatabaseId)
-		detail = "It was created in another database of this cluster: this one is a copy.";
-	else if (!act_host_may_send(host, sync->host))
-	{
-		detail = psprintf("It may run on host \"%s\", and this is \"%s\".", sync->host, host);
-		if (act_hosts != NULL && act_hosts[0] != '\0')
-		{
-			/* Which confirm_cluster() would not change. */
-			detail = psprintf("The setting pg_activate.hosts (%s) does not name this host, \"%s\".", act_hosts, host);
-			hint = "If it is to send: name it, too. LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.hosts = ...; SELECT pg_reload_conf();";
-		}
-	}
-	if (detail != NULL)
+	problem = act_sync_home_problem(sync->system_identifier, sync->database_oid, sync->host, &hint);
+	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sync \"%s\" may not send from here", sync->name),
-				 errdetail_internal("%s", detail),
+				 errdetail_internal("%s", problem),
 				 errhint("%s", hint)));
 }

@@ -47,6 +47,8 @@ typedef struct SyncOptions
 	int			batch_size;		/* 0: the destination's or the connector's */
 	int			max_attempts;	/* default 10 */
 	int64		max_run_time_ms;	/* 0: no limit */
+	int			priority;		/* default 0; higher goes first */
+	int64		freshness_ms;	/* 0: none promised */
 } SyncOptions;
 
 typedef struct Sync
@@ -75,6 +77,9 @@ typedef struct Sync
 	bool		paused;
 	char	   *pause_reason;
 	bool		first_batch_alone;
+	int			timeline;		/* of the cluster when it last ran */
+	bool		in_doubt;		/* the next run puts all rows in doubt */
+	bool		hold_next;		/* and is held */
 
 	/* not stored: the table in activate_data and who owns it */
 	Oid			table_oid;		/* InvalidOid: it is gone */
@@ -117,6 +122,13 @@ extern const char *act_on_removed_name(OnRemoved on_removed);
 extern SyncMode act_sync_mode_parse(const char *name);
 extern OnRemoved act_on_removed_parse(const char *name);
 
+/*
+ * Why a sync may not run here (decision 8), or NULL: text, and what to do
+ * about it in *hint.  The switch pg_activate.enabled is not looked at.
+ */
+extern const char *act_sync_home_problem(int64 system_identifier, Oid database_oid,
+										 const char *host, const char **hint);
+
 /* 55000 unless this cluster, database and host may run the sync (decision 8). */
 extern void act_sync_require_home(const Sync *sync);
 extern void act_require_enabled(void);	/* the part of it that needs no sync */
@@ -127,6 +139,7 @@ extern void act_require_enabled(void);	/* the part of it that needs no sync */
  */
 extern bool act_host_may_send(const char *host, const char *recorded);
 extern int64 act_system_identifier(void);
+extern int	act_timeline(void); /* of the WAL being written */
 extern char *act_host_name(void);
 
 #endif							/* ACT_SYNC_H */

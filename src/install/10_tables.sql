@@ -37,10 +37,16 @@ CREATE TABLE activate.sync (
 	fingerprint_format pg_catalog.int4 NOT NULL,
 	definition_changed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	first_batch_alone pg_catalog.bool NOT NULL DEFAULT true,
+	timeline	pg_catalog.int4 NOT NULL,
+	in_doubt	pg_catalog.bool NOT NULL DEFAULT false,
+	hold_next	pg_catalog.bool NOT NULL DEFAULT false,
 	created_at	pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE activate.sync IS 'definitions of syncs; the owner of a sync is the owner of its table in activate_data';
 COMMENT ON COLUMN activate.sync.system_identifier IS 'with database_oid and host: where this sync may run; recorded by create_sync() and confirm_cluster()';
+COMMENT ON COLUMN activate.sync.timeline IS 'of the cluster when the sync last ran: another one means that a standby was promoted, or an older state recovered, since';
+COMMENT ON COLUMN activate.sync.in_doubt IS 'the next run begins by putting every row in doubt';
+COMMENT ON COLUMN activate.sync.hold_next IS 'the next run is held until a person approved it: the server was recovered';
 COMMENT ON COLUMN activate.sync.first_batch_alone IS 'after creation or a change of definition the first batch of a run goes alone';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_sync_id_seq', '');
@@ -51,7 +57,8 @@ CREATE TABLE activate.run (
 	cause		pg_catalog.text NOT NULL,
 	status		pg_catalog.text NOT NULL,
 	pid			pg_catalog.int4,
-	started_at	pg_catalog.timestamptz NOT NULL,
+	queued_at	pg_catalog.timestamptz,
+	started_at	pg_catalog.timestamptz,
 	finished_at	pg_catalog.timestamptz,
 	rows_in_model pg_catalog.int8 NOT NULL DEFAULT 0,
 	added		pg_catalog.int8 NOT NULL DEFAULT 0,
@@ -70,6 +77,8 @@ CREATE TABLE activate.run (
 	unchanged	pg_catalog.int8 NOT NULL DEFAULT 0,
 	keyed		pg_catalog.bool NOT NULL DEFAULT false,
 	untried		pg_catalog.int8 NOT NULL DEFAULT 0,
+	missed		pg_catalog.int8 NOT NULL DEFAULT 0,
+	merged_into	pg_catalog.int8,
 	rows_synced	pg_catalog.int8,
 	duplicates	pg_catalog.int8 NOT NULL DEFAULT 0,
 	requests	pg_catalog.int8 NOT NULL DEFAULT 0,
@@ -86,9 +95,50 @@ COMMENT ON TABLE activate.run IS 'runs of syncs, with what became of their rows'
 COMMENT ON COLUMN activate.run.keyed IS 'the caller named the keys: it says nothing of the other rows';
 COMMENT ON COLUMN activate.run.untried IS 'of delayed, those that were never sent: they are not in pending';
 COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send; null: the run did not end held';
+COMMENT ON COLUMN activate.run.missed IS 'planned starts before this one that passed without a run: one run stands for them all';
+COMMENT ON COLUMN activate.run.merged_into IS 'of a queued run: the run that did its work, too';
 CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
+CREATE INDEX run_waiting_idx ON activate.run (sync_id) WHERE status OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'running']);
 SELECT pg_catalog.pg_extension_config_dump('activate.run', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.run_run_id_seq', '');
+
+/*
+ * When each sync is due.  Written by every run, so kept apart from the
+ * definitions, with room in its pages and no index on what changes.
+ */
+CREATE TABLE activate.sync_state (
+	sync_id		pg_catalog.int8 PRIMARY KEY,
+	anchor		pg_catalog.timestamptz NOT NULL,
+	next_run_at	pg_catalog.timestamptz,
+	retry_at	pg_catalog.timestamptz,
+	retry_rows	pg_catalog.bool NOT NULL DEFAULT false,
+	failures	pg_catalog.int4 NOT NULL DEFAULT 0,
+	after_runs	pg_catalog.int8[]
+) WITH (fillfactor = 40);
+COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
+COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
+COMMENT ON COLUMN activate.sync_state.next_run_at IS 'next planned start; in the past: it is due, or missed; null: none by time';
+COMMENT ON COLUMN activate.sync_state.retry_at IS 'when to run without waiting for the schedule; null: not';
+COMMENT ON COLUMN activate.sync_state.retry_rows IS 'the run at retry_at is one of the rows whose back-off ended, not of the whole model';
+COMMENT ON COLUMN activate.sync_state.failures IS 'runs in a row that ended failed or interrupted';
+COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
+SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
+
+CREATE TABLE activate.destination_state (
+	destination	pg_catalog.text PRIMARY KEY,
+	closed		pg_catalog.bool NOT NULL DEFAULT false,
+	down_since	pg_catalog.timestamptz,
+	probe_at	pg_catalog.timestamptz,
+	failures	pg_catalog.int4 NOT NULL DEFAULT 0,
+	message		pg_catalog.text
+);
+COMMENT ON TABLE activate.destination_state IS 'destinations that are down, or closed until their credentials are set here';
+COMMENT ON COLUMN activate.destination_state.closed IS 'confirm_cluster(''sandbox''): nothing is sent until its credentials are set on this server';
+COMMENT ON COLUMN activate.destination_state.down_since IS 'when it was first found not to answer; null: it is not down';
+COMMENT ON COLUMN activate.destination_state.probe_at IS 'until then workers postpone its runs; the first one after it tries';
+COMMENT ON COLUMN activate.destination_state.failures IS 'runs in a row that found it down';
+COMMENT ON COLUMN activate.destination_state.message IS 'what the last of them found';
+SELECT pg_catalog.pg_extension_config_dump('activate.destination_state', '');
 
 CREATE TABLE activate.claim (
 	claim_id	pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -67,7 +67,8 @@ COMMENT ON COLUMN activate.run.sync_id IS 'the sync it is a run of';
 COMMENT ON COLUMN activate.run.cause IS 'what began the run; manual: a call of run_sync()';
 COMMENT ON COLUMN activate.run.status IS 'running, succeeded, partial, failed, held, superseded, cancelled or interrupted';
 COMMENT ON COLUMN activate.run.pid IS 'process that ran or runs it; null: not known';
-COMMENT ON COLUMN activate.run.started_at IS 'when the run began';
+COMMENT ON COLUMN activate.run.queued_at IS 'when queue_run() asked for the run; null: it was not queued';
+COMMENT ON COLUMN activate.run.started_at IS 'when the run began; null: it did not yet';
 COMMENT ON COLUMN activate.run.finished_at IS 'when the run ended; null: it did not yet, or nobody found yet that its process is gone';
 COMMENT ON COLUMN activate.run.rows_in_model IS 'rows that the model had, duplicates and invalid ones included; of a run of named keys, the rows with these';
 COMMENT ON COLUMN activate.run.added IS 'rows of the model that the destination does not have';
@@ -209,3 +210,6 @@ COMMENT ON SEQUENCE activate.sync_sync_id_seq IS 'numbers of syncs';
 COMMENT ON SEQUENCE activate.run_run_id_seq IS 'numbers of runs';
 COMMENT ON SEQUENCE activate.claim_claim_id_seq IS 'numbers of claims';
 COMMENT ON SEQUENCE activate.event_event_id_seq IS 'numbers of events';
+
+COMMENT ON COLUMN activate.sync_state.sync_id IS 'the sync';
+COMMENT ON COLUMN activate.destination_state.destination IS 'name of the foreign server';

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * wakeup.h
+ *	  What a transaction tells the workers when it commits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_WAKEUP_H
+#define ACT_WAKEUP_H
+
+/*
+ * Something that a scheduler should look at changes with the current
+ * transaction: at commit this database is entered (if it was not) and its
+ * scheduler woken or started.  Nothing happens when it rolls back.  A no-op
+ * without preload.
+ */
+extern void act_wake_at_commit(void);
+
+/*
+ * Whether the workers serve this database, now: NULL, or why not (a whole
+ * sentence fragment such as "background worker is not loaded") and a hint.
+ */
+extern const char *act_workers_problem(const char **hint);
+
+#endif							/* ACT_WAKEUP_H */
