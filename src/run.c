@@ -176,21 +176,24 @@ begin_settling(Run *run)
 	}
 }
 
-/* In the transaction that locked the sync.  False: there is nothing to do. */
-static bool
+/* In the transaction that locked the sync. */
+static void
 run_begin(Run *run)
 {
+	bool		wanted = true;
+
 	run->started_at = act_now();
-	if (run->in_worker && !act_sync_state_take(run))
+	if (run->in_worker)
+		wanted = act_sync_state_take(run);
+	if (wanted)
 	{
-		act_transaction_commit(true);
-		return false;
+		start_clock(run);
+		act_ledger_start(run);
 	}
-	start_clock(run);
-	act_ledger_start(run);
 	act_transaction_commit(true);
-	act_progress_start(run);
-	return true;
+	run->recorded = wanted;
+	if (wanted)
+		act_progress_start(run);
 }
 
 /* Claims of a run that died are settled first: their rows are in doubt. */
@@ -357,6 +360,7 @@ run_finish(Run *run)
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
 	act_transaction_commit(true);
+	run->recorded = true;
 #ifdef ACT_TEST
 	if (!act_ledger_check_sums(run))
 		elog(ERROR, "the sums of run " INT64_FORMAT " do not add up", run->run_id);
@@ -501,16 +505,14 @@ act_run_create(MemoryContext parent, bool in_worker)
 	return run;
 }
 
-/* False: there was nothing to do.  An error is written down before it goes on. */
-static bool
+/* An error is written down before it goes on. */
+static void
 run_try(Run *run, RunStatus *status)
 {
-	volatile bool begun = false;
-
 	PG_TRY();
 	{
-		begun = run_begin(run);
-		if (begun)
+		run_begin(run);
+		if (run->recorded)
 		{
 			run_stages(run);
 			*status = run_finish(run);
@@ -529,18 +531,16 @@ run_try(Run *run, RunStatus *status)
 		ReThrowError(error);
 	}
 	PG_END_TRY();
-	return begun;
 }
 
 bool
 act_run_perform(Run *run, RunStatus *status)
 {
 	MemoryContext caller = MemoryContextSwitchTo(run->context);
-	bool		begun = false;
 
 	PG_TRY();
 	{
-		begun = run_try(run, status);
+		run_try(run, status);
 	}
 	PG_FINALLY();
 	{
@@ -548,5 +548,5 @@ act_run_perform(Run *run, RunStatus *status)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
-	return begun;
+	return run->recorded;
 }

@@ -81,6 +81,7 @@ typedef struct Run
 	bool		retry_rows;		/* only rows whose back-off ended: they become keys, not forced */
 	int64		missed;			/* planned starts that this run stands for, besides its own */
 	TimestampTz rows_retry_at;	/* first end of a back-off among the rows seen; 0: none */
+	bool		recorded;		/* its row says that it began, or how it ended */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */
 	RunSlot    *slot;			/* or NULL */
 	TimestampTz titled_at;		/* pg_stat_activity was last told */

@@ -19,7 +19,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "identity.h"
@@ -32,9 +31,6 @@
 /* How long it waits for a definition or a run of somebody else's, and how often it looks. */
 #define HOLD_PAUSE_MS 100
 #define HOLD_TRIES 50
-
-/* After an error that could not be written down, so that nothing spins. */
-#define ERROR_PAUSE_MS 5000
 
 typedef enum Hold
 {
@@ -74,15 +70,6 @@ hold_sync(Run *run, int64 sync_id)
 	return HOLD_GOT;
 }
 
-static void
-pause_for(int milliseconds)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
 /*
  * A transaction, and in it the sync with its run lock.  False: not now.  It
  * will be asked for again as long as it is due.
@@ -101,11 +88,18 @@ begin(Run *run, int64 sync_id)
 		act_transaction_commit(false);
 		if (hold == HOLD_NEVER || run->slot->leave || run->slot->cancel)
 			return false;
-		pause_for(HOLD_PAUSE_MS);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, HOLD_PAUSE_MS,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
 	}
 	return false;
 }
 
+/*
+ * What became of a run is in its row.  An error that came before there was one
+ * goes on, so that the launcher hears of it.
+ */
 static void
 make_run(RunSlot *slot)
 {
@@ -122,21 +116,12 @@ make_run(RunSlot *slot)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(run->context);
-		error = CopyErrorData();
-		FlushErrorState();
 		act_transaction_rollback();
-		if (!act_transaction_shut_out() && run->run_id == 0)
-		{
-			act_log_limited(LOG, "pg_activate: a run of sync " INT64_FORMAT " of database %u failed: %s",
-							sync_id, MyDatabaseId, error->message);
-			pause_for(ERROR_PAUSE_MS);
-		}
+		if (!run->recorded && !act_transaction_shut_out())
+			PG_RE_THROW();
+		FlushErrorState();
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(TopMemoryContext);
 }
 
 void
@@ -146,10 +131,10 @@ act_run_worker_main(Datum arg)
 
 	act_worker_signals();
 	slot = act_run_slot_attach(arg);
-	if (slot == NULL)
-		proc_exit(0);
-	act_worker_connect(slot->database, slot->role);
-	make_run(slot);
-	act_run_slot_release(slot);
+	if (slot != NULL)
+	{
+		act_worker_connect(slot->database, slot->role);
+		make_run(slot);
+	}
 	proc_exit(0);
 }
