@@ -506,7 +506,7 @@ act_run_create(MemoryContext parent, bool in_worker)
 }
 
 /* An error is written down before it goes on. */
-static void
+static pg_noinline void
 run_try(Run *run, RunStatus *status)
 {
 	PG_TRY();
