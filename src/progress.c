@@ -17,12 +17,14 @@
 
 #include "compat.h"
 #include "progress.h"
+#include "run_lock.h"
 #include "worker.h"
 
 /* The title of a worker changes at most so often. */
 #define TITLE_INTERVAL_US USECS_PER_SEC
 
 PG_FUNCTION_INFO_V1(act_progress_slots);
+PG_FUNCTION_INFO_V1(act_run_process);
 
 static const char *const phase_names[] = {
 	[PHASE_START] = "diff",
@@ -155,4 +157,18 @@ act_progress_slots(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * activate.run_process(sync_id): who has the run lock of a sync, which is
+ * known without preload, too; null: nobody.
+ */
+Datum
+act_run_process(PG_FUNCTION_ARGS)
+{
+	int			pid = PG_ARGISNULL(0) ? 0 : act_run_lock_holder(PG_GETARG_INT64(0));
+
+	if (pid == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(pid);
 }

@@ -506,7 +506,7 @@ act_run_create(MemoryContext parent, bool in_worker)
 }
 
 /* An error is written down before it goes on. */
-static pg_noinline void
+static void
 run_try(Run *run, RunStatus *status)
 {
 	PG_TRY();
@@ -542,11 +542,13 @@ act_run_perform(Run *run, RunStatus *status)
 	{
 		run_try(run, status);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		run_release(run);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	run_release(run);
 	MemoryContextSwitchTo(caller);
 	return run->recorded;
 }

@@ -35,12 +35,7 @@ lock_sync(Run *run, const char *name)
 	int			pid;
 
 	run->sync = sync = act_sync_load_locked(name, false, false);
-	if (sync->paused)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("sync \"%s\" is paused", sync->name),
-				 sync->pause_reason ? errdetail_internal("%s", sync->pause_reason) : 0,
-				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
+	act_sync_require_unpaused(sync);
 	act_sync_require_home(sync);
 	if (run->keys != NULL)
 		act_key_argument_check(sync, run->keys);

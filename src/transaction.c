@@ -65,17 +65,25 @@ pass_door(void)
 
 /* A worker has a transaction only from here until it commits. */
 static void
-begin(void)
+begin(bool read_only)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	bool		begins = in_worker && !IsTransactionState();
 
-	if (!in_worker || IsTransactionState())
-		return;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	MemoryContextSwitchTo(caller);
+	if (begins)
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "could not connect to SPI");
+		MemoryContextSwitchTo(caller);
+	}
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = read_only;
+	pass_door();
+	/* Statements take newer ones, but want to have one below: in a CALL the portal's. */
+	if (begins)
+		PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 static void
@@ -89,6 +97,7 @@ commit(void)
 		InvalidateCatalogSnapshot();
 		return;
 	}
+	PopActiveSnapshot();
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "not connected to SPI");
 	CommitTransactionCommand();
@@ -160,10 +169,7 @@ act_transaction_rollback(void)
 void
 act_transaction_writable(void)
 {
-	begin();
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
-	pass_door();
+	begin(false);
 }
 
 /*
@@ -173,10 +179,7 @@ act_transaction_writable(void)
 void
 act_transaction_read_only(void)
 {
-	begin();
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = true;
-	pass_door();
+	begin(true);
 }
 
 /* The abort of a transaction or subtransaction puts it back as it was. */
