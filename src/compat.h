@@ -54,6 +54,16 @@ act_compat_wait_event(uint32 *kept, const char *name)
 	return *kept;
 }
 
+/* Number of this process's PGPROC; needs miscadmin.h from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define act_compat_my_proc() ((int) MyProcNumber)
+#else
+#define act_compat_my_proc() (MyProc->pgprocno)
+#endif
+
+/* datconnlimit of a database that DROP DATABASE left half done; since 15.4. */
+#define ACT_COMPAT_INVALID_DATABASE (-2)
+
 /* Whether this very lock is held: 17 can be asked for a stronger one, too. */
 static inline bool
 act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)

@@ -18,11 +18,14 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 
 #include "identity.h"
@@ -127,6 +130,21 @@ act_extension_owner(void)
 				 errmsg("extension \"pg_activate\" is not installed in this database"),
 				 errhint("CREATE EXTENSION pg_activate;")));
 	return owner;
+}
+
+Oid
+act_extension_lock(bool conditional)
+{
+	Oid			extension = get_extension_oid("pg_activate", true);
+	LOCKTAG		tag;
+
+	if (!OidIsValid(extension))
+		return InvalidOid;
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
+	if (LockAcquire(&tag, AccessShareLock, false, conditional) == LOCKACQUIRE_NOT_AVAIL)
+		return InvalidOid;
+	AcceptInvalidationMessages();
+	return get_extension_oid("pg_activate", true) == extension ? extension : InvalidOid;
 }
 
 /*

@@ -37,6 +37,13 @@ extern void act_identity_set(const char *name, const char *value);
 
 extern Oid	act_extension_owner(void);
 
+/*
+ * The door: takes AccessShareLock on the extension until the transaction
+ * ends, before any other lock of it, and returns its oid; InvalidOid: it is
+ * not there, or (conditional) somebody drops or alters it just now.
+ */
+extern Oid	act_extension_lock(bool conditional);
+
 /* What to type to have the rights of a role, for the hint of an error. */
 extern char *act_membership_hint(Oid role);
 
