@@ -118,6 +118,15 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	(getRTEPermissionInfo((query)->rteperminfos, rte)->selectedCols)
 #endif
 
+/* Rights on a database; needs utils/acl.h and catalog/pg_database.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_database_aclcheck(database, role, mode) \
+	pg_database_aclcheck(database, role, mode)
+#else
+#define act_compat_database_aclcheck(database, role, mode) \
+	object_aclcheck(DatabaseRelationId, database, role, mode)
+#endif
+
 /* Rights on a schema; needs utils/acl.h and catalog/pg_namespace.h. */
 #if PG_VERSION_NUM < 160000
 #define act_compat_schema_aclcheck(schema, role, mode) \
