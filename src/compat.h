@@ -107,6 +107,15 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
+/* Whether a role owns a database; needs utils/acl.h and catalog/pg_database.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_database_ownercheck(database, role) \
+	pg_database_ownercheck(database, role)
+#else
+#define act_compat_database_ownercheck(database, role) \
+	object_ownercheck(DatabaseRelationId, database, role)
+#endif
+
 /*
  * Columns that a query reads of a relation: 16 moved permissions from the
  * range table to a list beside it (parser/parse_relation.h).
