@@ -91,8 +91,10 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 /* A function that returns a set, all of it at once; needs funcapi.h. */
 #if PG_VERSION_NUM >= 160000
 #define act_compat_materialize(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#define act_compat_materialize_scalar(fcinfo) InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC)
 #else
 #define act_compat_materialize(fcinfo) SetSingleFuncCall(fcinfo, 0)
+#define act_compat_materialize_scalar(fcinfo) SetSingleFuncCall(fcinfo, SRF_SINGLE_USE_EXPECTED)
 #endif
 
 /*
