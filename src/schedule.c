@@ -446,7 +446,7 @@ parse_after(const char *text, Schedule *schedule)
 static void
 refuse_word(const char *text)
 {
-	static const char *const words[] = {"manual", "@hourly", "@daily", "@weekly", "@monthly", "@yearly", "after", NULL};
+	static const char *const words[] = {"manual", "@hourly", "@daily", "@weekly", "@monthly", "@yearly", NULL};
 	const char *nearest = strpbrk(text, BLANK) == NULL ? act_nearest_name(text, words) : NULL;
 
 	refuse(text, NULL, nearest != NULL ? psprintf("Perhaps you meant schedule => '%s'.", nearest) : NULL);
