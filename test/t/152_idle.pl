@@ -59,7 +59,7 @@ ok($launcher, 'the launcher is there');
 # when nothing is due
 $w->wait_for('nothing to run', 30, sub { activity('count(*)', "backend_type ~ 'run'") == 0 });
 hourly($scheduler, 'a scheduler of 1000 manual syncs', SCHEDULER_WAKEUPS);
-is(activity('count(*)', 'backend_xmin IS NOT NULL OR backend_xid IS NOT NULL OR xact_start IS NOT NULL'), 0,
+is(activity('*', 'backend_xmin IS NOT NULL OR backend_xid IS NOT NULL OR xact_start IS NOT NULL'), '',
 	'neither a snapshot nor a transaction is held');
 is(activity('count(*)', "datname IN ('plain', 'postgres', 'template0', 'template1')"), 0, 'databases without the extension have no connection');
 
@@ -69,7 +69,7 @@ $w->wait_for('the schedulers to leave', 60, sub { activity('count(*)', 'datname 
 pass('after five minutes without anything to do no connection is left');
 hourly($launcher, 'the launcher, with four idle databases', LAUNCHER_WAKEUPS);
 is(activity('count(*)', 'datname IS NOT NULL'), 0, 'and none has come back');
-is(activity('count(*)', 'backend_xmin IS NOT NULL'), 0, 'nor does the launcher hold a snapshot');
+is(activity('*', 'backend_xmin IS NOT NULL OR xact_start IS NOT NULL'), '', 'nor does the launcher hold a snapshot');
 is(join(' ', $w->pids('launcher')), $launcher, 'it is the same launcher all the time');
 
 # and what is queued is run at once
