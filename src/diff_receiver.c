@@ -287,6 +287,8 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ROW_REMOVED:
 			counts->removed++;
+			if (decision->was_there)
+				counts->removed_there++;
 			note_removed(state, row);
 			break;
 	}

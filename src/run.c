@@ -72,7 +72,10 @@ run_lock(Run *run, const char *name)
 				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
 	act_sync_require_home(sync);
 	if (run->keys != NULL)
+	{
 		act_key_argument_check(sync, run->keys);
+		act_cluster_require_released(sync);
+	}
 	if (act_run_lock_acquire(sync->sync_id))
 		return;
 	pid = act_run_lock_holder(sync->sync_id);
@@ -97,6 +100,7 @@ run_start(Run *run)
 	act_settler_lock_patiently(run->settler);
 	(void) act_claim_recover(run->settler);
 	act_transaction_commit(true);
+	act_cluster_doubts(run);
 }
 
 void
@@ -176,7 +180,9 @@ run_guard(Run *run)
 
 	act_transaction_writable();
 	approved = act_ledger_approved(run);
-	if (!approved)
+	if (approved)
+		act_cluster_release(run);
+	else
 		act_guard_check(run);
 	/* What a person named says nothing of the whole that is held. */
 	if (run->keys == NULL)
