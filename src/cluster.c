@@ -416,6 +416,19 @@ act_cluster_trust(const Sync *sync)
 	act_identity_leave(&identity);
 }
 
+const char *
+act_cluster_doubt(const Sync *sync)
+{
+	if (sync->in_doubt)
+		return "this server was confirmed as recovered";
+	if (sync->system_identifier != act_system_identifier() || RecoveryInProgress() ||
+		sync->timeline == act_timeline() ||
+		(claims_were_synchronous() && replayed_to_the_end(sync->timeline)))
+		return NULL;
+	return psprintf("a standby was promoted, or an older state recovered, since the sync last ran (timeline %d, then %d)",
+					act_timeline(), sync->timeline);
+}
+
 void
 act_cluster_doubts(Run *run)
 {
@@ -428,12 +441,7 @@ act_cluster_doubts(Run *run)
 	/* The definition before the table, as whoever alters a sync. */
 	if (lock_doubts(sync, &sync->in_doubt, &sync->timeline))
 	{
-		if (sync->in_doubt)
-			reason = "this server was confirmed as recovered";
-		else if (sync->timeline != act_timeline() &&
-				 !(claims_were_synchronous() && replayed_to_the_end(sync->timeline)))
-			reason = psprintf("a standby was promoted, or an older state recovered, since the sync last ran (timeline %d, then %d)",
-							  act_timeline(), sync->timeline);
+		reason = act_cluster_doubt(sync);
 		act_cluster_trust(sync);
 	}
 	if (reason != NULL)

@@ -31,6 +31,9 @@ extern int64 act_system_identifier(void);
 extern int	act_timeline(void); /* of the WAL being written; not on a standby */
 extern char *act_host_name(void);
 
+/* Why the next run will put every row of a sync in doubt, or NULL. */
+extern const char *act_cluster_doubt(const struct Sync *sync);
+
 /*
  * At a run's start, with the run lock held and its claims settled: where this
  * server may not know all that was sent, every row is put in doubt.  Begins

@@ -79,7 +79,7 @@ typedef struct Sync
 	char	   *pause_reason;
 	bool		first_batch_alone;
 	int			timeline;		/* of the cluster when it last ran */
-	bool		in_doubt;		/* the next run puts all rows in doubt */
+	bool		in_doubt;		/* all rows are still to be put in doubt; the diff takes them to be */
 	bool		hold_next;		/* and is held */
 
 	/* not stored: the table in activate_data and who owns it */

@@ -184,6 +184,7 @@ is($restored->loader(q(SELECT activate.confirm_cluster('recovered'))), 4, 'recov
 like($restored->sql(q(SELECT message FROM activate.events WHERE kind = 'fence')), qr/^4 syncs .* as recovered: every row is in doubt/, 'which is an event');
 like($restored->run('empty'), qr/^$/, 'recovered: a run that has nothing to send is not held');
 $restored->change('recovered');
+is($restored->loader(q(SELECT changed FROM activate.plan_sync('orders'))), 5, 'recovered: plan_sync knows');
 $restored->refused(q(CALL activate.run_sync('customers', keys => '[1]')),
 	qr/55000: sync "customers" sends nothing before a run of all its rows was approved.*HINT:  CALL activate\.run_sync\('customers'\);.*approve_run/s,
 	'recovered: named keys wait, too', 'loader');
