@@ -11,8 +11,8 @@
  * state, do not differ, but may not know all that was sent: each begins a new
  * timeline, and the first run of a sync on it puts every row in doubt.
  *
- * What changes tables runs as the extension inside the caller's transaction,
- * with SPI connected, unless it is said to have one of its own.
+ * What changes tables runs as the extension, or as the sync's owner where it
+ * is his table, inside the caller's transaction with SPI connected.
  *
  *-------------------------------------------------------------------------
  */
@@ -437,8 +437,6 @@ act_cluster_doubts(Run *run)
 
 	if (!sync->in_doubt && sync->timeline == act_timeline())
 		return;
-	act_transaction_writable();
-	/* The definition before the table, as whoever alters a sync. */
 	if (lock_doubts(sync, &sync->in_doubt, &sync->timeline))
 	{
 		reason = act_cluster_doubt(sync);
@@ -446,15 +444,12 @@ act_cluster_doubts(Run *run)
 	}
 	if (reason != NULL)
 	{
-		int64		rows;
+		int64		rows = act_snapshot_doubt(sync, reason);
 
-		act_settler_lock_patiently(run->settler);
-		rows = act_snapshot_doubt(sync, reason);
 		act_event_record("in_doubt", "warning", sync, run->run_id,
 						 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
 						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 	}
-	act_transaction_commit(true);
 	sync->in_doubt = false;
 	sync->timeline = act_timeline();
 }

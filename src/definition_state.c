@@ -18,6 +18,7 @@
 #include "nearest.h"
 #include "run_lock.h"
 #include "snapshot.h"
+#include "sync_state.h"
 #include "transaction.h"
 
 PG_FUNCTION_INFO_V1(act_drop_sync);
@@ -69,6 +70,7 @@ forget_sync(const Sync *sync)
 		"DELETE FROM activate.sync WHERE sync_id = $1"
 	};
 
+	act_sync_state_drop(sync->sync_id);
 	for (int i = 0; i < lengthof(statements); i++)
 		update_sync(sync, SPI_OK_DELETE, statements[i], NULL);
 }
@@ -92,6 +94,7 @@ act_drop_sync(PG_FUNCTION_ARGS)
 	else
 	{
 		refuse_while_running(sync, "dropped");
+		act_definition_refuse_followed(sync);
 		act_event_record("dropped", "info", NULL, 0, psprintf("sync \"%s\" was dropped", name), NULL);
 		if (OidIsValid(sync->table_oid))
 			act_snapshot_drop(sync);
@@ -142,6 +145,7 @@ act_resume_sync(PG_FUNCTION_ARGS)
 	{
 		update_sync(sync, SPI_OK_UPDATE,
 					"UPDATE activate.sync SET paused = false, pause_reason = NULL WHERE sync_id = $1", NULL);
+		act_sync_state_define(sync, false);
 		act_event_record("resumed", "info", sync, 0,
 						 psprintf("sync \"%s\" was resumed by %s", name,
 								  GetUserNameFromId(GetUserId(), false)), NULL);

@@ -123,4 +123,6 @@ extern const char *act_on_removed_name(OnRemoved on_removed);
 extern SyncMode act_sync_mode_parse(const char *name);
 extern OnRemoved act_on_removed_parse(const char *name);
 
+extern void act_sync_require_unpaused(const Sync *sync);	/* else 55000 */
+
 #endif							/* ACT_SYNC_H */
