@@ -75,19 +75,6 @@ act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
 #endif
 }
 
-/* Process id of who runs a virtual transaction; 0: it is gone. */
-static inline int
-act_compat_transaction_pid(const VirtualTransactionId *vxid)
-{
-#if PG_VERSION_NUM >= 170000
-	PGPROC	   *proc = ProcNumberGetProc(vxid->procNumber);
-#else
-	PGPROC	   *proc = BackendIdGetProc(vxid->backendId);
-#endif
-
-	return proc != NULL ? proc->pid : 0;
-}
-
 /* A function that returns a set, all of it at once; needs funcapi.h. */
 #if PG_VERSION_NUM >= 160000
 #define act_compat_materialize(fcinfo) InitMaterializedSRF(fcinfo, 0)

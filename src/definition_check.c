@@ -29,6 +29,7 @@
 #include "identity.h"
 #include "mapping.h"
 #include "nearest.h"
+#include "schedule.h"
 
 void
 act_require_argument(bool isnull, const char *name, const char *hint)
@@ -142,57 +143,20 @@ apply_key(Sync *sync, const char *key)
 	}
 }
 
-/* Cron has five fields and perhaps a time zone; an interval a unit. */
-static const char *
-later_schedule(const char *schedule)
-{
-	int			fields = 0;
-	const char *p = schedule;
-	bool		cron = true;
-
-	if (strcmp(schedule, "live") == 0)
-		return "schedule \"live\"";
-	if (pg_strncasecmp(schedule, "after ", 6) == 0)
-		return "schedule \"after\" another sync";
-	while (*(p += strspn(p, " ")) != '\0')
-	{
-		int			len = strcspn(p, " ");
-
-		if (++fields <= 5 && strspn(p, "0123456789*/,-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") < len)
-			cron = false;
-		p += len;
-	}
-	if (cron && (fields == 5 || fields == 6))
-		return "a cron schedule";
-	p = schedule + strspn(schedule, "0123456789.");
-	p += strspn(p, " ");
-	if (isdigit((unsigned char) schedule[0]) && isalpha((unsigned char) *p))
-		return "an interval as schedule";
-	return NULL;
-}
-
+/*
+ * Stored with its zone, so that it means the same whatever zone the model is
+ * looked at in later.
+ */
 static void
-apply_schedule(Sync *sync, const char *schedule)
+apply_schedule(Sync *sync, const DefinitionInput *input)
 {
-	const char *later;
+	const char *zone = sync->time_zone;
 
-	if (schedule == NULL)
+	if (input->schedule == NULL)
 		return;
-	if (strcmp(schedule, "manual") != 0)
-	{
-		later = later_schedule(schedule);
-		if (later != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s is not supported by this version of pg_activate", later),
-					 errhint("schedule => 'manual', and CALL activate.run_sync(%s); from cron or your orchestrator.",
-							 quote_literal_cstr(sync->name))));
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown schedule \"%s\"", schedule),
-				 errhint("schedule => 'manual'")));
-	}
-	sync->schedule = pstrdup(schedule);
+	if (zone == NULL || input->model != NULL)
+		zone = GetConfigOption("TimeZone", false, false);
+	sync->schedule = act_schedule_parse(input->schedule, zone)->text;
 }
 
 /* Destinations by name, NULL-ended. */
@@ -486,7 +450,7 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	if (input->object != NULL)
 		sync->object = input->object[0] != '\0' ? pstrdup(input->object) : NULL;
 	apply_owner(sync, input->owner);
-	apply_schedule(sync, input->schedule);
+	apply_schedule(sync, input);
 	apply_key(sync, input->key);
 	apply_mode(sync, input);
 	if (input->options != NULL)

@@ -418,6 +418,18 @@ same_key(const DiffState *state, TupleTableSlot *slot)
 	return true;
 }
 
+/* When the first of the rows in back-off is to be tried again. */
+static void
+note_next_attempt(DiffState *state, const RowState *row_state)
+{
+	Diff	   *diff = state->diff;
+	RowAction	action = state->group_decision.action;
+
+	if ((action == ACTION_DELAY || action == ACTION_ABSENT) &&
+		(diff->next_attempt_at == 0 || row_state->next_attempt_at < diff->next_attempt_at))
+		diff->next_attempt_at = row_state->next_attempt_at;
+}
+
 /* Renders the group's row in the group's context. */
 static void
 render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
@@ -548,6 +560,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	}
 	act_decide(&state->policy, state->group_in_model ? state->group_fingerprint : NULL,
 			   &row_state, &state->group_decision);
+	note_next_attempt(state, &row_state);
 	if (key_problem != NULL)
 	{
 		state->group_code = "key";

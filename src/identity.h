@@ -38,9 +38,12 @@ extern void act_identity_set(const char *name, const char *value);
 extern Oid	act_extension_owner(void);
 
 /*
- * The door: takes AccessShareLock on the extension until the transaction
- * ends, before any other lock of it, and returns its oid; InvalidOid: it is
- * not there, or (conditional) somebody drops or alters it just now.
+ * The door: each transaction of the engine takes it before any other lock and
+ * then sees whether the extension is still there, until its end.  DROP
+ * EXTENSION locks the extension first, too, so that neither waits for what
+ * the other one has.  InvalidOid: there is none, or (conditional) somebody is
+ * about to drop it.  act_identity_extension() takes it as well, with an error
+ * (42704) where there is none.
  */
 extern Oid	act_extension_lock(bool conditional);
 

@@ -31,7 +31,7 @@ typedef struct CronSpec
 	uint32		weekdays;		/* bits 0 (Sunday) to 6 */
 	bool		any_day;		/* the field begins with * : days and weekdays are anded, else ored */
 	bool		any_weekday;
-	bool		any_hour;		/* as often as time passes, DST or not */
+	bool		any_hour;		/* * or a step: goes by what the clock shows, DST or not */
 	bool		any_minute;
 } CronSpec;
 
@@ -42,7 +42,11 @@ typedef struct Schedule
 	CronSpec	cron;
 	pg_tz	   *zone;			/* of cron */
 	List	   *after;			/* of char *: names of syncs, unquoted */
+	char	   *text;			/* as it is stored: the same for everybody, with its zone */
 } Schedule;
+
+/* Spreads are at most this and at most a tenth of the interval. */
+#define SCHEDULE_MAX_SPREAD (INT64CONST(30) * USECS_PER_SEC)
 
 /*
  * ERROR 22023 that says what is wrong, with a hint; 0A000 for 'live'.
@@ -50,6 +54,9 @@ typedef struct Schedule
  * context.
  */
 extern Schedule *act_schedule_parse(const char *text, const char *time_zone);
+
+/* The text of a schedule "after" these syncs (char *). */
+extern char *act_schedule_after_text(const List *names);
 
 /*
  * The first planned start later than a time; false: none (manual, after, or

@@ -51,6 +51,7 @@ set_up_memory(void)
 	{
 		memset(act_shared, 0, sizeof(SharedState));
 		LWLockInitialize(&act_shared->lock, LWLockNewTrancheId());
+		ConditionVariableInit(&act_shared->run_ended);
 	}
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(act_shared->lock.tranche, "pg_activate");
@@ -330,6 +331,39 @@ act_run_slot_release(RunSlot *slot)
 		act_wake_launcher();
 	}
 	LWLockRelease(&act_shared->lock);
+	ConditionVariableBroadcast(&act_shared->run_ended);
 	if (slot == session_slot)
 		session_slot = NULL;
+}
+
+int64
+act_runs_ended(void)
+{
+	int64		ended;
+
+	if (act_shared == NULL)
+		return 0;
+	LWLockAcquire(&act_shared->lock, LW_SHARED);
+	ended = act_shared->runs_ended;
+	LWLockRelease(&act_shared->lock);
+	return ended;
+}
+
+void
+act_runs_wait(int64 ended, long timeout_ms, uint32 wait_event)
+{
+	if (act_shared == NULL)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		return;
+	}
+	ConditionVariablePrepareToSleep(&act_shared->run_ended);
+	while (act_runs_ended() == ended)
+	{
+		if (ConditionVariableTimedSleep(&act_shared->run_ended, timeout_ms, wait_event))
+			break;
+	}
+	ConditionVariableCancelSleep();
 }

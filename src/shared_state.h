@@ -18,6 +18,7 @@
 #define ACT_SHARED_STATE_H
 
 #include "datatype/timestamp.h"
+#include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
 #define ACT_MAX_DATABASES 512
@@ -129,6 +130,7 @@ typedef struct SharedState
 	bool		look_again;		/* databases came or went: the launcher reads pg_database */
 	TimestampTz short_since;	/* worker processes are short; 0: not */
 	int64		runs_ended;		/* counts; wait_for_run() sleeps until it moves */
+	ConditionVariable run_ended;	/* it moved */
 	TimestampTz logged_at[ACT_LOG_LINES];	/* the last lines of act_log_limited() */
 	int64		log_left_out;	/* lines since the last one */
 	DatabaseBlock blocks[ACT_MAX_BLOCKS];
@@ -177,5 +179,12 @@ extern bool act_run_request(int64 sync_id, const char *sync_name, Oid role, int 
  */
 extern RunSlot *act_run_slot_take(int64 sync_id, const char *sync_name);
 extern void act_run_slot_release(RunSlot *slot);	/* NULL is fine; wakes scheduler and launcher */
+
+/*
+ * Waits until a run ended since act_runs_ended() said so many, at most so
+ * long.  Without preload nobody says so, and it is just a pause.  Interruptible.
+ */
+extern int64 act_runs_ended(void);
+extern void act_runs_wait(int64 ended, long timeout_ms, uint32 wait_event);
 
 #endif							/* ACT_SHARED_STATE_H */

@@ -489,6 +489,17 @@ act_sync_home_problem(int64 system_identifier, Oid database_oid, const char *rec
 }
 
 void
+act_sync_require_unpaused(const Sync *sync)
+{
+	if (sync->paused)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sync \"%s\" is paused", sync->name),
+				 sync->pause_reason ? errdetail_internal("%s", sync->pause_reason) : 0,
+				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
+}
+
+void
 act_sync_require_home(const Sync *sync)
 {
 	const char *hint;

@@ -129,6 +129,8 @@ extern OnRemoved act_on_removed_parse(const char *name);
 extern const char *act_sync_home_problem(int64 system_identifier, Oid database_oid,
 										 const char *host, const char **hint);
 
+extern void act_sync_require_unpaused(const Sync *sync);	/* else 55000 */
+
 /* 55000 unless this cluster, database and host may run the sync (decision 8). */
 extern void act_sync_require_home(const Sync *sync);
 extern void act_require_enabled(void);	/* the part of it that needs no sync */
