@@ -109,7 +109,7 @@ $scheduler = $p->wait_for_one('scheduler', 'shop', $scheduler);
 pass('dropped and created in one transaction: another scheduler');
 
 my %drop = ('DROP EXTENSION' => 'DROP EXTENSION pg_activate CASCADE',
-	'DROP SCHEMA' => 'DROP SCHEMA activate, activate_data CASCADE',
+	'DROP SCHEMA' => 'DROP SCHEMA public CASCADE; CREATE SCHEMA public',
 	'DROP OWNED' => 'DROP OWNED BY maker CASCADE');
 $p->sql('shop', 'CREATE ROLE maker SUPERUSER');
 foreach my $name (sort keys %drop)
