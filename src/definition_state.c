@@ -206,6 +206,7 @@ reset_baseline(const Sync *sync)
 {
 	int64		rows = act_snapshot_baseline(sync, act_model_resolve(sync));
 
+	act_cluster_trust(sync);
 	ereport(NOTICE,
 			(errmsg(INT64_FORMAT " rows of sync \"%s\" count as sent as they are now", rows, sync->name)));
 	act_event_record("reset", "info", sync, 0,
