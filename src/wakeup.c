@@ -24,6 +24,8 @@
 
 static bool wake = false;
 static bool leave = false;
+static bool look = false;
+static bool blocking = false;
 
 void
 act_wake_now(void)
@@ -54,16 +56,49 @@ leave_now(void)
 }
 
 static void
+look_now(void)
+{
+	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	act_shared->look_again = true;
+	act_wake_launcher();
+	LWLockRelease(&act_shared->lock);
+}
+
+/* Workers come back into what this session needed without them. */
+static void
+unblock_now(void)
+{
+	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ACT_MAX_BLOCKS; i++)
+	{
+		DatabaseBlock *block = &act_shared->blocks[i];
+		DatabaseEntry *entry;
+
+		if (block->pid != MyProcPid)
+			continue;
+		block->pid = 0;
+		entry = act_database_find(block->database);
+		if (entry != NULL)
+			act_database_wake(entry);
+	}
+	act_wake_launcher();
+	LWLockRelease(&act_shared->lock);
+}
+
+static void
 transaction_ends(XactEvent event, void *arg)
 {
-	if (!wake && !leave)
+	if (!wake && !leave && !look && !blocking)
 		return;
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
+			if (look)
+				look_now();
 			if (leave)
 				leave_now();
-			act_wake_now();
+			if (wake || leave)
+				act_wake_now();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
@@ -71,7 +106,9 @@ transaction_ends(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	wake = leave = false;
+	if (blocking)
+		unblock_now();
+	wake = leave = look = blocking = false;
 }
 
 static void
@@ -100,6 +137,20 @@ act_leave_at_commit(void)
 		return;
 	register_callback();
 	leave = true;
+}
+
+void
+act_look_at_commit(void)
+{
+	register_callback();
+	look = true;
+}
+
+void
+act_unblock_at_end(void)
+{
+	register_callback();
+	blocking = true;
 }
 
 const char *

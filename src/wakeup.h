@@ -25,6 +25,12 @@ extern void act_wake_now(void);
  */
 extern void act_leave_at_commit(void);
 
+/* Databases come or go: at commit the launcher reads pg_database. */
+extern void act_look_at_commit(void);
+
+/* The end of the transaction lets workers back into databases that it blocked. */
+extern void act_unblock_at_end(void);
+
 /*
  * Whether the workers serve this database, now: NULL, or why not (a whole
  * sentence fragment such as "background worker is not loaded") and a hint.
