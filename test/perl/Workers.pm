@@ -278,8 +278,8 @@ sub status
 sub cpu
 {
 	my ($self, $pid) = @_;
-	my @fields = split ' ', _line("/proc/$pid/stat") =~ s/^.*\) //r;
-	return @fields ? ($fields[11] + $fields[12]) / 100 : undef;
+	my ($ns) = split ' ', _line("/proc/$pid/schedstat");
+	return defined $ns ? $ns / 1e9 : undef;
 }
 
 # The test build's clock.
