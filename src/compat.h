@@ -78,8 +78,10 @@ act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
 /* A function that returns a set, all of it at once; needs funcapi.h. */
 #if PG_VERSION_NUM >= 160000
 #define act_compat_materialize(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#define act_compat_materialize_scalar(fcinfo) InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC)
 #else
 #define act_compat_materialize(fcinfo) SetSingleFuncCall(fcinfo, 0)
+#define act_compat_materialize_scalar(fcinfo) SetSingleFuncCall(fcinfo, SRF_SINGLE_USE_EXPECTED)
 #endif
 
 /*
@@ -112,6 +114,15 @@ act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
 #else
 #define act_compat_selected_columns(query, rte) \
 	(getRTEPermissionInfo((query)->rteperminfos, rte)->selectedCols)
+#endif
+
+/* Rights on a database; needs utils/acl.h and catalog/pg_database.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_database_aclcheck(database, role, mode) \
+	pg_database_aclcheck(database, role, mode)
+#else
+#define act_compat_database_aclcheck(database, role, mode) \
+	object_aclcheck(DatabaseRelationId, database, role, mode)
 #endif
 
 /* Rights on a schema; needs utils/acl.h and catalog/pg_namespace.h. */

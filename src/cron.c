@@ -155,7 +155,7 @@ parse_item(const FieldRule *rule, const char *item, uint64 *bits, bool *stepped,
 			if (last < first)
 			{
 				*hint = psprintf("%d-%d,%d-%d", first, rule->max == 7 ? 6 : rule->max, rule->min, last);
-				return psprintf("range \"%s\" of the %s ends before it begins", item, rule->name);
+				return psprintf("Range \"%s\" of the %s ends before it begins", item, rule->name);
 			}
 		}
 	}
@@ -168,7 +168,7 @@ parse_item(const FieldRule *rule, const char *item, uint64 *bits, bool *stepped,
 		}
 		step = read_step(rule, p + 1);
 		if (step < 0)
-			return psprintf("step \"%s\" of the %s is no number from 1 to %d", p + 1, rule->name, rule->max);
+			return psprintf("Step \"%s\" of the %s is no number from 1 to %d", p + 1, rule->name, rule->max);
 		*stepped = true;
 	}
 	else if (*p != '\0')
@@ -197,7 +197,7 @@ parse_field(const FieldRule *rule, const char *field, uint64 *bits, bool *steppe
 		rest[len] = '\0';
 		if (rest[0] == '*')
 			*stepped = true;
-		problem = len == 0 ? psprintf("the %s \"%s\" has an empty place in its list", rule->name, field) :
+		problem = len == 0 ? psprintf("The %s \"%s\" has an empty place in its list", rule->name, field) :
 			parse_item(rule, rest, bits, stepped, hint);
 		rest += len + 1;
 	}
@@ -253,7 +253,7 @@ act_cron_parse(char *const fields[CRON_FIELDS], CronSpec *spec, char **hint)
 	spec->any_weekday = fields[4][0] == '*';
 
 	if ((spec->any_day || spec->any_weekday) && !day_exists(spec))
-		return psprintf("no year has a day \"%s\" in month \"%s\"", fields[2], fields[3]);
+		return psprintf("No year has day %s of month %s", fields[2], fields[3]);
 	return NULL;
 }
 

@@ -437,6 +437,9 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0;
 	store_changed(new);
+	if (renamed)
+		act_definition_rename_followed(old->name, new->name);
+	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
 	change_snapshot(old, new, old_model, new_model, resend, moved);
 	act_event_record("altered", "info", new, 0, psprintf("sync \"%s\" was altered", new->name), NULL);
 }
@@ -460,14 +463,6 @@ require_new_arguments(const DefinitionInput *input, FunctionCallInfo fcinfo)
 	act_definition_check_name(input->name);
 }
 
-static void
-tell_schedule(const Sync *sync)
-{
-	ereport(NOTICE,
-			(errmsg("sync \"%s\" runs only when called", sync->name),
-			 errhint("CALL activate.run_sync(%s);", quote_literal_cstr(sync->name))));
-}
-
 static int64
 replace_sync(const DefinitionInput *input)
 {
@@ -483,9 +478,10 @@ replace_sync(const DefinitionInput *input)
 	/* Its owner is what only an argument changes. */
 	new->owner = old->owner;
 	model = act_definition_apply(new, input);
+	act_definition_check_schedule(new, old->name);
 	act_definition_tell(new, model, input->mapping);
 	change_sync(old, new, model, RESEND_CHANGED);
-	tell_schedule(new);
+	act_definition_tell_schedule(new);
 	return new->sync_id;
 }
 
@@ -497,12 +493,13 @@ create_sync(const DefinitionInput *input)
 
 	sync->name = input->name;
 	model = act_definition_apply(sync, input);
+	act_definition_check_schedule(sync, NULL);
 	act_definition_tell(sync, model, input->mapping);
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
-	tell_schedule(sync);
+	act_definition_tell_schedule(sync);
 	return sync->sync_id;
 }
 
@@ -589,9 +586,13 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 		new->name = pstrdup(new_name);
 	}
 	model = act_definition_apply(new, input);
+	if (input->schedule != NULL)
+		act_definition_check_schedule(new, old->name);
 	if (input->mapping != NULL || input->model != NULL)
 		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
 	change_sync(old, new, model, resend);
+	if (input->schedule != NULL)
+		act_definition_tell_schedule(new);
 }
 
 Datum

@@ -50,6 +50,22 @@ extern Model *act_definition_try_resolve(const Sync *old);
  */
 extern void act_definition_tell(const Sync *sync, const Model *model, const char *mapping);
 
+/* When it runs, in a NOTICE; it is stored already. */
+extern void act_definition_tell_schedule(const Sync *sync);
+
+/*
+ * The syncs that it is to run after exist, the current user has the rights of
+ * their owners, and none of them runs after it: 42704, 42501, 22023.
+ * stored_name: NULL for a new sync.
+ */
+extern void act_definition_check_schedule(const Sync *sync, const char *stored_name);
+
+/* The schedules of syncs that run after a renamed one. */
+extern void act_definition_rename_followed(const char *old_name, const char *new_name);
+
+/* 2BP01 while others run after it. */
+extern void act_definition_refuse_followed(const Sync *sync);
+
 /* 22004 with what to type. */
 extern void act_require_argument(bool isnull, const char *name, const char *hint);
 

@@ -278,7 +278,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	PG_TRY();
 	{
 		act_diff_current = state;
-		if (keys == NULL && !state->only_rows)
+		if (keys == NULL && !state->only_rows && !sync->in_doubt)
 			sieve_and_join(state);
 		else
 		{

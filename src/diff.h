@@ -22,6 +22,7 @@ typedef struct DiffCounts
 	int64		changed;
 	int64		removed;
 	int64		changed_certain;	/* of changed, those not in doubt: what max_changed looks at */
+	int64		removed_there;	/* of removed, those it has as far as is known: what max_removed looks at */
 	int64		unchanged;
 	int64		leaving;
 	int64		leaving_first;	/* of leaving, those that were still there in the last diff */

@@ -203,6 +203,7 @@ run_recover(Run *run)
 	if (!begin_settling(run))
 		return;
 	(void) act_claim_recover(run->settler);
+	act_cluster_doubts(run);
 	act_transaction_commit(true);
 }
 
@@ -297,7 +298,9 @@ run_guard(Run *run)
 	if (!begin_settling(run))
 		return;
 	approved = act_ledger_approved(run);
-	if (!approved)
+	if (approved)
+		act_cluster_release(run);
+	else
 		act_guard_check(run);
 	/* What a person named says nothing of the whole that is held. */
 	if (run->keys == NULL)

@@ -38,7 +38,10 @@ lock_sync(Run *run, const char *name)
 	act_sync_require_unpaused(sync);
 	act_sync_require_home(sync);
 	if (run->keys != NULL)
+	{
 		act_key_argument_check(sync, run->keys);
+		act_cluster_require_released(sync);
+	}
 	if (act_run_lock_acquire(sync->sync_id))
 	{
 		run->slot = act_run_slot_take(sync->sync_id, sync->name);

@@ -262,17 +262,40 @@ nearest_zone(const char *name)
 	return found;
 }
 
+/*
+ * 'UTC+3' would be a zone of POSIX, three hours west of Greenwich, which is
+ * hardly ever what is meant.  In <> it is as a session's setting shows it.
+ */
+static bool
+is_zone_with_offset(const char *name)
+{
+	static const char *const named[] = {"EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT", "GMT0", "GMT+0", "GMT-0"};
+
+	if (name[0] == '<' || strchr(name, '/') != NULL || strpbrk(name, "0123456789") == NULL)
+		return false;
+	for (int i = 0; i < lengthof(named); i++)
+	{
+		if (pg_strcasecmp(name, named[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
 static pg_tz *
 parse_zone(const char *text, const char *name)
 {
-	pg_tz	   *zone = strlen(name) <= TZ_STRLEN_MAX ? pg_tzset(name) : NULL;
+	pg_tz	   *zone;
 	char	   *nearest;
 
-	if (zone != NULL && pg_tz_acceptable(zone))
-		return zone;
 	if (strspn(name, "0123456789*/,-?LW#") == strlen(name))
 		refuse(text, "It has six fields, and cron has five: minute, hour, day of month, month, day of week",
 			   "For seconds use an interval: schedule => '30 seconds'.");
+	if (is_zone_with_offset(name))
+		refuse(text, psprintf("\"%s\" is no name of a time zone", shown(name)),
+			   "A name is Europe/Paris; Etc/GMT-3 is always three hours ahead of UTC.");
+	zone = strlen(name) <= TZ_STRLEN_MAX ? pg_tzset(name) : NULL;
+	if (zone != NULL && pg_tz_acceptable(zone))
+		return zone;
 	nearest = nearest_zone(name);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -351,7 +374,7 @@ parse_cron(const char *text, const char *time_zone, Schedule *schedule)
 							  count, count > 1 ? "s" : ""), NULL);
 	problem = act_cron_parse(fields, &schedule->cron, &hint);
 	if (problem != NULL)
-		refuse(text, shown(problem), hint != NULL ? psprintf("Write %s.", shown(hint)) : NULL);
+		refuse(text, problem, hint != NULL ? psprintf("Write %s.", hint) : NULL);
 
 	zone = next_word(&rest);
 	if (zone != NULL && (word = next_word(&rest)) != NULL)
@@ -423,7 +446,7 @@ parse_after(const char *text, Schedule *schedule)
 static void
 refuse_word(const char *text)
 {
-	static const char *const words[] = {"manual", "@hourly", "@daily", "@weekly", "@monthly", "@yearly", "after", NULL};
+	static const char *const words[] = {"manual", "@hourly", "@daily", "@weekly", "@monthly", "@yearly", NULL};
 	const char *nearest = strpbrk(text, BLANK) == NULL ? act_nearest_name(text, words) : NULL;
 
 	refuse(text, NULL, nearest != NULL ? psprintf("Perhaps you meant schedule => '%s'.", nearest) : NULL);
@@ -475,6 +498,17 @@ spread_of(const Schedule *schedule, int64 sync_id)
 	return (int64) (hash % (uint64) (most + 1)) * USECS_PER_SEC;
 }
 
+/* What the starts of an interval count from, which is a whole second. */
+static TimestampTz
+interval_base(const Schedule *schedule, TimestampTz anchor, int64 sync_id)
+{
+	int64		seconds = anchor / USECS_PER_SEC;
+
+	if (seconds * USECS_PER_SEC < anchor)
+		seconds++;
+	return seconds * USECS_PER_SEC + spread_of(schedule, sync_id);
+}
+
 /* How many starts of an interval lie at or before a time. */
 static int64
 intervals_until(const Schedule *schedule, TimestampTz base, TimestampTz until)
@@ -498,7 +532,7 @@ next_interval(const Schedule *schedule, TimestampTz anchor, int64 sync_id,
 
 	if (TIMESTAMP_NOT_FINITE(anchor) || TIMESTAMP_IS_NOEND(later_than))
 		return false;
-	base = anchor + spread_of(schedule, sync_id);
+	base = interval_base(schedule, anchor, sync_id);
 	if (pg_mul_s64_overflow(intervals_until(schedule, base, later_than) + 1, schedule->interval, &passed) ||
 		pg_add_s64_overflow(base, passed, next))
 		return false;
@@ -557,7 +591,7 @@ act_schedule_count(const Schedule *schedule, TimestampTz anchor, int64 sync_id,
 
 		if (TIMESTAMP_NOT_FINITE(anchor))
 			return 0;
-		base = anchor + spread_of(schedule, sync_id);
+		base = interval_base(schedule, anchor, sync_id);
 		return Min(intervals_until(schedule, base, until) - intervals_until(schedule, base, after), limit);
 	}
 	while (count < limit && act_schedule_next(schedule, anchor, sync_id, after, &after) && after <= until)

@@ -29,6 +29,7 @@ char	   *act_approver_role = NULL;
 char	   *act_databases = NULL;
 int			act_max_workers = 4;
 int			act_naptime = 60000;
+int			act_run_retention = 30 * 24 * 60;
 int			act_max_in_flight = 64;
 int			act_max_response_bytes = 1024 * 1024;
 int			act_progress_interval = 1000;
@@ -100,6 +101,11 @@ define_workers(void)
 							"Longest time between two looks of the background workers at what is to do.",
 							NULL, &act_naptime, 60000, 1000, 3600000, PGC_SIGHUP,
 							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.run_retention",
+							"How long runs and events are kept.",
+							"Of each sync what its status goes by stays.",
+							&act_run_retention, 30 * 24 * 60, 1, 100 * 365 * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
 static void

@@ -17,6 +17,7 @@ extern char *act_approver_role;
 extern char *act_databases;
 extern int	act_max_workers;
 extern int	act_naptime;		/* milliseconds */
+extern int	act_run_retention;	/* minutes */
 extern int	act_max_in_flight;
 extern int	act_max_response_bytes;
 extern int	act_progress_interval;	/* milliseconds; 0: no INFO lines */

@@ -21,6 +21,7 @@
 #include "sync.h"
 
 #define MAX_BATCH_SIZE 100000
+#define MAX_PRIORITY 100		/* and as far below 0 */
 #define MAX_DURATION_MS ((int64) 365 * 24 * 3600 * 1000)
 
 typedef enum OptionType
@@ -28,6 +29,7 @@ typedef enum OptionType
 	TYPE_LATER,					/* known, not built yet */
 	TYPE_LIMIT,
 	TYPE_COUNT,
+	TYPE_PRIORITY,
 	TYPE_DURATION
 } OptionType;
 
@@ -48,6 +50,8 @@ static const KnownOption known_options[] = {
 	{"batch_size", TYPE_COUNT, offsetof(SyncOptions, batch_size), MAX_BATCH_SIZE},
 	{"max_attempts", TYPE_COUNT, offsetof(SyncOptions, max_attempts), 1000000},
 	{"max_run_time", TYPE_DURATION, offsetof(SyncOptions, max_run_time_ms)},
+	{"priority", TYPE_PRIORITY, offsetof(SyncOptions, priority)},
+	{"freshness", TYPE_DURATION, offsetof(SyncOptions, freshness_ms)},
 	{"first_run", TYPE_LATER},
 	{"removed_mapping", TYPE_LATER},
 	{"insert_mapping", TYPE_LATER},
@@ -56,8 +60,6 @@ static const KnownOption known_options[] = {
 	{"ignore_fields", TYPE_LATER},
 	{"changed_fields_only", TYPE_LATER},
 	{"keep_payload", TYPE_LATER},
-	{"priority", TYPE_LATER},
-	{"freshness", TYPE_LATER},
 	{"log", TYPE_LATER},
 	{"delivery", TYPE_LATER},
 	{"watch", TYPE_LATER},
@@ -156,6 +158,20 @@ parse_count(const KnownOption *option, const char *text)
 	return (int) number;
 }
 
+static int
+parse_priority(const KnownOption *option, const char *text)
+{
+	bool		negative = *text == '-';
+	const char *rest;
+	double		number;
+
+	if (!read_number(text + negative, &number, &rest) || *rest != '\0' || number != floor(number) ||
+		number > MAX_PRIORITY)
+		refuse_value(option, text, psprintf("a whole number from %d to %d; higher goes first",
+											-MAX_PRIORITY, MAX_PRIORITY), "10");
+	return negative ? -(int) number : (int) number;
+}
+
 /* '1 hour 30 minutes', '90 s'; a bare number is seconds. */
 static int64
 parse_duration(const KnownOption *option, const char *text)
@@ -209,7 +225,7 @@ find_option(const char *name)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown option \"%s\"", name),
 			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
-			 errhint("Options are max_changed, max_removed, max_invalid, max_rejected, remove_after, batch_size, max_attempts and max_run_time.")));
+			 errhint("Options are max_changed, max_removed, max_invalid, max_rejected, remove_after, batch_size, max_attempts, max_run_time, priority and freshness.")));
 	return NULL;
 }
 
@@ -236,6 +252,9 @@ parse_option(const char *name, const JsonbValue *value, SyncOptions *parsed)
 			break;
 		case TYPE_COUNT:
 			*(int *) target = parse_count(option, text);
+			break;
+		case TYPE_PRIORITY:
+			*(int *) target = parse_priority(option, text);
 			break;
 		case TYPE_DURATION:
 			*(int64 *) target = parse_duration(option, text);

@@ -75,3 +75,9 @@ RETURNS pg_catalog.text LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'act_sync_sql';
 COMMENT ON FUNCTION activate.sync_sql(pg_catalog.text)
 	IS 'the create_sync() call that creates the sync again exactly as it is';
+
+CREATE FUNCTION activate.next_runs(name pg_catalog.text, n pg_catalog.int4 DEFAULT 3)
+RETURNS SETOF pg_catalog.timestamptz LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'act_next_runs';
+COMMENT ON FUNCTION activate.next_runs(pg_catalog.text, pg_catalog.int4)
+	IS 'the next planned starts of a sync; none where it runs only when called, or after others';

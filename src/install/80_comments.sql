@@ -60,6 +60,7 @@ COMMENT ON COLUMN activate.credential.mapping_oid IS 'OID of the user mapping th
 COMMENT ON COLUMN activate.credential.server_oid IS 'OID of the mapping''s foreign server';
 COMMENT ON COLUMN activate.credential.system_identifier IS 'of the cluster in which the OIDs mean something';
 COMMENT ON COLUMN activate.credential.host IS 'scheme, host and port that the secrets were stored for: scheme://host:port';
+COMMENT ON COLUMN activate.credential.closed IS 'true: the secrets came with a copy that is a sandbox, and are not used; false: they were set there; null: it is as with the destination';
 
 /* Runs. */
 COMMENT ON COLUMN activate.run.run_id IS 'number of the run; later runs have higher ones';

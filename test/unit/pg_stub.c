@@ -359,6 +359,13 @@ errdetail(const char *fmt,...)
 }
 
 int
+errdetail_internal(const char *fmt,...)
+{
+	STUB_FORMAT(stub_error.detail);
+	return 0;
+}
+
+int
 errhint(const char *fmt,...)
 {
 	STUB_FORMAT(stub_error.hint);
