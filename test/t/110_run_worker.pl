@@ -54,14 +54,7 @@ sub create_sync
 	return;
 }
 
-sub queue
-{
-	my ($sync) = @_;
-	my $run = value("SELECT activate.queue_run('$sync')");
-	value("SELECT act_test_request_run((SELECT sync_id FROM activate.sync WHERE name = '$sync'), 0)")
-	  if $ENV{ACT_REQUEST};
-	return $run;
-}
+sub queue { return value("SELECT activate.queue_run('$_[0]')") }
 
 # Its row once it has ended, or says something else than these.
 sub ended
@@ -92,9 +85,8 @@ CREATE TABLE people (id int PRIMARY KEY, name text);
 INSERT INTO people SELECT i, 'name ' || i FROM generate_series(1, 1000) i;
 CREATE TABLE other (id int PRIMARY KEY);
 END
-value("CREATE FUNCTION act_test_request_run(bigint, oid) RETURNS bool LANGUAGE C AS '\$libdir/pg_activate', 'act_test_request_run'")
-  if $ENV{ACT_REQUEST};
 create_sync('people', 'public.people');
+create_sync('others', 'public.other');
 
 # -------------------------------------------------------------- a plain run
 my $run = queue('people');
@@ -145,7 +137,7 @@ $session->send("CALL activate.run_sync('people')");
 $crm->wait_for_requests(1);
 $run = queue('people');
 is(value("SELECT pid FROM activate.progress"), $session->pid, 'a run in a session is seen in progress');
-sleep 0.5;
+is(ended(queue('others')), 'succeeded', 'while another sync runs,');
 is(value("SELECT status FROM activate.run WHERE run_id = $run"), 'queued', 'a worker does not run what a session runs');
 my $own = value("SELECT run_id FROM activate.progress");
 my $start = time;
@@ -154,8 +146,74 @@ like($session->wait, qr/PA003: run $own of sync "people" was cancelled by cancel
 cmp_ok(time - $start, '<', 1, sprintf('at once: %.0f ms', 1000 * (time - $start)));
 is($session->query('SELECT 1'), '1', 'the session goes on');
 $crm->script;
-queue('people') if $ENV{ACT_REQUEST};
 is(ended($run), 'succeeded', 'the queued run follows');
+
+
+# ------------------------------------------------------------- queued runs
+value("INSERT INTO other VALUES (1)");
+$session->query('BEGIN');
+$run = $session->query("SELECT activate.queue_run('others')");
+like($run, qr/^\d+$/, 'in a block a run is queued');
+like($session->query("CALL activate.wait_for_run($run)"), qr/25001: wait_for_run cannot run inside a transaction block/,
+	'which cannot be waited for there');
+$session->query('ROLLBACK');
+is(value("SELECT count(*) FROM activate.run WHERE run_id = $run"), '0', 'a rollback leaves nothing of it');
+
+$session->query('BEGIN');
+my $in_block = $session->query("SELECT activate.queue_run('others')");
+my $outside = queue('others');
+isnt($outside, $in_block, 'another session does not get the run of an open block');
+is(ended($outside), 'succeeded', 'its own is made');
+is($session->query("SELECT status FROM activate.runs WHERE run_id = $in_block"), 'queued', 'the other one waits for its commit');
+value('DELETE FROM other');
+$session->query('INSERT INTO other VALUES (2); COMMIT');
+is($session->query("CALL activate.wait_for_run($in_block)"), 'succeeded', 'and is made then');
+is(value("SELECT accepted FROM activate.run WHERE run_id = $in_block"), 1, 'with what the block wrote');
+
+# Without a worker at work, so that they stay queued.
+$crm->reset;
+$crm->script({ hang => 1, times => -1 });
+value("UPDATE people SET name = 'hang ' || id");
+my $hanging = queue('people');
+$crm->wait_for_requests(1);
+$run = queue('people');
+isnt($run, $hanging, 'while a sync runs, another run of it can be queued');
+is(queue('people'), $run, 'once: who asks again gets the same');
+$session->query('BEGIN');
+$in_block = $session->query("SELECT activate.queue_run('people')");
+isnt($in_block, $run, 'but for a block, which has its own');
+$session->query('COMMIT');
+is(value("SELECT string_agg(status, ' ' ORDER BY run_id) FROM activate.run WHERE run_id >= $hanging"),
+	'running queued queued', 'they wait');
+my $waiter = Session->start($node, 'postgres');
+$waiter->send("CALL activate.wait_for_run($in_block)");
+wait_until('the waiter', sub { value("SELECT wait_event FROM pg_stat_activity WHERE pid = @{[$waiter->pid]}") eq 'Extension' });
+is(value("SELECT backend_xmin IS NULL FROM pg_stat_activity WHERE pid = @{[$waiter->pid]}"), 't',
+	'who waits for a run holds no snapshot');
+like($session->query("CALL activate.wait_for_run($in_block, timeout => '1 millisecond')"),
+	qr/^WARNING:  01000: run $in_block has not ended yet: it is queued\n(?:LOCATION.*\n)?queued$/,
+	'a timeout warns, and says how the run is');
+value("SELECT activate.cancel_run($run)");
+is(value("SELECT status, error FROM activate.run WHERE run_id = $run"),
+	"cancelled|the run was cancelled by @{[(getpwuid $<)[0]]} before it began", 'a queued run is cancelled');
+$run = queue('people');
+is($run, $in_block, 'who asks now gets the one of the block');
+$session->query('BEGIN');
+my $third = $session->query("SELECT activate.queue_run('people')");
+$session->query('COMMIT');
+$crm->script;
+value("SELECT activate.cancel_run($hanging)");
+$start = time;
+is($waiter->wait, 'succeeded', 'who waited is told');
+is(value("SELECT merged_into FROM activate.run WHERE run_id = $third"), $run, 'one run does the work of all that were queued');
+is(value("SELECT count(*) FROM activate.runs WHERE run_id = $third"), '0', 'which the view runs shows once');
+is($session->query("CALL activate.wait_for_run($third)"), 'succeeded', 'and which can be waited for by any of their numbers');
+$waiter->stop;
+
+my $many = join ' ', map { "SELECT activate.queue_run('others');" } 1 .. 50;
+$node->safe_psql('postgres', $many);
+wait_until('all of them', sub { value("SELECT count(*) FROM activate.run WHERE status IN ('queued', 'running')") eq '0' });
+pass('fifty at once are made, in less runs');
 
 $session->stop;
 $watcher->stop;
