@@ -158,6 +158,9 @@ $clone->init_from_backup($node, 'base');
 start_on($clone, 'db2');
 my $cloned = $warehouse->copy($clone, 'warehouse');
 is_silent($cloned, 'physical copy');
+# its scheduler has nothing to do and leaves; it comes back when the setting changes
+configure($clone, 'pg_activate.debug_clock_offset = 3600');
+wait_until('the scheduler has left', $cloned, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_activate scheduler'));
 configure($clone, q(pg_activate.hosts = 'db1, db2'));
 arrives($cloned, 'physical copy, host named');
 configure($clone, q(pg_activate.hosts = ''));
