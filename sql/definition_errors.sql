@@ -176,9 +176,7 @@ SELECT create_with($$ mode => 'mirror', on_removed => 'update' $$);
 SELECT create_with($$ mode => 'mirror', on_removed => 'remove' $$);
 SELECT create_with($$ on_removed => 'delete' $$);
 
--- schedule
-SELECT create_with($$ schedule => '15 minutes' $$);
-SELECT create_with($$ schedule => '0 7 * * 1-5 Europe/Paris' $$);
+-- schedule (schedule.sql has the other ways to be wrong)
 SELECT create_with($$ schedule => 'live' $$);
 SELECT create_with($$ schedule => 'after a, b' $$);
 SELECT create_with($$ schedule => 'often' $$);
