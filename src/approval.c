@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * approval.c
- *	  Held runs, and servers that may send: what only a person decides.
+ *	  Held runs: what only a person decides.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,12 +20,12 @@
 #include "fault.h"
 #include "identity.h"
 #include "settings.h"
-#include "sync.h"
+#include "sync_state.h"
 #include "transaction.h"
+#include "wakeup.h"
 
 PG_FUNCTION_INFO_V1(act_approve_run);
 PG_FUNCTION_INFO_V1(act_discard_run);
-PG_FUNCTION_INFO_V1(act_confirm_cluster);
 
 static void
 connect(void)
@@ -97,6 +97,8 @@ act_approve_run(PG_FUNCTION_ARGS)
 	Sync	   *sync;
 	Identity	identity;
 	char	   *user = GetUserNameFromId(GetUserId(), false);
+	const char *hint;
+	bool		served = act_workers_problem(&hint) == NULL;
 
 	connect();
 	sync = held_run(fcinfo, &run_id);
@@ -114,11 +116,18 @@ act_approve_run(PG_FUNCTION_ARGS)
 	act_event_record("run_approved", "info", sync, run_id,
 					 psprintf("run " INT64_FORMAT " of sync \"%s\" was approved by %s", run_id, sync->name, user),
 					 NULL);
+	if (served)
+		act_sync_state_run_now(sync);
 	SPI_finish();
-	ereport(NOTICE,
-			(errmsg("run " INT64_FORMAT " goes out with the next run of sync \"%s\", if it still is what was held",
-					run_id, sync->name),
-			 errhint("CALL activate.run_sync(%s);", quote_literal_cstr(sync->name))));
+	if (served)
+		ereport(NOTICE,
+				(errmsg("run " INT64_FORMAT " of sync \"%s\" goes out now, if it still is what was held",
+						run_id, sync->name)));
+	else
+		ereport(NOTICE,
+				(errmsg("run " INT64_FORMAT " goes out with the next run of sync \"%s\", if it still is what was held",
+						run_id, sync->name),
+				 errhint("CALL activate.run_sync(%s);", quote_literal_cstr(sync->name))));
 	PG_RETURN_VOID();
 }
 
@@ -145,63 +154,4 @@ act_discard_run(PG_FUNCTION_ARGS)
 					 NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
-}
-
-static void
-check_how(FunctionCallInfo fcinfo)
-{
-	char	   *how;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("how this server came to be must be said"),
-				 errhint("'move': this server sends from now on, the one it was copied from no longer.")));
-	how = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (strcmp(how, "sandbox") == 0 || strcmp(how, "recovered") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("confirm_cluster('%s') is not supported by this version of pg_activate", how)));
-	if (strcmp(how, "move") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown way \"%s\" to confirm a cluster", how),
-				 errhint("SELECT activate.confirm_cluster('move');")));
-}
-
-/* Syncs of the caller's roles only: whoever owns the others decides on them. */
-Datum
-act_confirm_cluster(PG_FUNCTION_ARGS)
-{
-	Identity	identity;
-	char	   *host = act_host_name();
-	Oid			user = GetUserId();
-	int64		moved;
-
-	check_how(fcinfo);
-	connect();
-	{
-		SqlArgument args[] = {
-			SQL_INT8(act_system_identifier()),
-			{OIDOID, ObjectIdGetDatum(MyDatabaseId), false},
-			SQL_TEXT(host),
-			{OIDOID, ObjectIdGetDatum(user), false},
-		};
-
-		act_identity_extension(&identity);
-		moved = act_sql(SPI_OK_UPDATE,
-						"UPDATE activate.sync AS s SET system_identifier = $1, database_oid = $2, host = $3"
-						" FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-						" WHERE c.relname = s.name::pg_catalog.name AND n.nspname = 'activate_data'"
-						" AND pg_catalog.pg_has_role($4, c.relowner, 'USAGE')"
-						" AND (s.system_identifier, s.database_oid, s.host) IS DISTINCT FROM ($1, $2, $3)",
-						lengthof(args), args);
-		act_identity_leave(&identity);
-	}
-	if (moved > 0)
-		act_event_record("fence", "info", NULL, 0,
-						 psprintf(INT64_FORMAT " syncs send from host \"%s\" from now on, confirmed by %s",
-								  moved, host, GetUserNameFromId(user, false)), NULL);
-	SPI_finish();
-	PG_RETURN_INT64(moved);
 }

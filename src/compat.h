@@ -54,6 +54,16 @@ act_compat_wait_event(uint32 *kept, const char *name)
 	return *kept;
 }
 
+/* Number of this process's PGPROC; needs miscadmin.h from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define act_compat_my_proc() ((int) MyProcNumber)
+#else
+#define act_compat_my_proc() (MyProc->pgprocno)
+#endif
+
+/* datconnlimit of a database that DROP DATABASE left half done; since 15.4. */
+#define ACT_COMPAT_INVALID_DATABASE (-2)
+
 /* Whether this very lock is held: 17 can be asked for a stronger one, too. */
 static inline bool
 act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
@@ -63,19 +73,6 @@ act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
 #else
 	return LockHeldByMe(tag, mode);
 #endif
-}
-
-/* Process id of who runs a virtual transaction; 0: it is gone. */
-static inline int
-act_compat_transaction_pid(const VirtualTransactionId *vxid)
-{
-#if PG_VERSION_NUM >= 170000
-	PGPROC	   *proc = ProcNumberGetProc(vxid->procNumber);
-#else
-	PGPROC	   *proc = BackendIdGetProc(vxid->backendId);
-#endif
-
-	return proc != NULL ? proc->pid : 0;
 }
 
 /* A function that returns a set, all of it at once; needs funcapi.h. */
@@ -99,6 +96,15 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 	object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
+/* Whether a role owns a database; needs utils/acl.h and catalog/pg_database.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_database_ownercheck(database, role) \
+	pg_database_ownercheck(database, role)
+#else
+#define act_compat_database_ownercheck(database, role) \
+	object_ownercheck(DatabaseRelationId, database, role)
+#endif
+
 /*
  * Columns that a query reads of a relation: 16 moved permissions from the
  * range table to a list beside it (parser/parse_relation.h).
@@ -108,6 +114,15 @@ act_compat_transaction_pid(const VirtualTransactionId *vxid)
 #else
 #define act_compat_selected_columns(query, rte) \
 	(getRTEPermissionInfo((query)->rteperminfos, rte)->selectedCols)
+#endif
+
+/* Rights on a database; needs utils/acl.h and catalog/pg_database.h. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_database_aclcheck(database, role, mode) \
+	pg_database_aclcheck(database, role, mode)
+#else
+#define act_compat_database_aclcheck(database, role, mode) \
+	object_aclcheck(DatabaseRelationId, database, role, mode)
 #endif
 
 /* Rights on a schema; needs utils/acl.h and catalog/pg_namespace.h. */

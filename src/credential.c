@@ -29,6 +29,13 @@
  *   a command's end sees only commands that this very session runs, and the
  *   other binds what every use would bind.
  *
+ * In a sandbox (confirm_cluster) a destination is closed, by name, and with it
+ * all secrets that came along.  It opens when its owner alters the server or
+ * sets a mapping; the secrets of its other mappings then stay closed, each for
+ * itself (activate.credential.closed), until it is set, too.  Who may only use
+ * the server and sets a mapping of his own opens that one and no more.  ALTER
+ * USER MAPPING counts where it sets or adds an option, whatever the value.
+ *
  * Rows of dropped mappings are cleaned up when another one is made; an OID
  * used again meets CREATE USER MAPPING first.
  *
@@ -45,14 +52,19 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/deparse_utility.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "cluster.h"
 #include "credential.h"
 #include "destination.h"
+#include "fault.h"
 #include "identity.h"
-#include "sync.h"
 #include "transaction.h"
+#include "wakeup.h"
 
 /* The recorded host of a mapping; $1 mapping, $2 server, $3 system identifier. */
 #define SELECT_HOST \
@@ -64,7 +76,7 @@
 	"INSERT INTO activate.credential AS c (mapping_oid, server_oid, system_identifier, host)" \
 	" VALUES ($1, $2, $3, $4) ON CONFLICT (mapping_oid) DO UPDATE SET" \
 	" server_oid = excluded.server_oid, system_identifier = excluded.system_identifier," \
-	" host = excluded.host" \
+	" host = excluded.host, closed = NULL" \
 	" WHERE $5 OR c.server_oid <> excluded.server_oid" \
 	" OR c.system_identifier <> excluded.system_identifier"
 
@@ -101,8 +113,33 @@
 	" JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw" \
 	" WHERE m.oid = $1 AND w.fdwname = 'activate'"
 
+/* Whether a destination, and a credential of it, is closed; null: the credential says nothing. */
+#define SELECT_CLOSED \
+	"SELECT COALESCE((SELECT d.closed FROM activate.destination_state AS d WHERE d.destination = $1), false)," \
+	" (SELECT c.closed FROM activate.credential AS c WHERE c.mapping_oid = $2 AND c.server_oid = $3" \
+	" AND c.system_identifier = $4)"
+
+/* What came along stays closed when the destination as a whole does not. */
+#define CLOSE_EACH \
+	"UPDATE activate.credential SET closed = true" \
+	" WHERE server_oid = $1 AND system_identifier = $2 AND closed IS NULL"
+#define OPEN_DESTINATION \
+	"UPDATE activate.destination_state SET closed = false WHERE destination = $1"
+#define OPEN_CREDENTIAL \
+	"UPDATE activate.credential SET closed = false WHERE mapping_oid = $1"
+
+/* Its runs failed for that, and would be tried again only after a while. */
+#define RETRY_NOW \
+	"UPDATE activate.sync_state SET retry_at = $2 WHERE retry_at > $2 AND NOT retry_rows" \
+	" AND sync_id IN (SELECT s.sync_id FROM activate.sync AS s WHERE s.destination = $1)"
+
+#define RENAME_DESTINATION \
+	"UPDATE activate.destination_state SET destination = $2 WHERE destination = $1"
+#define FORGET_DESTINATION \
+	"DELETE FROM activate.destination_state WHERE destination = $1"
+
 #define SELECT_COMMANDS \
-	"SELECT objid, classid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()" \
+	"SELECT objid, classid, command FROM pg_catalog.pg_event_trigger_ddl_commands()" \
 	" WHERE classid IN ('pg_catalog.pg_foreign_server'::pg_catalog.regclass," \
 	" 'pg_catalog.pg_user_mapping'::pg_catalog.regclass)"
 
@@ -181,6 +218,40 @@ act_credential_check(const Credential *credential, bool may_bind)
 				 errhint("%s", renew_hint(credential->role, credential->destination))));
 }
 
+/* An option that opens it, for the hint; NULL: it has no credentials to set. */
+void
+act_credential_require_open(const Credential *credential, const char *option)
+{
+	const char *server = quote_identifier(credential->destination);
+	Identity	identity;
+	bool		whole;
+	bool		closed;
+	SqlArgument args[] = {
+		SQL_TEXT(credential->destination), SQL_OID(option != NULL ? credential->mapping : InvalidOid),
+		SQL_OID(credential->server), SQL_INT8(act_system_identifier())
+	};
+
+	enter(&identity);
+	(void) act_sql(SPI_OK_SELECT, SELECT_CLOSED, lengthof(args), args);
+	closed = whole = act_sql_bool(0, 1);
+	if (SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2) != NULL)
+		closed = act_sql_bool(0, 2);
+	leave(&identity);
+
+	if (!closed)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 whole ? errmsg("destination \"%s\" is closed: this server is a sandbox", credential->destination) :
+			 errmsg("credentials of destination \"%s\" are closed: this server is a sandbox", credential->destination),
+			 errdetail("Since confirm_cluster('sandbox') it is used only with what was set here."),
+			 option != NULL ?
+			 errhint("ALTER USER MAPPING FOR %s SERVER %s OPTIONS (SET %s '...'); for another host drop the mapping, change the server and create it again.",
+					 OidIsValid(credential->role) ? quote_identifier(MappingUserName(credential->role)) : "PUBLIC",
+					 server, option) :
+			 errhint("Its owner opens it: ALTER SERVER %s OPTIONS (SET base_url 'https://...');", server)));
+}
+
 /* Binds what is still unbound, on all servers of ours whose host is known. */
 static void
 bind_all(void)
@@ -216,10 +287,61 @@ act_credential_bind_all(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * Something was set here, by this user: the options of a mapping or, where
+ * that is InvalidOid, of the server.
+ */
+static void
+open_destination(const ForeignServer *server, Oid mapping, Oid user)
+{
+	SqlArgument args[] = {
+		SQL_TEXT(server->servername), SQL_OID(mapping),
+		SQL_OID(server->serverid), SQL_INT8(act_system_identifier())
+	};
+	SqlArgument retry[] = {args[0], {TIMESTAMPTZOID, TimestampTzGetDatum(act_now()), false}};
+	bool		whole;
+
+	(void) act_sql(SPI_OK_SELECT, SELECT_CLOSED, lengthof(args), args);
+	whole = act_sql_bool(0, 1);
+	if (!whole && !act_sql_bool(0, 2))
+		return;
+	if (whole && has_privs_of_role(user, server->owner))
+	{
+		bind_all();
+		act_sql(SPI_OK_UPDATE, CLOSE_EACH, 2, &args[2]);
+		act_sql(SPI_OK_UPDATE, OPEN_DESTINATION, 1, args);
+	}
+	act_sql(SPI_OK_UPDATE, OPEN_CREDENTIAL, 1, &args[1]);
+	act_sql(SPI_OK_UPDATE, RETRY_NOW, lengthof(retry), retry);
+	act_wake_at_commit();
+}
+
+/* Whether a command sets or adds an option; one that is only dropped sets nothing. */
+static bool
+sets_options(const Node *command)
+{
+	List	   *options = NIL;
+	ListCell   *cell;
+
+	if (IsA(command, CreateUserMappingStmt))
+		options = ((const CreateUserMappingStmt *) command)->options;
+	else if (IsA(command, AlterUserMappingStmt))
+		options = ((const AlterUserMappingStmt *) command)->options;
+	else if (IsA(command, AlterForeignServerStmt))
+		return ((const AlterForeignServerStmt *) command)->options != NIL;
+	foreach(cell, options)
+	{
+		if (((const DefElem *) lfirst(cell))->defaction != DEFELEM_DROP)
+			return true;
+	}
+	return false;
+}
+
 /* A mapping was made or altered. */
 static void
-follow_mapping(Oid mapping, bool created)
+follow_mapping(Oid mapping, const Node *command, Oid user)
 {
+	bool		created = IsA(command, CreateUserMappingStmt);
 	SqlArgument args[] = {SQL_OID(mapping)};
 	char	   *origin = NULL;
 	Oid			server;
@@ -238,6 +360,32 @@ follow_mapping(Oid mapping, bool created)
 		forget(mapping);
 	if (created)
 		act_sql(SPI_OK_DELETE, CLEAN_UP, 0, NULL);
+	if (sets_options(command))
+		open_destination(GetForeignServer(server), mapping, user);
+}
+
+/* What is known of a destination by its name goes along with it. */
+static void
+follow_rename(const RenameStmt *rename)
+{
+	SqlArgument args[] = {SQL_TEXT(strVal(rename->object)), SQL_TEXT(rename->newname)};
+
+	act_sql(SPI_OK_DELETE, FORGET_DESTINATION, 1, &args[1]);
+	act_sql(SPI_OK_UPDATE, RENAME_DESTINATION, lengthof(args), args);
+}
+
+/* A server was altered, and no secret moved by it. */
+static void
+follow_options(Oid oid, const Node *command, Oid user)
+{
+	const ForeignServer *server = GetForeignServer(oid);
+
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, "activate") != 0)
+		return;
+	if (IsA(command, RenameStmt))
+		follow_rename((const RenameStmt *) command);
+	else if (sets_options(command))
+		open_destination(server, InvalidOid, user);
 }
 
 /* A server was altered: {message, hint} where that moves secrets, else NULL. */
@@ -294,16 +442,20 @@ act_credential_follow(PG_FUNCTION_ARGS)
 	{
 		Oid			object;
 		Oid			class;
-		char	   *tag;
+		const Node *command;
+		bool		isnull;
 
 		SPI_tuptable = commands;
 		object = (Oid) act_sql_int64(i, 1);
 		class = (Oid) act_sql_int64(i, 2);
-		tag = act_sql_text(i, 3);
+		command = ((CollectedCommand *) DatumGetPointer(SPI_getbinval(commands->vals[i], commands->tupdesc,
+																	  3, &isnull)))->parsetree;
 		if (class == UserMappingRelationId)
-			follow_mapping(object, strcmp(tag, "CREATE USER MAPPING") == 0);
+			follow_mapping(object, command, identity.user);
 		else
 			refusal = follow_server(object, context);
+		if (class == ForeignServerRelationId && refusal == NULL)
+			follow_options(object, command, identity.user);
 	}
 	leave(&identity);
 

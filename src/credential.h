@@ -25,4 +25,11 @@ typedef struct Credential
  */
 extern void act_credential_check(const Credential *credential, bool bind);
 
+/*
+ * ERROR 55000 where the credential, or the destination as a whole, came with
+ * a copy that was confirmed as a sandbox.  option: one that the mapping has;
+ * NULL: there are no secrets.
+ */
+extern void act_credential_require_open(const Credential *credential, const char *option);
+
 #endif							/* ACT_CREDENTIAL_H */

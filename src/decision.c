@@ -185,6 +185,7 @@ act_decide(const RowPolicy *policy, const uint8 *fingerprint,
 {
 	memset(decision, 0, sizeof(*decision));
 	decision->action = ACTION_NONE;
+	decision->was_there = state->there;
 	if (fingerprint != NULL)
 		decide_present(policy, fingerprint, state, decision);
 	else if (state->exists)

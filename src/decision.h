@@ -81,6 +81,7 @@ typedef struct Decision
 	RowCause	cause;			/* where counted */
 	RowOp		op;
 	bool		in_doubt;
+	bool		was_there;		/* the destination has it, as far as is known */
 	bool		reuse_change_id;
 	int			attempts;		/* charged to this version before */
 	bool		mark;			/* the snapshot gets mark_state */

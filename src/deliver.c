@@ -20,6 +20,7 @@
 #include "brake.h"
 #include "deliver_private.h"
 #include "fault.h"
+#include "progress.h"
 #include "run_lock.h"
 #include "settings.h"
 
@@ -154,11 +155,14 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	if (delivery->run->stop.set || batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS)
 	{
 		if (!delivery->run->stop.set && delivery->accepted == batch->accepted_before)
+		{
 			act_run_stop(delivery->run, RUN_FAILED,
 						 psprintf("destination \"%s\" does not answer as it should",
 								  delivery->run->destination->name),
 						 psprintf("%d tries, the last one: %s", batch->tries, answer->message),
 						 answer->hint);
+			delivery->run->unreachable = true;
+		}
 		release_rest(delivery, batch);
 		finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
@@ -531,19 +535,22 @@ take_answers(Delivery *delivery)
 	MemoryContextSwitchTo(caller);
 }
 
-static void
-check_time(Delivery *delivery)
-{
-	Run		   *run = delivery->run;
-
-	if (run->deadline != 0 && !run->stop.set && act_now() >= run->deadline)
-		act_run_stop(run, RUN_CANCELLED,
-					 psprintf("run " INT64_FORMAT " of sync \"%s\" was ended by max_run_time",
-							  run->run_id, run->sync->name),
-					 "What was not sent yet is delayed until the next run.", NULL);
-}
-
 /* ----------------------------------------------------------------- progress */
+
+/* What keeps it from sending, for whoever wonders; NULL: nothing does. */
+static const char *
+waiting_for(const Delivery *delivery)
+{
+	int64		now = now_ms();
+
+	if (now < delivery->locked_until)
+		return "lock on the sync's table";
+	if (now < delivery->throttled_until)
+		return "rate limit";
+	if (delivery->in_flight != NIL)
+		return "answer";
+	return delivery->ready != NIL ? "retry" : NULL;
+}
 
 static void
 report_progress(Delivery *delivery)
@@ -552,11 +559,13 @@ report_progress(Delivery *delivery)
 	int64		now = now_ms();
 	int64		done = 0;
 
-	if (act_progress_interval == 0 || now - delivery->reported_at < act_progress_interval)
-		return;
-	delivery->reported_at = now;
 	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
 		done += run->counts.outcomes[i];
+	act_progress_deliver(run, done, list_length(delivery->in_flight), waiting_for(delivery));
+	if (run->in_worker || act_progress_interval == 0 ||
+		now - delivery->reported_at < act_progress_interval)
+		return;
+	delivery->reported_at = now;
 	ereport(INFO,
 			(errmsg("sync \"%s\": " INT64_FORMAT " of " INT64_FORMAT " rows, " INT64_FORMAT
 					" accepted, " INT64_FORMAT " refused, " INT64_FORMAT " requests",
@@ -585,6 +594,13 @@ delivery_create(Run *run)
 	return delivery;
 }
 
+/* Somebody wants it gone, and does not wait for a destination or a lock. */
+static bool
+ends_at_once(const Run *run)
+{
+	return run->stop.set && (run->stop.status == RUN_CANCELLED || run->stop.status == RUN_INTERRUPTED);
+}
+
 void
 act_deliver(Run *run)
 {
@@ -601,13 +617,13 @@ act_deliver(Run *run)
 		send_ready(delivery);
 		if (finished(delivery))
 			break;
+		report_progress(delivery);
 		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
 		take_answers(delivery);
-		report_progress(delivery);
-		check_time(delivery);
-		if (run->stop.set && run->stop.status == RUN_CANCELLED)
+		act_run_poll(run);
+		if (ends_at_once(run))
 		{
-			/* Its time is over: what hangs is in doubt, as after a cancel. */
+			/* What hangs is in doubt. */
 			act_deliver_abandon(run);
 			break;
 		}
@@ -653,7 +669,7 @@ act_deliver_abandon(Run *run)
 	delivery->unclaimed = NIL;
 
 	/* Who cancelled does not wait for a locked table: claims that stay say what is in doubt. */
-	while (!act_delivery_flush(delivery) && run->stop.status != RUN_CANCELLED)
+	while (!act_delivery_flush(delivery) && !ends_at_once(run))
 		act_http_wait(delivery->loop, LOCKED_TABLE_PAUSE_MS);
 }
 

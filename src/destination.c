@@ -296,6 +296,8 @@ collect_secrets(Destination *destination, Oid role, bool need_secrets)
 	ListCell   *cell;
 
 	act_option_check_mapping(options, &check);
+	if (need_secrets)
+		act_credential_require_open(&credential, options != NIL ? ((DefElem *) linitial(options))->defname : NULL);
 	if (options != NIL)
 		act_credential_check(&credential, need_secrets);
 	foreach(cell, options)

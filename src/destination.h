@@ -31,7 +31,7 @@ typedef struct Destination
  * Resolves a destination for a role, inside a transaction, in the current
  * memory context: USAGE is checked (42501), options and secrets are checked
  * in full (what the validator skipped too), the credential's host against
- * base_url (28000), files are read.  need_secrets false: for previews and
+ * base_url (28000), that it is not closed (55000), files are read.  need_secrets false: for previews and
  * definitions, where every secret that is set stands as '********', no file
  * is read and the environment may be another.
  */

@@ -278,7 +278,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	PG_TRY();
 	{
 		act_diff_current = state;
-		if (keys == NULL && !state->only_rows)
+		if (keys == NULL && !state->only_rows && !sync->in_doubt)
 			sieve_and_join(state);
 		else
 		{
@@ -296,11 +296,11 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 }
 
 void
-act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff)
+act_diff_compute(const Model *model, Jsonb *keys, bool forced, int64 max_rows, Diff *diff)
 {
 	DiffState	state = {.max_rows = max_rows};
 
-	compute(&state, model, keys, keys != NULL, diff);
+	compute(&state, model, keys, forced, diff);
 }
 
 void

@@ -22,6 +22,7 @@ typedef struct DiffCounts
 	int64		changed;
 	int64		removed;
 	int64		changed_certain;	/* of changed, those not in doubt: what max_changed looks at */
+	int64		removed_there;	/* of removed, those it has as far as is known: what max_removed looks at */
 	int64		unchanged;
 	int64		leaving;
 	int64		leaving_first;	/* of leaving, those that were still there in the last diff */
@@ -55,6 +56,7 @@ typedef struct Diff
 	TupleDesc	desc;			/* of both */
 	TupleTableSlot *slot;		/* for reading them */
 	int			nkeys;
+	TimestampTz next_attempt_at;	/* first of the rows in back-off; 0: none is */
 } Diff;
 
 #define MAX_INVALID_EXAMPLES 1000
@@ -66,9 +68,10 @@ extern void act_diff_lock_model(const Model *model);
  * Computes the diff in the current transaction, which the caller made read
  * only, as the sync's owner.  Rows and marks are kept beyond the transaction
  * and need no catalogs to be read; everything is allocated in the current
- * memory context, which must live as long.  keys NULL: all; max_rows 0: all.
+ * memory context, which must live as long.  keys NULL: all; forced: they were
+ * named by a person, whatever back-off they are in; max_rows 0: all.
  */
-extern void act_diff_compute(const Model *model, Jsonb *keys, int64 max_rows, Diff *diff);
+extern void act_diff_compute(const Model *model, Jsonb *keys, bool forced, int64 max_rows, Diff *diff);
 
 /*
  * What the next run would do.  Of the rows to send the first max_rows are

@@ -260,8 +260,9 @@ append_snapshot(StringInfo buf, const Model *model, DiffScope scope)
 	appendStringInfoString(buf, "(SELECT ");
 	for (int i = 0; i < sync->nkeys; i++)
 		appendStringInfo(buf, "t.%s AS k%d, ", quote_identifier(sync->key[i]), i + 1);
-	appendStringInfo(buf, "CASE t.activate_state WHEN 'accepted' THEN t.activate_fingerprint END AS fp,"
-					 " t.ctid AS place FROM %s AS t", act_sync_table_name(sync));
+	appendStringInfoString(buf, sync->in_doubt ? "NULL::pg_catalog.uuid" :
+						   "CASE t.activate_state WHEN 'accepted' THEN t.activate_fingerprint END");
+	appendStringInfo(buf, " AS fp, t.ctid AS place FROM %s AS t", act_sync_table_name(sync));
 	if (scope == DIFF_KEYS)
 		append_key_filter(buf, model, "t", true);
 	if (scope == DIFF_SIEVED)

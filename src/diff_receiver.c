@@ -115,6 +115,20 @@ column_time(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 		DatumGetTimestampTz(column_value(state, slot, which));
 }
 
+/* What act_snapshot_doubt() will make of it. */
+static void
+doubt(const Sync *sync, RowState *row)
+{
+	if (row->state == STATE_UNKNOWN || (sync->mode == MODE_INSERT && row->there && !row->in_doubt))
+		return;
+	row->in_doubt = true;
+	if (row->state != STATE_LEFT && row->state != STATE_LEAVING)
+		row->state = STATE_DOUBT;
+	row->has_fingerprint = row->has_tried = false;
+	row->attempts = 0;
+	row->next_attempt_at = 0;
+}
+
 static void
 read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 {
@@ -147,6 +161,8 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		row->attempts = DatumGetInt32(column_value(state, slot, DIFF_ATTEMPTS));
 	row->next_attempt_at = column_time(state, slot, DIFF_NEXT_ATTEMPT_AT);
 	row->missing_since = column_time(state, slot, DIFF_MISSING_SINCE);
+	if (state->model->sync->in_doubt)
+		doubt(state->model->sync, row);
 }
 
 /*
@@ -287,6 +303,8 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ROW_REMOVED:
 			counts->removed++;
+			if (decision->was_there)
+				counts->removed_there++;
 			note_removed(state, row);
 			break;
 	}
@@ -416,6 +434,18 @@ same_key(const DiffState *state, TupleTableSlot *slot)
 			return false;
 	}
 	return true;
+}
+
+/* When the first of the rows in back-off is to be tried again. */
+static void
+note_next_attempt(DiffState *state, const RowState *row_state)
+{
+	Diff	   *diff = state->diff;
+	RowAction	action = state->group_decision.action;
+
+	if ((action == ACTION_DELAY || action == ACTION_ABSENT) &&
+		(diff->next_attempt_at == 0 || row_state->next_attempt_at < diff->next_attempt_at))
+		diff->next_attempt_at = row_state->next_attempt_at;
 }
 
 /* Renders the group's row in the group's context. */
@@ -548,6 +578,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	}
 	act_decide(&state->policy, state->group_in_model ? state->group_fingerprint : NULL,
 			   &row_state, &state->group_decision);
+	note_next_attempt(state, &row_state);
 	if (key_problem != NULL)
 	{
 		state->group_code = "key";

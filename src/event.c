@@ -22,7 +22,7 @@
  * the limit of a notification (8000 bytes).
  */
 static void
-notify(int64 event_id, const char *kind, const Sync *sync, int64 run_id)
+notify(int64 event_id, const char *kind, const char *sync, const char *destination, int64 run_id)
 {
 	StringInfoData payload;
 
@@ -32,7 +32,12 @@ notify(int64 event_id, const char *kind, const Sync *sync, int64 run_id)
 	if (sync != NULL)
 	{
 		appendStringInfoString(&payload, ", \"sync\": ");
-		escape_json(&payload, sync->name);
+		escape_json(&payload, sync);
+	}
+	else if (destination != NULL)
+	{
+		appendStringInfoString(&payload, ", \"destination\": ");
+		escape_json(&payload, destination);
 	}
 	if (run_id != 0)
 		appendStringInfo(&payload, ", \"run_id\": " INT64_FORMAT, run_id);
@@ -41,17 +46,17 @@ notify(int64 event_id, const char *kind, const Sync *sync, int64 run_id)
 	pfree(payload.data);
 }
 
-void
-act_event_record(const char *kind, const char *severity, const Sync *sync,
-				 int64 run_id, const char *message, const char *details)
+static void
+record(const char *kind, const char *severity, int64 sync_id, const char *sync, const char *destination,
+	   int64 run_id, const char *message, const char *details)
 {
 	Identity	identity;
 	SqlArgument args[] = {
 		SQL_TEXT(kind),
 		SQL_TEXT(severity),
-		{INT8OID, Int64GetDatum(sync ? sync->sync_id : 0), sync == NULL},
-		SQL_TEXT(sync ? sync->name : NULL),
-		SQL_TEXT(sync ? sync->destination : NULL),
+		{INT8OID, Int64GetDatum(sync_id), sync_id == 0},
+		SQL_TEXT(sync),
+		SQL_TEXT(destination),
 		{INT8OID, Int64GetDatum(run_id), run_id == 0},
 		SQL_TEXT(message),
 		SQL_TEXT(details),
@@ -62,6 +67,21 @@ act_event_record(const char *kind, const char *severity, const Sync *sync,
 			"INSERT INTO activate.event (kind, severity, sync_id, sync, destination, run_id, message, details)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8::pg_catalog.jsonb) RETURNING event_id",
 			lengthof(args), args);
-	notify(act_sql_int64(0, 1), kind, sync, run_id);
+	notify(act_sql_int64(0, 1), kind, sync, destination, run_id);
 	act_identity_leave(&identity);
+}
+
+void
+act_event_record(const char *kind, const char *severity, const Sync *sync,
+				 int64 run_id, const char *message, const char *details)
+{
+	record(kind, severity, sync ? sync->sync_id : 0, sync ? sync->name : NULL,
+		   sync ? sync->destination : NULL, run_id, message, details);
+}
+
+void
+act_event_record_destination(const char *kind, const char *severity, const char *destination,
+							 int64 run_id, const char *message, const char *details)
+{
+	record(kind, severity, 0, NULL, destination, run_id, message, details);
 }

@@ -18,4 +18,8 @@
 extern void act_event_record(const char *kind, const char *severity, const Sync *sync,
 							 int64 run_id, const char *message, const char *details);
 
+/* The same of a destination, whichever of its syncs found it so. */
+extern void act_event_record_destination(const char *kind, const char *severity, const char *destination,
+										 int64 run_id, const char *message, const char *details);
+
 #endif							/* ACT_EVENT_H */

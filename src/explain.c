@@ -232,7 +232,10 @@ explain_send(StringInfo buf, const Explanation *explanation)
 	const RowState *state = &explanation->key.state;
 	const Decision *decision = &explanation->key.decision;
 
-	if (decision->in_doubt)
+	if (decision->in_doubt && !state->has_tried)
+		appendStringInfo(buf, "What the destination has is not known: %s.",
+						 stored_text(explanation, STORED_MESSAGE) ? stored_text(explanation, STORED_MESSAGE) : "the row was put in doubt");
+	else if (decision->in_doubt)
 		appendStringInfo(buf, "The answer to a request of %s was lost, so what the destination has is not known.",
 						 stored_time(explanation, STORED_LAST_AT));
 	else if (decision->reuse_change_id)

@@ -78,15 +78,14 @@ invalid_examples(const Run *run)
 }
 
 /* Only for a whole diff: keys named by a person are few and meant. */
-char *
-act_guard_problem(const Run *run, char **detail)
+static char *
+limit_problem(const Run *run, char **detail)
 {
 	const DiffCounts *counts = &run->diff.counts;
 	const SyncOptions *options = &run->sync->options;
 	bool		removes = run->sync->mode == MODE_MIRROR && run->sync->on_removed != REMOVED_IGNORE;
 	char	   *problem;
 
-	*detail = NULL;
 	if (run->keys != NULL)
 		return NULL;
 	if (removes && counts->rows_in_model == 0 && counts->synced > 0)
@@ -96,7 +95,7 @@ act_guard_problem(const Run *run, char **detail)
 		return pstrdup("the model came back empty");
 	}
 	/* Those leaving for longer were let go when they began to. */
-	problem = excess(&options->max_removed, counts->removed + counts->leaving_first, counts->synced,
+	problem = excess(&options->max_removed, counts->removed_there + counts->leaving_first, counts->synced,
 					 "would be removed");
 	if (problem != NULL)
 	{
@@ -115,11 +114,34 @@ act_guard_problem(const Run *run, char **detail)
 	return problem;
 }
 
+/*
+ * After confirm_cluster('recovered') a person has to have seen what goes out
+ * first.  Where nothing does there is nothing to be seen, and the next run
+ * that has something is the one.
+ */
+char *
+act_guard_problem(const Run *run, char **detail)
+{
+	const DiffCounts *counts = &run->diff.counts;
+	char	   *problem;
+
+	*detail = NULL;
+	problem = limit_problem(run, detail);
+	if (problem != NULL || !run->sync->hold_next || counts->to_send == 0)
+		return problem;
+	*detail = psprintf("It would send " INT64_FORMAT " rows: " INT64_FORMAT " added, " INT64_FORMAT
+					   " changed or in doubt, " INT64_FORMAT " removed. Nothing was sent.",
+					   counts->to_send, counts->added, counts->changed, counts->removed);
+	return pstrdup("this server was confirmed as recovered");
+}
+
 void
 act_guard_check(Run *run)
 {
 	char	   *detail;
 	char	   *problem = act_guard_problem(run, &detail);
+	const char *until = run->sync->hold_next ? "each run is held until one was approved" :
+		"it is superseded by itself when a later diff is within limits";
 
 	if (problem == NULL)
 		return;
@@ -128,6 +150,5 @@ act_guard_check(Run *run)
 						  run->run_id, run->sync->name, problem),
 				 detail,
 				 psprintf("SELECT activate.approve_run(" INT64_FORMAT "); or SELECT activate.discard_run("
-						  INT64_FORMAT "); it is superseded by itself when a later diff is within limits.",
-						  run->run_id, run->run_id));
+						  INT64_FORMAT "); %s.", run->run_id, run->run_id, until));
 }

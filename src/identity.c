@@ -19,10 +19,12 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 
 #include "identity.h"
@@ -86,12 +88,6 @@ act_identity_owner(Identity *identity, Oid owner,
 }
 
 void
-act_identity_extension(Identity *identity)
-{
-	enter(identity, act_extension_owner(), "pg_catalog, pg_temp", "UTC");
-}
-
-void
 act_identity_leave(Identity *identity)
 {
 	AtEOXact_GUC(false, identity->guc_nest);
@@ -100,33 +96,94 @@ act_identity_leave(Identity *identity)
 
 /*
  * Looked up each time: ALTER EXTENSION has no OWNER, but REASSIGN and drop
- * and create do change it, and nothing cached here would be told.
+ * and create do change it, and nothing cached here would be told.  False: it
+ * is not installed.
  */
-Oid
-act_extension_owner(void)
+static bool
+find_extension(Oid *extension, Oid *owner)
 {
 	Relation	rel;
 	SysScanDesc scan;
 	ScanKeyData key;
 	HeapTuple	tuple;
-	Oid			owner = InvalidOid;
 
+	*extension = *owner = InvalidOid;
 	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
 				CStringGetDatum("pg_activate"));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	{
+		*extension = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+		*owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	return OidIsValid(*extension);
+}
 
-	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"pg_activate\" is not installed in this database"),
-				 errhint("CREATE EXTENSION pg_activate;")));
+/* What DROP EXTENSION locks first; it may be another one once it is locked. */
+static Oid
+lock_extension(bool conditional, Oid *owner)
+{
+	Oid			extension;
+
+	while (find_extension(&extension, owner))
+	{
+		Oid			locked = extension;
+		LOCKTAG		tag;
+		LockAcquireResult result;
+
+		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
+		result = LockAcquire(&tag, AccessShareLock, false, conditional);
+		if (result == LOCKACQUIRE_NOT_AVAIL)
+			return InvalidOid;
+		AcceptInvalidationMessages();
+		if (result != LOCKACQUIRE_OK ||
+			(find_extension(&extension, owner) && extension == locked))
+			return locked;
+		(void) LockRelease(&tag, AccessShareLock, false);
+	}
+	return InvalidOid;
+}
+
+Oid
+act_extension_lock(bool conditional)
+{
+	Oid			owner;
+
+	return lock_extension(conditional, &owner);
+}
+
+static void
+report_no_extension(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("extension \"pg_activate\" is not installed in this database"),
+			 errhint("CREATE EXTENSION pg_activate;")));
+}
+
+Oid
+act_extension_owner(void)
+{
+	Oid			extension;
+	Oid			owner;
+
+	if (!find_extension(&extension, &owner))
+		report_no_extension();
 	return owner;
+}
+
+void
+act_identity_extension(Identity *identity)
+{
+	Oid			owner;
+
+	if (!OidIsValid(lock_extension(false, &owner)))
+		report_no_extension();
+	enter(identity, owner, "pg_catalog, pg_temp", "UTC");
 }
 
 /*

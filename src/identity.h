@@ -37,6 +37,16 @@ extern void act_identity_set(const char *name, const char *value);
 
 extern Oid	act_extension_owner(void);
 
+/*
+ * The door: each transaction of the engine takes it before any other lock and
+ * then sees whether the extension is still there, until its end.  DROP
+ * EXTENSION locks the extension first, too, so that neither waits for what
+ * the other one has.  InvalidOid: there is none, or (conditional) somebody is
+ * about to drop it.  act_identity_extension() takes it as well, with an error
+ * (42704) where there is none.
+ */
+extern Oid	act_extension_lock(bool conditional);
+
 /* What to type to have the rights of a role, for the hint of an error. */
 extern char *act_membership_hint(Oid role);
 

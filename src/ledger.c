@@ -56,26 +56,47 @@ act_run_status_name(RunStatus status)
  * Holding the lock, a run that still says running is dead.  Its claims are
  * found by act_claim_recover().
  */
+static void
+interrupt_dead(const Run *run)
+{
+	SqlArgument args[] = {
+		SQL_INT8(run->sync->sync_id),
+		{TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false},
+	};
+
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.run SET status = 'interrupted', finished_at = $2,"
+			" error = 'the process that ran it ended' WHERE sync_id = $1 AND status = 'running'",
+			lengthof(args), args);
+}
+
+/* A queued run that is taken keeps its number. */
 void
 act_ledger_start(Run *run)
 {
 	Identity	identity;
 	SqlArgument args[] = {
 		SQL_INT8(run->sync->sync_id),
+		SQL_TEXT(act_run_cause_name(run->cause)),
 		SQL_INT4(MyProcPid),
 		{TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false},
-		{BOOLOID, BoolGetDatum(run->keys != NULL), false},
+		SQL_BOOL(run->keys != NULL || run->retry_rows),
+		SQL_INT8(run->missed),
+		SQL_INT8(run->run_id),
 	};
 
 	act_identity_extension(&identity);
-	act_sql(SPI_OK_UPDATE,
-			"UPDATE activate.run SET status = 'interrupted', finished_at = $2,"
-			" error = 'the process that ran it ended' WHERE sync_id = $1 AND status = 'running'",
-			2, (SqlArgument[]) {args[0], args[2]});
-	act_sql(SPI_OK_INSERT_RETURNING,
-			"INSERT INTO activate.run (sync_id, cause, status, pid, started_at, keyed)"
-			" VALUES ($1, 'manual', 'running', $2, $3, $4) RETURNING run_id",
-			lengthof(args), args);
+	interrupt_dead(run);
+	if (run->run_id != 0)
+		act_sql(SPI_OK_UPDATE_RETURNING,
+				"UPDATE activate.run SET cause = $2, status = 'running', pid = $3, started_at = $4,"
+				" keyed = $5, missed = $6 WHERE sync_id = $1 AND run_id = $7 RETURNING run_id",
+				lengthof(args), args);
+	else
+		act_sql(SPI_OK_INSERT_RETURNING,
+				"INSERT INTO activate.run (sync_id, cause, status, pid, started_at, keyed, missed)"
+				" VALUES ($1, $2, 'running', $3, $4, $5, $6) RETURNING run_id",
+				lengthof(args) - 1, args);
 	run->run_id = act_sql_int64(0, 1);
 	act_identity_leave(&identity);
 }
@@ -226,7 +247,10 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 	record_event(run, status, before, was_bad, message ? message : "");
 }
 
-/* Whatever this run looked at, its invalid rows take the place of those before. */
+/*
+ * Whatever this run looked at, its invalid rows take the place of those
+ * before.  Values are compared as text: a person may have typed "7" for 7.
+ */
 static void
 forget_invalid_rows(const Run *run)
 {
@@ -240,9 +264,11 @@ forget_invalid_rows(const Run *run)
 		act_sql(SPI_OK_DELETE, "DELETE FROM activate.invalid_row WHERE sync_id = $1", 1, args);
 	else
 		act_sql(SPI_OK_DELETE,
-				"DELETE FROM activate.invalid_row WHERE sync_id = $1 AND key IN (SELECT"
-				" CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
-				" ELSE pg_catalog.jsonb_build_object($3, v) END"
+				"DELETE FROM activate.invalid_row AS i WHERE sync_id = $1 AND"
+				" (SELECT pg_catalog.array_agg(t.value ORDER BY t.key) FROM pg_catalog.jsonb_each_text(i.key) AS t)"
+				" IN (SELECT (SELECT pg_catalog.array_agg(t.value ORDER BY t.key) FROM pg_catalog.jsonb_each_text("
+				"CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
+				" ELSE pg_catalog.jsonb_build_object($3, v) END) AS t)"
 				" FROM pg_catalog.jsonb_array_elements($2) AS e(v))",
 				lengthof(args), args);
 }

@@ -12,11 +12,15 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "fault.h"
 #include "settings.h"
+#include "shared_state.h"
+#include "utility_hook.h"
+#include "version.h"
 
 PG_MODULE_MAGIC;
 
@@ -32,11 +36,16 @@ _PG_init(void)
 	act_fault_define_settings();
 #endif
 	MarkGUCPrefixReserved("pg_activate");
+	if (process_shared_preload_libraries_in_progress)
+	{
+		act_shared_state_init();
+		act_utility_hook_install();
+	}
 }
 
 /* activate.version(): of the library, which can be newer than the schema. */
 Datum
 act_version(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text("1.0"));
+	PG_RETURN_TEXT_P(cstring_to_text(ACT_VERSION));
 }

@@ -53,6 +53,7 @@ act_preview_begin(FunctionCallInfo fcinfo, const char *hint)
 	preview->writes_before = act_transaction_forbid_writes();
 	preview->run.context = CurrentMemoryContext;
 	preview->run.sync = act_sync_load(name, false);
+	preview->run.sync->in_doubt = act_cluster_doubt(preview->run.sync) != NULL;
 	(void) act_sync_table_open(preview->run.sync, AccessShareLock, false);
 	return preview;
 }

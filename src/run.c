@@ -3,44 +3,48 @@
  * run.c
  *	  One run of a sync: lock, resolve, diff, guard, deliver, settle, finish.
  *
- * activate.run_sync() is a procedure: each stage is a transaction of its own,
- * and none is open (but an empty one) while a destination is waited for.
- * After an error what is known is still written down, in a fresh transaction,
- * before the error goes on its way.
+ * The same for a session's CALL (run_sync.c) and a background worker
+ * (run_worker.c), who lock the sync and begin.  Each stage is a transaction of
+ * its own, and none is open (but an empty one in a CALL) while a destination is
+ * waited for.  After an error what is known is still written down, in a fresh
+ * transaction, before the error goes on its way.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
-#include "tcop/pquery.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "deliver.h"
 #include "fault.h"
-#include "identity.h"
-#include "key_argument.h"
+#include "progress.h"
+#include "retry.h"
 #include "run.h"
 #include "run_lock.h"
+#include "settings.h"
 #include "snapshot.h"
+#include "sync_state.h"
 #include "transaction.h"
+#include "worker.h"
 
-#define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
-#define ERRCODE_ACTIVATE_HELD MAKE_SQLSTATE('P','A','0','0','2')
-#define ERRCODE_ACTIVATE_CANCELLED MAKE_SQLSTATE('P','A','0','0','3')
-#define ERRCODE_ACTIVATE_PARTIAL MAKE_SQLSTATE('0','1','P','A','1')
+/* Between two looks at a table that somebody else has locked. */
+#define LOCKED_TABLE_PAUSE_MS 100
 
-PG_FUNCTION_INFO_V1(act_run_sync);
+/* max_run_time is over: set by the timeout's signal handler. */
+static volatile sig_atomic_t time_is_over = false;
+static TimeoutId max_run_time_timeout = MAX_TIMEOUTS;
 
 void
 act_run_stop(Run *run, RunStatus status, const char *message, const char *detail, const char *hint)
@@ -55,47 +59,151 @@ act_run_stop(Run *run, RunStatus status, const char *message, const char *detail
 	MemoryContextSwitchTo(caller);
 }
 
-/* ------------------------------------------------------------------- stages */
+/* ------------------------------------------------------- what ends it early */
+
+/* Ends a long query, too. */
+static void
+max_run_time_handler(void)
+{
+	time_is_over = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
 
 static void
-run_lock(Run *run, const char *name)
+start_clock(Run *run)
 {
-	Sync	   *sync;
-	int			pid;
+	int64		limit = run->sync->options.max_run_time_ms;
 
-	run->sync = sync = act_sync_load_locked(name, false, false);
-	if (sync->paused)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("sync \"%s\" is paused", sync->name),
-				 sync->pause_reason ? errdetail_internal("%s", sync->pause_reason) : 0,
-				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
-	act_sync_require_home(sync);
-	if (run->keys != NULL)
-		act_key_argument_check(sync, run->keys);
-	if (act_run_lock_acquire(sync->sync_id))
+	time_is_over = false;
+	if (limit <= 0)
 		return;
-	pid = act_run_lock_holder(sync->sync_id);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("sync \"%s\" is already running", sync->name),
-			 pid != 0 ? errdetail("Process %d runs it.", pid) : 0,
-			 errhint("Wait for it, or end it: SELECT pg_cancel_backend(%d);", pid)));
+	run->deadline = run->started_at + limit * 1000;
+	if (max_run_time_timeout == MAX_TIMEOUTS)
+		max_run_time_timeout = RegisterTimeout(USER_TIMEOUT, max_run_time_handler);
+	enable_timeout_after(max_run_time_timeout, (int) Min(limit, PG_INT32_MAX));
+}
+
+/*
+ * Nobody can cancel the run from here on.  A cancel that was meant for it and
+ * came too late is no cancel of what this session does next.  A worker's slot
+ * goes with its process.
+ */
+static void
+stop_clock(Run *run)
+{
+	bool		cancelled = run->slot != NULL && run->slot->cancel;
+
+	if (run->deadline != 0)
+		disable_timeout(max_run_time_timeout, false);
+	if (!run->in_worker)
+	{
+		act_run_slot_release(run->slot);
+		run->slot = NULL;
+	}
+	if (cancelled || time_is_over)
+		QueryCancelPending = false;
+	time_is_over = false;
+}
+
+static void
+poll_worker(Run *run)
+{
+	if (run->slot != NULL && ((volatile RunSlot *) run->slot)->leave)
+		act_run_stop(run, RUN_INTERRUPTED, "the run was interrupted: its database was needed without it",
+					 "What was not sent yet is sent by the next run.", NULL);
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	if (!act_enabled && !run->stop.set)
+		act_run_stop(run, RUN_CANCELLED, "the run was ended: pg_activate.enabled was turned off",
+					 "What was not sent yet is delayed until the next run.", NULL);
+}
+
+void
+act_run_poll(Run *run)
+{
+#ifdef ACT_TEST
+	if (run->in_worker && IsTransactionState())
+		elog(ERROR, "a transaction of a worker is open between two steps of its run");
+#endif
+	if (run->stop.set)
+		return;
+	if (run->slot != NULL && ((volatile RunSlot *) run->slot)->cancel)
+		act_run_stop(run, RUN_CANCELLED,
+					 psprintf("run " INT64_FORMAT " of sync \"%s\" was cancelled by cancel_run",
+							  run->run_id, run->sync->name),
+					 "What was not sent yet is delayed until the next run.", NULL);
+	else if (run->deadline != 0 && (time_is_over || act_now() >= run->deadline))
+		act_run_stop(run, RUN_CANCELLED,
+					 psprintf("run " INT64_FORMAT " of sync \"%s\" was ended by max_run_time",
+							  run->run_id, run->sync->name),
+					 "What was not sent yet is delayed until the next run.", NULL);
+	else if (run->in_worker)
+		poll_worker(run);
+}
+
+/* ------------------------------------------------------------------- stages */
+
+/*
+ * A writable transaction with the sync's table locked, and in it what the
+ * caller writes there.  Somebody else's lock is waited for with nothing of
+ * ours in his way.  False: the run is to end first.
+ */
+static bool
+begin_settling(Run *run)
+{
+	for (;;)
+	{
+		act_run_poll(run);
+		if (run->stop.set)
+			return false;
+		act_transaction_writable();
+		if (run->settler == NULL)
+			run->settler = act_settler_create(run->sync);
+		else if (!act_settler_lock(run->settler))
+			run->settler = NULL;
+		if (run->settler != NULL)
+			return true;
+		act_transaction_commit(false);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOCKED_TABLE_PAUSE_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* In the transaction that locked the sync. */
+static void
+run_begin(Run *run)
+{
+	bool		wanted = true;
+
+	run->started_at = act_now();
+	if (run->in_worker)
+		wanted = act_sync_state_take(run);
+	if (wanted)
+	{
+		start_clock(run);
+		act_ledger_start(run);
+	}
+	act_transaction_commit(true);
+	run->recorded = wanted;
+	if (wanted)
+		act_progress_start(run);
 }
 
 /* Claims of a run that died are settled first: their rows are in doubt. */
 static void
-run_start(Run *run)
+run_recover(Run *run)
 {
-	run->started_at = act_now();
-	if (run->sync->options.max_run_time_ms > 0)
-		run->deadline = run->started_at + run->sync->options.max_run_time_ms * 1000;
-	act_ledger_start(run);
-	act_transaction_commit(true);
-	act_transaction_writable();
-	run->settler = act_settler_create(run->sync);
-	act_settler_lock_patiently(run->settler);
+	if (!begin_settling(run))
+		return;
 	(void) act_claim_recover(run->settler);
+	act_cluster_doubts(run);
 	act_transaction_commit(true);
 }
 
@@ -146,6 +254,14 @@ run_resolve(Run *run)
 	act_transaction_commit(false);
 }
 
+/* Of the rows seen, the first whose back-off ends; 0: none is in one. */
+static void
+note_retry(Run *run, TimestampTz at)
+{
+	if (at != 0 && (run->rows_retry_at == 0 || at < run->rows_retry_at))
+		run->rows_retry_at = at;
+}
+
 /*
  * The model is checked in the transaction that reads it: between two, it
  * could be given away or become something else.
@@ -153,6 +269,7 @@ run_resolve(Run *run)
 static void
 run_diff(Run *run)
 {
+	act_progress_phase(run, PHASE_DIFF);
 	act_transaction_read_only();
 	run->resolving = true;
 	run->model = act_model_resolve(run->sync);
@@ -164,8 +281,12 @@ run_diff(Run *run)
 				 errmsg("the key of sync \"%s\" changed its type while the run began", run->sync->name),
 				 errhint("Run it again.")));
 	PushActiveSnapshot(GetTransactionSnapshot());
-	act_diff_compute(run->model, run->keys, run->max_rows, &run->diff);
+	if (run->retry_rows)
+		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
+	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
+					 run->max_rows, &run->diff);
 	PopActiveSnapshot();
+	note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
 }
 
@@ -174,9 +295,12 @@ run_guard(Run *run)
 {
 	bool		approved;
 
-	act_transaction_writable();
+	if (!begin_settling(run))
+		return;
 	approved = act_ledger_approved(run);
-	if (!approved)
+	if (approved)
+		act_cluster_release(run);
+	else
 		act_guard_check(run);
 	/* What a person named says nothing of the whole that is held. */
 	if (run->keys == NULL)
@@ -188,9 +312,15 @@ run_guard(Run *run)
 		return;
 	}
 	act_ledger_invalid_rows(run);
-	act_settler_lock_patiently(run->settler);
 	act_settler_marks(run->settler, &run->diff);
 	act_transaction_commit(false);
+}
+
+static void
+run_deliver(Run *run)
+{
+	act_progress_phase(run, PHASE_DELIVER);
+	act_deliver(run);
 }
 
 /* Rows that delivery never came to. */
@@ -224,11 +354,16 @@ run_finish(Run *run)
 {
 	RunStatus	status;
 
+	act_progress_phase(run, PHASE_SETTLE);
 	count_rest(run);
 	status = final_status(run);
+	if (run->settler != NULL)
+		note_retry(run, act_settler_next_attempt(run->settler));
 	act_transaction_writable();
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
+	act_sync_state_finish(run, status);
 	act_transaction_commit(true);
+	run->recorded = true;
 #ifdef ACT_TEST
 	if (!act_ledger_check_sums(run))
 		elog(ERROR, "the sums of run " INT64_FORMAT " do not add up", run->run_id);
@@ -241,12 +376,17 @@ run_finish(Run *run)
 static void
 run_stages(Run *run)
 {
-	run_start(run);
-	run_resolve(run);
-	run_diff(run);
-	run_guard(run);
-	if (!run->stop.set)
-		act_deliver(run);
+	static void (*const stages[]) (Run *run) = {
+		run_recover, run_resolve, run_diff, run_guard, run_deliver
+	};
+
+	for (int i = 0; i < lengthof(stages); i++)
+	{
+		act_run_poll(run);
+		if (run->stop.set)
+			return;
+		stages[i] (run);
+	}
 }
 
 /*
@@ -276,6 +416,40 @@ explain_model_change(const Sync *sync, ErrorData *error)
 }
 
 /*
+ * Whose cancel it was.  What the run would have ended with by itself a moment
+ * later it ends with now, in the same words.
+ */
+static void
+explain_cancel(Run *run, ErrorData *error)
+{
+	act_run_poll(run);
+	if (!run->stop.set)
+		act_run_stop(run, RUN_CANCELLED, error->message, error->detail, error->hint);
+	else
+	{
+		error->sqlerrcode = ERRCODE_ACTIVATE_CANCELLED;
+		error->message = run->stop.message;
+		error->detail = run->stop.detail;
+		error->hint = run->stop.hint;
+	}
+}
+
+static void
+write_down(Run *run, ErrorData *error)
+{
+	act_transaction_rollback();
+	if (act_transaction_shut_out())
+		return;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		explain_cancel(run, error);
+	else
+		act_run_stop(run, RUN_FAILED, error->message ? error->message : "", error->detail, error->hint);
+	act_deliver_abandon(run);
+	if (run->run_id != 0)
+		(void) run_finish(run);
+}
+
+/*
  * Everything that is known is written down before the error goes on; when
  * that fails, too, the claims that remain say what is in doubt.
  */
@@ -283,17 +457,10 @@ static void
 run_abort(Run *run, ErrorData *error)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
 	PG_TRY();
 	{
-		act_transaction_rollback();
-		act_transaction_writable();
-		act_run_stop(run, cancelled ? RUN_CANCELLED : RUN_FAILED,
-					 error->message ? error->message : "", error->detail, error->hint);
-		act_deliver_abandon(run);
-		if (run->run_id != 0)
-			(void) run_finish(run);
+		write_down(run, error);
 	}
 	PG_CATCH();
 	{
@@ -303,11 +470,15 @@ run_abort(Run *run, ErrorData *error)
 		second = CopyErrorData();
 		FlushErrorState();
 		act_transaction_rollback();
-		ereport(WARNING,
-				(errcode(second->sqlerrcode),
-				 errmsg("could not write down how run " INT64_FORMAT " of sync \"%s\" ended: %s",
-						run->run_id, run->sync->name, second->message),
-				 errdetail("The next run finds what is in doubt.")));
+		if (run->in_worker && !act_transaction_shut_out())
+			act_log_limited(LOG, "could not write down how run " INT64_FORMAT " of sync \"%s\" ended: %s",
+							run->run_id, run->sync->name, second->message);
+		else if (!run->in_worker)
+			ereport(WARNING,
+					(errcode(second->sqlerrcode),
+					 errmsg("could not write down how run " INT64_FORMAT " of sync \"%s\" ended: %s",
+							run->run_id, run->sync->name, second->message),
+					 errdetail("The next run finds what is in doubt.")));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
@@ -322,157 +493,65 @@ run_release(Run *run)
 	if (run->destination != NULL)
 		act_destination_wipe(run->destination);
 	act_run_lock_release(run->sync->sync_id);
+	stop_clock(run);
 }
 
-static void
-report(const Run *run, RunStatus status)
-{
-	const int64 *outcomes = run->counts.outcomes;
-	const DiffCounts *counts = &run->diff.counts;
-	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
-		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
-	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
-	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
-	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
-	int64		delayed = outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
-	bool		only_untried = nrefused + counts->invalid + nabsent == 0 &&
-		delayed == counts->beyond + run->counts.untried;
-
-	if (status == RUN_SUCCEEDED)
-		return;
-	if (status == RUN_PARTIAL)
-		ereport(WARNING,
-				(errcode(ERRCODE_ACTIVATE_PARTIAL),
-				 errmsg("run " INT64_FORMAT " of sync \"%s\" is partial: " INT64_FORMAT " accepted, "
-						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s",
-						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
-						nrefused, counts->invalid, delayed, absent),
-				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
-				 only_untried ?
-				 errhint("CALL activate.run_sync(%s); sends the rest.", quote_literal_cstr(run->sync->name)) :
-				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
-						 quote_literal_cstr(run->sync->name))));
-	else
-		ereport(ERROR,
-				(errcode(sqlstate),
-				 errmsg_internal("%s", run->stop.message),
-				 run->stop.detail ? errdetail_internal("%s", run->stop.detail) : 0,
-				 run->stop.hint ? errhint("%s", run->stop.hint) : 0));
-}
-
-static void
-run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
+Run *
+act_run_create(MemoryContext parent, bool in_worker)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "pg_activate run", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(context);
-	Run		   *run = palloc0(sizeof(Run));
-	volatile RunStatus status = RUN_FAILED;
+	Run		   *run = MemoryContextAllocZero(context, sizeof(Run));
 
 	run->context = context;
-	run->max_rows = max_rows;
-	run->keys = keys;
-	/* Whatever the call's own transaction is like, the run's are of its own. */
-	act_transaction_commit(true);
-	act_transaction_writable();
-	run_lock(run, name);
+	run->in_worker = in_worker;
+	act_transaction_open(in_worker);
+	return run;
+}
+
+/* An error is written down before it goes on. */
+static void
+run_try(Run *run, RunStatus *status)
+{
 	PG_TRY();
 	{
-		PG_TRY();
+		run_begin(run);
+		if (run->recorded)
 		{
 			run_stages(run);
-			status = run_finish(run);
+			*status = run_finish(run);
 		}
-		PG_CATCH();
-		{
-			ErrorData  *error;
-
-			MemoryContextSwitchTo(context);
-			error = CopyErrorData();
-			FlushErrorState();
-			if (run->resolving)
-				explain_model_change(run->sync, error);
-			run_abort(run, error);
-			ReThrowError(error);
-		}
-		PG_END_TRY();
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		run_release(run);
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(run->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (run->resolving)
+			explain_model_change(run->sync, error);
+		run_abort(run, error);
+		ReThrowError(error);
 	}
 	PG_END_TRY();
-	report(run, status);
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(context);
 }
 
-/* A transaction block, a function or an EXCEPTION clause around the call. */
-static void
-require_own_transactions(FunctionCallInfo fcinfo)
+bool
+act_run_perform(Run *run, RunStatus *status)
 {
-	CallContext *call = (CallContext *) fcinfo->context;
+	MemoryContext caller = MemoryContextSwitchTo(run->context);
 
-	if (call == NULL || !IsA(call, CallContext) || call->atomic || IsSubTransaction())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("run_sync cannot run inside a transaction block"),
-				 errdetail("It commits as it goes, so that nothing of the database is held while the destination is waited for."),
-				 errhint("Call it by itself with autocommit: in psql outside BEGIN, in psycopg with autocommit = True.")));
-}
-
-/* A standby keeps what the primary sent, and cannot write what it would send. */
-static void
-require_primary(void)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("a standby does not run syncs"),
-				 errhint("Run it on the primary.")));
-}
-
-/* CALL activate.run_sync(name text, max_rows bigint, keys jsonb) */
-Datum
-act_run_sync(PG_FUNCTION_ARGS)
-{
-	char	   *name;
-	Jsonb	   *keys = NULL;
-	int64		max_rows = 0;
-	MemoryContext context = PortalContext != NULL ? PortalContext : TopMemoryContext;
-	MemoryContext caller;
-
-	require_primary();
-	require_own_transactions(fcinfo);
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("the name of a sync must not be null"),
-				 errhint("SELECT sync FROM activate.syncs;")));
-	if (!PG_ARGISNULL(1))
+	PG_TRY();
 	{
-		max_rows = PG_GETARG_INT64(1);
-		if (max_rows <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("max_rows must be greater than zero"),
-					 errhint("NULL sends all rows.")));
+		run_try(run, status);
 	}
-	caller = MemoryContextSwitchTo(context);
-	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!PG_ARGISNULL(2))
+	PG_CATCH();
 	{
-		keys = DatumGetJsonbPCopy(PG_GETARG_DATUM(2));
-		if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("keys must be a JSON array of keys"),
-					 errhint("keys => '[42, 43]', or '[{\"a\": 1, \"b\": 2}]' for a key of two columns.")));
+		run_release(run);
+		PG_RE_THROW();
 	}
+	PG_END_TRY();
+	run_release(run);
 	MemoryContextSwitchTo(caller);
-
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	run_sync(name, max_rows, keys, context);
-	SPI_finish();
-	PG_RETURN_VOID();
+	return run->recorded;
 }

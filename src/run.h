@@ -11,6 +11,12 @@
 #include "destination.h"
 #include "diff.h"
 #include "settle.h"
+#include "shared_state.h"
+
+#define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
+#define ERRCODE_ACTIVATE_HELD MAKE_SQLSTATE('P','A','0','0','2')
+#define ERRCODE_ACTIVATE_CANCELLED MAKE_SQLSTATE('P','A','0','0','3')
+#define ERRCODE_ACTIVATE_PARTIAL MAKE_SQLSTATE('0','1','P','A','1')
 
 typedef enum RunStatus
 {
@@ -75,8 +81,10 @@ typedef struct Run
 	bool		retry_rows;		/* only rows whose back-off ended: they become keys, not forced */
 	int64		missed;			/* planned starts that this run stands for, besides its own */
 	TimestampTz rows_retry_at;	/* first end of a back-off among the rows seen; 0: none */
+	bool		recorded;		/* its row says that it began, or how it ended */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */
-	struct RunSlot *slot;		/* or NULL */
+	RunSlot    *slot;			/* or NULL */
+	TimestampTz titled_at;		/* pg_stat_activity was last told */
 	RunCounts	counts;
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */
@@ -84,6 +92,29 @@ typedef struct Run
 	bool		resolving;		/* an error now is about the model or the destination */
 	MemoryContext context;		/* everything of the run; a child of the caller's */
 } Run;
+
+/*
+ * A run about to be made, in a memory context of its own below parent.  The
+ * caller fills in what it knows, begins a writable transaction, in it loads
+ * and locks the sync (run->sync) and takes the run lock, and performs it.
+ * One at a time in a process.
+ */
+extern Run *act_run_create(MemoryContext parent, bool in_worker);
+
+/*
+ * All of it, and lets go of the run lock.  False: nothing was to be done
+ * (workers only).  Errors are written down, and go on.
+ */
+extern bool act_run_perform(Run *run, RunStatus *status);
+
+/*
+ * Whether somebody or its own time limit wants it to end: then run->stop is
+ * set.  Between any two steps, outside of locks; needs no transaction.
+ */
+extern void act_run_poll(Run *run);
+
+/* queue.c: ends the run of a sync, 0: whichever it is.  False: none is under way. */
+extern bool act_run_cancel(int64 sync_id, int64 run_id);
 
 extern void act_run_stop(Run *run, RunStatus status, const char *message,
 						 const char *detail, const char *hint);

@@ -53,23 +53,28 @@ act_run_lock_held(int64 sync_id)
 	return act_compat_lock_held(&tag, ExclusiveLock);
 }
 
+/*
+ * As pg_locks finds it: GetLockConflicts() would pass over a worker, which
+ * holds the lock without a transaction.
+ */
 int
 act_run_lock_holder(int64 sync_id)
 {
 	LOCKTAG		tag;
-	VirtualTransactionId *holders;
-	int			count;
+	LockData   *data;
+	int			pid = 0;
 
 	if (act_run_lock_held(sync_id))
 		return MyProcPid;
 	set_tag(&tag, sync_id);
-	holders = GetLockConflicts(&tag, ExclusiveLock, &count);
-	for (int i = 0; i < count; i++)
+	data = GetLockStatusData();
+	for (int i = 0; i < data->nelements && pid == 0; i++)
 	{
-		int			pid = act_compat_transaction_pid(&holders[i]);
+		const LockInstanceData *lock = &data->locks[i];
 
-		if (pid != 0)
-			return pid;
+		if (memcmp(&lock->locktag, &tag, sizeof(LOCKTAG)) == 0 &&
+			(lock->holdMask & LOCKBIT_ON(ExclusiveLock)) != 0)
+			pid = lock->pid;
 	}
-	return 0;
+	return pid;
 }

@@ -13,7 +13,9 @@
 
 #include <limits.h>
 
+#include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "address.h"
 #include "settings.h"
@@ -24,6 +26,10 @@ char	   *act_secrets_directory = NULL;
 char	   *act_environment = NULL;
 char	   *act_hosts = NULL;
 char	   *act_approver_role = NULL;
+char	   *act_databases = NULL;
+int			act_max_workers = 4;
+int			act_naptime = 60000;
+int			act_run_retention = 30 * 24 * 60;
 int			act_max_in_flight = 64;
 int			act_max_response_bytes = 1024 * 1024;
 int			act_progress_interval = 1000;
@@ -38,6 +44,68 @@ check_allowed_hosts(char **newval, void **extra, GucSource source)
 	GUC_check_errdetail("%s", problem);
 	GUC_check_errhint("A list of host, host:port, *.domain, CIDR or *, separated by commas.");
 	return false;
+}
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char	   *copy;
+	List	   *names;
+	bool		valid;
+
+	if (*newval == NULL)
+		return true;
+	copy = pstrdup(*newval);
+	valid = SplitIdentifierString(copy, ',', &names);
+	list_free(names);
+	pfree(copy);
+	if (!valid)
+		GUC_check_errdetail("A list of names of databases separated by commas, or * for all.");
+	return valid;
+}
+
+bool
+act_databases_include(const char *name)
+{
+	char	   *copy = pstrdup(act_databases);
+	List	   *names;
+	ListCell   *cell;
+	bool		included = false;
+
+	if (SplitIdentifierString(copy, ',', &names))
+	{
+		foreach(cell, names)
+		{
+			const char *listed = lfirst(cell);
+
+			if (strcmp(listed, "*") == 0 || strcmp(listed, name) == 0)
+				included = true;
+		}
+	}
+	list_free(names);
+	pfree(copy);
+	return included;
+}
+
+static void
+define_workers(void)
+{
+	DefineCustomStringVariable("pg_activate.databases",
+							   "Databases that the background workers serve; *: all.",
+							   NULL, &act_databases, "*", PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_databases, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.max_workers",
+							"Runs that background workers have under way at the same time.",
+							NULL, &act_max_workers, 4, 1, 1024, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.naptime",
+							"Longest time between two looks of the background workers at what is to do.",
+							NULL, &act_naptime, 60000, 1000, 3600000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.run_retention",
+							"How long runs and events are kept.",
+							"Of each sync what its status goes by stays.",
+							&act_run_retention, 30 * 24 * 60, 1, 100 * 365 * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
 static void
@@ -70,6 +138,7 @@ act_settings_define(void)
 							 "Whether anything is sent at all.",
 							 NULL, &act_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_texts();
+	define_workers();
 	DefineCustomIntVariable("pg_activate.max_in_flight",
 							"Requests that one run may have under way.",
 							NULL, &act_max_in_flight, 64, 1, 1024, PGC_SIGHUP, 0,

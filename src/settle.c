@@ -16,8 +16,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -25,7 +23,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
-#include "utils/wait_event.h"
 
 #include "diff_query.h"
 #include "fault.h"
@@ -45,6 +42,7 @@ struct Settler
 	char	   *refused_sql;
 	char	   *delete_sql;
 	char	   *mark_sql;
+	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
 };
 
 /* One column of a set of rows, as an array. */
@@ -262,7 +260,8 @@ act_settler_create(const Sync *sync)
 	settler->sync = sync;
 	settler->key_types = palloc(sizeof(char *) * sync->nkeys);
 	settler->key_type_oids = palloc(sizeof(Oid) * sync->nkeys);
-	act_settler_lock_patiently(settler);
+	if (!act_settler_lock(settler))
+		return NULL;
 	rel = relation_open(sync->table_oid, NoLock);
 	for (int i = 0; i < sync->nkeys; i++)
 	{
@@ -294,19 +293,10 @@ act_settler_lock(Settler *settler)
 	return act_sync_table_open(settler->sync, RowExclusiveLock, true);
 }
 
-/*
- * Between two looks nothing of ours is in anybody's way; interruptible.
- */
-void
-act_settler_lock_patiently(Settler *settler)
+TimestampTz
+act_settler_next_attempt(const Settler *settler)
 {
-	while (!act_settler_lock(settler))
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
+	return settler->next_attempt_at;
 }
 
 static void
@@ -384,7 +374,7 @@ settle_gone(const Settler *settler, List *rows)
 }
 
 static void
-settle_refused(const Settler *settler, List *rows, TimestampTz now)
+settle_refused(Settler *settler, List *rows, TimestampTz now)
 {
 	int			nkeys = settler->sync->nkeys;
 	int			capacity = list_length(rows);
@@ -409,6 +399,9 @@ settle_refused(const Settler *settler, List *rows, TimestampTz now)
 		if (row->outcome == ROW_DELAYED && !settled->uncertain)
 			continue;
 		act_settle_state(row, settled->uncertain, settler->sync->options.max_attempts, now, &state);
+		if (state.next_attempt_at != 0 &&
+			(settler->next_attempt_at == 0 || state.next_attempt_at < settler->next_attempt_at))
+			settler->next_attempt_at = state.next_attempt_at;
 		add_keys(keys, nkeys, row->key_values);
 		column_add_text(&columns[0], act_state_name(state.state));
 		column_add(&columns[1], BoolGetDatum(state.in_doubt), false);

@@ -22,7 +22,7 @@ typedef struct SettledRow
 
 /*
  * The statements of one sync, prepared for its table's columns; in the
- * current memory context.
+ * current memory context.  NULL: its table is locked, see act_settler_lock().
  */
 typedef struct Settler Settler;
 extern Settler *act_settler_create(const Sync *sync);
@@ -33,8 +33,8 @@ extern Settler *act_settler_create(const Sync *sync);
  */
 extern bool act_settler_lock(Settler *settler);
 
-/* The same, waiting for it. */
-extern void act_settler_lock_patiently(Settler *settler);
+/* When the first of the rows settled so far is to be tried again; 0: none is. */
+extern TimestampTz act_settler_next_attempt(const Settler *settler);
 
 /* Writes rows (of SettledRow) to the snapshot; the lock is held. */
 extern void act_settler_rows(Settler *settler, List *rows);

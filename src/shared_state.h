@@ -18,6 +18,7 @@
 #define ACT_SHARED_STATE_H
 
 #include "datatype/timestamp.h"
+#include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
 #define ACT_MAX_DATABASES 512
@@ -27,6 +28,12 @@
 #define ACT_MAX_REQUESTED 8
 
 #define ACT_PROBLEM_SIZE 256
+
+/* Sessions that need a database without us at the same time. */
+#define ACT_MAX_BLOCKS 64
+
+/* Lines a minute that workers write to the server's log, all together. */
+#define ACT_LOG_LINES 2
 
 typedef enum DatabaseState
 {
@@ -49,9 +56,10 @@ typedef struct DatabaseEntry
 	TimestampTz next_due;		/* PG_INT64_MAX: nothing is */
 	int			pid;			/* of the scheduler, once attached; else 0 */
 	int			proc;
-	bool		wake;			/* somebody committed something: look again */
+	bool		looked;			/* a scheduler has been in it since the launcher's start */
+	bool		wake;			/* somebody committed something: look again.  Cleared by
+								 * the scheduler, before the transaction that looks */
 	bool		leave;			/* the scheduler is asked to leave */
-	int			blocked_by;		/* pid of who needs the database without us; 0: nobody */
 	int			failures;		/* of schedulers in a row */
 	TimestampTz retry_at;
 	char		problem[ACT_PROBLEM_SIZE];	/* of the last failure; '' none */
@@ -62,7 +70,8 @@ typedef enum RunSlotState
 	SLOT_FREE,
 	SLOT_REQUESTED,				/* a scheduler wants this sync to run */
 	SLOT_STARTING,				/* its worker was registered */
-	SLOT_RUNNING				/* its worker, or a session's CALL, is at it */
+	SLOT_RUNNING,				/* its worker, or a session's CALL, is at it */
+	SLOT_BACKOFF				/* its worker failed before it could write a run: again at retry_at */
 } RunSlotState;
 
 typedef enum RunPhase
@@ -91,6 +100,9 @@ typedef struct RunSlot
 	int			proc;
 	bool		cancel;			/* by cancel_run() */
 	bool		leave;			/* the database is needed without us, or the extension is gone */
+	int			failures;		/* of workers in a row */
+	TimestampTz retry_at;
+	char		problem[ACT_PROBLEM_SIZE];	/* of the last failure; '' none */
 
 	/* for the view progress; written by the run alone */
 	RunPhase	phase;
@@ -102,6 +114,13 @@ typedef struct RunSlot
 	char		sync_name[NAMEDATALEN];
 } RunSlot;
 
+/* A database that a session needs without us, until its statement ends. */
+typedef struct DatabaseBlock
+{
+	Oid			database;		/* InvalidOid: free */
+	int			pid;
+} DatabaseBlock;
+
 typedef struct SharedState
 {
 	LWLock		lock;
@@ -111,6 +130,10 @@ typedef struct SharedState
 	bool		look_again;		/* databases came or went: the launcher reads pg_database */
 	TimestampTz short_since;	/* worker processes are short; 0: not */
 	int64		runs_ended;		/* counts; wait_for_run() sleeps until it moves */
+	ConditionVariable run_ended;	/* it moved */
+	TimestampTz logged_at[ACT_LOG_LINES];	/* the last lines of act_log_limited() */
+	int64		log_left_out;	/* lines since the last one */
+	DatabaseBlock blocks[ACT_MAX_BLOCKS];
 	DatabaseEntry databases[ACT_MAX_DATABASES];
 	RunSlot		runs[ACT_MAX_RUNS];
 } SharedState;
@@ -125,6 +148,18 @@ extern void act_shared_state_init(void);
 extern DatabaseEntry *act_database_find(Oid database);	/* or NULL */
 extern DatabaseEntry *act_database_enter(Oid database); /* NULL: the array is full */
 extern RunSlot *act_run_slot_find(Oid database, int64 sync_id); /* any state but free; or NULL */
+extern bool act_database_blocked(Oid database);
+
+/*
+ * Asks the scheduler (if it is there) to look again, or to leave; the same
+ * for the run workers of a database, whose requests are forgotten.
+ */
+extern void act_database_wake(DatabaseEntry *entry);
+extern void act_database_leave(DatabaseEntry *entry);
+extern void act_database_runs_leave(Oid database);
+
+/* How long to wait after so many failures in a row: 5 s doubling to 5 min. */
+extern TimestampTz act_backoff(int failures);
 
 /* Sets the latch of a process by the number of its PGPROC; harmless when stale. */
 extern void act_wake_process(int proc);
@@ -144,5 +179,12 @@ extern bool act_run_request(int64 sync_id, const char *sync_name, Oid role, int 
  */
 extern RunSlot *act_run_slot_take(int64 sync_id, const char *sync_name);
 extern void act_run_slot_release(RunSlot *slot);	/* NULL is fine; wakes scheduler and launcher */
+
+/*
+ * Waits until a run ended since act_runs_ended() said so many, at most so
+ * long.  Without preload nobody says so, and it is just a pause.  Interruptible.
+ */
+extern int64 act_runs_ended(void);
+extern void act_runs_wait(int64 ended, long timeout_ms, uint32 wait_event);
 
 #endif							/* ACT_SHARED_STATE_H */

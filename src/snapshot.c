@@ -420,3 +420,35 @@ act_snapshot_resend_all(const Sync *sync)
 									act_sync_table_name(sync)), 0, NULL);
 	act_identity_leave(&identity);
 }
+
+/*
+ * Attempts and the change_id go, too: another version may have been sent
+ * since.  A row that left stays so, one on its way out keeps its time.  Mode
+ * insert sends no accepted key again, so nobody can have done so; and what
+ * waits for a person goes on waiting.
+ */
+int64
+act_snapshot_doubt(const Sync *sync, const char *reason)
+{
+	Identity	identity;
+	int64		rows;
+	SqlArgument args[] = {
+		SQL_TEXT(reason),
+		{TIMESTAMPTZOID, TimestampTzGetDatum(act_now()), false},
+		SQL_BOOL(sync->mode == MODE_INSERT),
+	};
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	rows = act_sql(SPI_OK_UPDATE,
+				   psprintf("UPDATE %s SET activate_in_doubt = true, activate_fingerprint = NULL,"
+							" activate_state = CASE WHEN activate_state IN ('left', 'leaving') THEN activate_state ELSE 'doubt' END,"
+							" activate_tried = NULL, activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
+							" activate_first_at = COALESCE(activate_first_at, $2), activate_last_at = COALESCE(activate_last_at, $2),"
+							" activate_next_attempt_at = NULL, activate_http_status = NULL, activate_code = NULL,"
+							" activate_message = $1"
+							" WHERE activate_state <> 'unknown' AND NOT ($3 AND activate_accepted_at IS NOT NULL AND NOT activate_in_doubt)",
+							act_sync_table_name(sync)), lengthof(args), args);
+	act_identity_leave(&identity);
+	return rows;
+}

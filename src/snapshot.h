@@ -51,4 +51,10 @@ extern int64 act_snapshot_carry_over(const Sync *sync, const Model *old_model, c
 /* alter_sync(resend => all): every row counts as changed. */
 extern void act_snapshot_resend_all(const Sync *sync);
 
+/*
+ * What the destination has of any row is not certain: requests may have been
+ * made that this server knows nothing of.  Returns how many rows.
+ */
+extern int64 act_snapshot_doubt(const Sync *sync, const char *reason);
+
 #endif							/* ACT_SNAPSHOT_H */

@@ -10,12 +10,7 @@
  */
 #include "postgres.h"
 
-#include <netdb.h>
-#include <unistd.h>
-
 #include "access/relation.h"
-#include "access/xlog.h"
-#include "common/ip.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -27,11 +22,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/varlena.h"
 
 #include "identity.h"
 #include "nearest.h"
-#include "settings.h"
 #include "sync.h"
 #include "transaction.h"
 
@@ -413,93 +406,13 @@ act_sync_table_name(const Sync *sync)
 	return quote_qualified_identifier("activate_data", sync->name);
 }
 
-int64
-act_system_identifier(void)
-{
-	return (int64) GetSystemIdentifier();
-}
-
-int
-act_timeline(void)
-{
-	return (int) GetWALInsertionTimeLine();
-}
-
-char *
-act_host_name(void)
-{
-	char		name[NI_MAXHOST + 1];
-
-	if (gethostname(name, sizeof(name) - 1) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not get the name of this host: %m")));
-	name[sizeof(name) - 1] = '\0';
-	return pstrdup(name);
-}
-
-bool
-act_host_may_send(const char *host, const char *recorded)
-{
-	List	   *names;
-	ListCell   *cell;
-
-	if (act_hosts == NULL || act_hosts[0] == '\0')
-		return recorded == NULL || strcmp(host, recorded) == 0;
-	if (!SplitGUCList(pstrdup(act_hosts), ',', &names))
-		return false;
-	foreach(cell, names)
-	{
-		const char *name = lfirst(cell);
-
-		if (strcmp(name, "*") == 0 || strcmp(name, host) == 0)
-			return true;
-	}
-	return false;
-}
-
 void
-act_require_enabled(void)
+act_sync_require_unpaused(const Sync *sync)
 {
-	if (!act_enabled)
+	if (sync->paused)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pg_activate is switched off on this server"),
-				 errhint("LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.enabled = on; SELECT pg_reload_conf();")));
-}
-
-const char *
-act_sync_home_problem(int64 system_identifier, Oid database_oid, const char *recorded, const char **hint)
-{
-	char	   *host = act_host_name();
-
-	*hint = "If this server is to send from now on: SELECT activate.confirm_cluster('move');";
-	if (system_identifier != act_system_identifier())
-		return "It was created in another cluster: this one was restored, upgraded or cloned from it.";
-	if (database_oid != MyDatabaseId)
-		return "It was created in another database of this cluster: this one is a copy.";
-	if (act_host_may_send(host, recorded))
-		return NULL;
-	if (act_hosts == NULL || act_hosts[0] == '\0')
-		return psprintf("It may run on host \"%s\", and this is \"%s\".", recorded, host);
-
-	/* Which confirm_cluster() would not change. */
-	*hint = "If it is to send: name it, too. LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.hosts = ...; SELECT pg_reload_conf();";
-	return psprintf("The setting pg_activate.hosts (%s) does not name this host, \"%s\".", act_hosts, host);
-}
-
-void
-act_sync_require_home(const Sync *sync)
-{
-	const char *hint;
-	const char *problem;
-
-	act_require_enabled();
-	problem = act_sync_home_problem(sync->system_identifier, sync->database_oid, sync->host, &hint);
-	if (problem != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("sync \"%s\" may not send from here", sync->name),
-				 errdetail_internal("%s", problem),
-				 errhint("%s", hint)));
+				 errmsg("sync \"%s\" is paused", sync->name),
+				 sync->pause_reason ? errdetail_internal("%s", sync->pause_reason) : 0,
+				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
 }

@@ -8,6 +8,7 @@
 #ifndef ACT_SYNC_H
 #define ACT_SYNC_H
 
+#include "cluster.h"
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 #include "utils/jsonb.h"
@@ -78,7 +79,7 @@ typedef struct Sync
 	char	   *pause_reason;
 	bool		first_batch_alone;
 	int			timeline;		/* of the cluster when it last ran */
-	bool		in_doubt;		/* the next run puts all rows in doubt */
+	bool		in_doubt;		/* all rows are still to be put in doubt; the diff takes them to be */
 	bool		hold_next;		/* and is held */
 
 	/* not stored: the table in activate_data and who owns it */
@@ -122,24 +123,6 @@ extern const char *act_on_removed_name(OnRemoved on_removed);
 extern SyncMode act_sync_mode_parse(const char *name);
 extern OnRemoved act_on_removed_parse(const char *name);
 
-/*
- * Why a sync may not run here (decision 8), or NULL: text, and what to do
- * about it in *hint.  The switch pg_activate.enabled is not looked at.
- */
-extern const char *act_sync_home_problem(int64 system_identifier, Oid database_oid,
-										 const char *host, const char **hint);
-
-/* 55000 unless this cluster, database and host may run the sync (decision 8). */
-extern void act_sync_require_home(const Sync *sync);
-extern void act_require_enabled(void);	/* the part of it that needs no sync */
-
-/*
- * Whether this host is one that sends: pg_activate.hosts where it is set,
- * else the host recorded with the sync (NULL: none recorded, any host is).
- */
-extern bool act_host_may_send(const char *host, const char *recorded);
-extern int64 act_system_identifier(void);
-extern int	act_timeline(void); /* of the WAL being written */
-extern char *act_host_name(void);
+extern void act_sync_require_unpaused(const Sync *sync);	/* else 55000 */
 
 #endif							/* ACT_SYNC_H */

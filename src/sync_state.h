@@ -21,6 +21,9 @@
 extern void act_sync_state_define(const Sync *sync, bool new_schedule);
 extern void act_sync_state_drop(int64 sync_id);
 
+/* Due at once, whatever its schedule. */
+extern void act_sync_state_run_now(const Sync *sync);
+
 /* Rows of one sync that is due, for its scheduler. */
 typedef struct DueSync
 {
@@ -29,11 +32,14 @@ typedef struct DueSync
 	Oid			owner;
 	int			priority;
 	TimestampTz due_at;
+	int64		last_run_id;	/* of any run so far; 0: none.  Another one: it has run since */
 } DueSync;
 
 /*
  * Syncs that may run here and are due now, most urgent first, at most limit;
- * next_due: when the first of the others is (PG_INT64_MAX: never).
+ * next_due: when the first of the others is (PG_INT64_MAX: never).  Those that
+ * are under way are neither.  Where a destination is down, what comes due is
+ * written down as postponed.
  */
 extern List *act_sync_state_due(TimestampTz now, int limit, TimestampTz *next_due);
 
@@ -54,5 +60,12 @@ extern void act_sync_state_finish(const Run *run, RunStatus status);
 
 /* Runs that say they are running and whose process is gone: interrupted, and due again. */
 extern int	act_sync_state_recover(void);
+
+/*
+ * Syncs without a state (a dump's, perhaps) get one, and times further away
+ * than a schedule or a pause makes them, since the clock went back, are set
+ * anew.  When a scheduler starts, and from time to time.
+ */
+extern void act_sync_state_check(void);
 
 #endif							/* ACT_SYNC_STATE_H */

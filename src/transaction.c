@@ -9,6 +9,9 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
@@ -16,8 +19,91 @@
 #include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/wait_event.h"
 
+#include "identity.h"
 #include "transaction.h"
+
+/* Of the one run that a process can have under way. */
+static bool in_worker = false;
+static bool shut_out = false;
+static Oid	extension = InvalidOid;
+
+void
+act_transaction_open(bool worker)
+{
+	in_worker = worker;
+	shut_out = false;
+	extension = InvalidOid;
+}
+
+bool
+act_transaction_shut_out(void)
+{
+	return shut_out;
+}
+
+/*
+ * Before any other lock: the extension is there, the same one as when the run
+ * began, and stays until the transaction ends.
+ */
+static void
+pass_door(void)
+{
+	Oid			found = act_extension_lock(in_worker);
+
+	if (!OidIsValid(extension))
+		extension = found;
+	if (OidIsValid(found) && found == extension)
+		return;
+	shut_out = true;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("extension \"pg_activate\" is not installed in this database (any more)"),
+			 errhint("CREATE EXTENSION pg_activate;")));
+}
+
+/* A worker has a transaction only from here until it commits. */
+static void
+begin(bool read_only)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	bool		begins = in_worker && !IsTransactionState();
+
+	if (begins)
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "could not connect to SPI");
+		MemoryContextSwitchTo(caller);
+	}
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = read_only;
+	pass_door();
+	/* Statements take newer ones, but want to have one below: in a CALL the portal's. */
+	if (begins)
+		PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+commit(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	if (!in_worker)
+	{
+		SPI_commit();
+		InvalidateCatalogSnapshot();
+		return;
+	}
+	PopActiveSnapshot();
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "not connected to SPI");
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
+	(void) pgstat_report_stat(false);
+}
 
 /*
  * After it, nothing may hold back VACUUM or DDL.  That is checked at run
@@ -34,9 +120,8 @@ act_transaction_commit(bool synchronous)
 		(void) set_config_option("synchronous_commit", "local",
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
-	SPI_commit();
+	commit();
 
-	InvalidateCatalogSnapshot();
 	if (TransactionIdIsValid(MyProc->xmin) || ActiveSnapshotSet())
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
@@ -47,6 +132,17 @@ void
 act_transaction_rollback(void)
 {
 	MemoryContext caller = CurrentMemoryContext;
+
+	if (in_worker)
+	{
+		/* There may have been none: then this is all that an error leaves. */
+		LWLockReleaseAll();
+		ConditionVariableCancelSleep();
+		pgstat_report_wait_end();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(caller);
+		return;
+	}
 
 	/*
 	 * Functions of the model that failed left their connections behind.  To
@@ -73,8 +169,7 @@ act_transaction_rollback(void)
 void
 act_transaction_writable(void)
 {
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
+	begin(false);
 }
 
 /*
@@ -84,8 +179,7 @@ act_transaction_writable(void)
 void
 act_transaction_read_only(void)
 {
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = true;
+	begin(true);
 }
 
 /* The abort of a transaction or subtransaction puts it back as it was. */
@@ -104,7 +198,6 @@ act_transaction_allow_writes(bool before)
 	XactReadOnly = before;
 }
 
-/* SPI would leave the caller in its own context, which lives as long as the run. */
 /*
  * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
  */
@@ -140,6 +233,7 @@ act_transaction_try(void (*work) (void *arg), void *arg)
 	return done;
 }
 
+/* SPI would leave the caller in its own context, which lives as long as the run. */
 uint64
 act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
 {

@@ -5,7 +5,8 @@
  *
  * A run is made of short transactions: in a CALL by SPI's transaction
  * control (an empty transaction stays open in between), in a background
- * worker by transaction commands.  Callers connect SPI once, around it all.
+ * worker by transaction commands (none is open in between).  A CALL connects
+ * SPI once, around it all; in a worker each transaction does.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +14,16 @@
 #define ACT_TRANSACTION_H
 
 #include "executor/spi.h"
+
+/*
+ * A run begins, in a background worker or in a CALL.  From now on each of its
+ * transactions first passes the door (act_extension_lock()): when the
+ * extension is not there, or is another one than in the first of them, ERROR
+ * 42704, and act_transaction_shut_out() is true.  A worker should then leave
+ * quietly: there is nobody to tell.
+ */
+extern void act_transaction_open(bool worker);
+extern bool act_transaction_shut_out(void);
 
 /*
  * Commits and leaves no snapshot, xid or relation lock behind.  synchronous:
@@ -27,7 +38,10 @@ extern void act_transaction_commit(bool synchronous);
  */
 extern void act_transaction_rollback(void);
 
-/* READ COMMITTED and writable, whatever the session's defaults are. */
+/*
+ * READ COMMITTED and writable, whatever the session's defaults are; begins a
+ * transaction where none is open.
+ */
 extern void act_transaction_writable(void);
 
 /* REPEATABLE READ and READ ONLY: nothing that the model calls may write. */

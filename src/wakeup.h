@@ -16,9 +16,25 @@
  */
 extern void act_wake_at_commit(void);
 
+/* The same, now: what another session prepared was committed. */
+extern void act_wake_now(void);
+
+/*
+ * The current transaction drops the extension: at commit its workers leave,
+ * and a scheduler looks whether there is a new one.
+ */
+extern void act_leave_at_commit(void);
+
+/* Databases come or go: at commit the launcher reads pg_database. */
+extern void act_look_at_commit(void);
+
+/* The end of the transaction lets workers back into databases that it blocked. */
+extern void act_unblock_at_end(void);
+
 /*
  * Whether the workers serve this database, now: NULL, or why not (a whole
  * sentence fragment such as "background worker is not loaded") and a hint.
+ * Inside a transaction.
  */
 extern const char *act_workers_problem(const char **hint);
 

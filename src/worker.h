@@ -16,7 +16,12 @@ extern PGDLLEXPORT void act_launcher_main(Datum arg);
 extern PGDLLEXPORT void act_scheduler_main(Datum arg);
 extern PGDLLEXPORT void act_run_worker_main(Datum arg);
 
-/* Handlers and unblocked signals: terminate, cancel and reload as in a backend. */
+/*
+ * Called first.  Handlers and unblocked signals: terminate, cancel and reload
+ * as in a backend; from here on the process's warnings and errors in the
+ * server's log are among those of act_log_limited(), and the postmaster
+ * writes none when it ends.
+ */
 extern void act_worker_signals(void);
 
 /*
@@ -34,10 +39,23 @@ extern RunSlot *act_run_slot_attach(Datum arg);
  */
 extern void act_worker_connect(Oid database, Oid role);
 
+/* The scheduler or run worker is asked to leave, or to look again. */
+extern bool act_worker_asked_to_leave(void);
+
+/* The scheduler begins a pass: whoever wakes it from now on is not forgotten. */
+extern void act_scheduler_take_wake(void);
+
 /*
- * A transaction of a worker, with SPI connected.  False: the extension is not
- * there (any more), or not of this library's version, and no transaction was
- * begun: leave quietly.
+ * When this database's scheduler will be needed next: stays for the launcher
+ * when it leaves.  PG_INT64_MAX: not before somebody wakes it.
+ */
+extern void act_scheduler_publish(TimestampTz next_due);
+
+/*
+ * A transaction of a worker, with SPI connected and a snapshot.  False: the
+ * extension is not there (any more), or not of this library's version, or
+ * this worker is asked to leave, and no transaction was begun: leave quietly.
+ * While somebody drops or alters the extension it waits, holding nothing.
  */
 extern bool act_worker_begin(void);
 extern void act_worker_commit(void);	/* reports statistics, too */
@@ -45,8 +63,13 @@ extern void act_worker_commit(void);	/* reports statistics, too */
 /* pg_stat_activity: "idle", or what it does. NULL text: idle. */
 extern void act_worker_activity(const char *text);
 
-/* Until then, or a latch, at most naptime; name: of the wait event from 17 on. */
-extern void act_worker_wait(TimestampTz until, const char *name, uint32 *kept);
+/*
+ * Until then (by act_now()), or a latch, at most naptime; the latch is reset,
+ * interrupts are taken, a cancel is forgotten (nothing is under way), and the
+ * configuration is read again if asked for (then true).  name: of the wait
+ * event from 17 on.
+ */
+extern bool act_worker_wait(TimestampTz until, const char *name, uint32 *kept);
 
 /*
  * A line in the server's log, but of all of these together at most two a

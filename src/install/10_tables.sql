@@ -196,7 +196,8 @@ CREATE TABLE activate.credential (
 	mapping_oid	pg_catalog.oid PRIMARY KEY,
 	server_oid	pg_catalog.oid NOT NULL,
 	system_identifier pg_catalog.int8 NOT NULL,
-	host		pg_catalog.text NOT NULL
+	host		pg_catalog.text NOT NULL,
+	closed		pg_catalog.bool
 );
 COMMENT ON TABLE activate.credential IS 'the host that each stored credential was stored for';
 

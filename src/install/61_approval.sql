@@ -8,9 +8,3 @@ CREATE FUNCTION activate.discard_run(run_id pg_catalog.int8)
 RETURNS pg_catalog.void LANGUAGE C
 AS 'MODULE_PATHNAME', 'act_discard_run';
 COMMENT ON FUNCTION activate.discard_run(pg_catalog.int8) IS 'gives up a held run';
-
-CREATE FUNCTION activate.confirm_cluster(how pg_catalog.text)
-RETURNS pg_catalog.int8 LANGUAGE C
-AS 'MODULE_PATHNAME', 'act_confirm_cluster';
-COMMENT ON FUNCTION activate.confirm_cluster(pg_catalog.text)
-	IS 'after a restore, an upgrade or a move: ''move'' lets the caller''s syncs send from this server; returns how many syncs moved';

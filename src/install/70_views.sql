@@ -47,8 +47,9 @@ SELECT r.run_id, s.name AS sync, r.cause, r.status, r.started_at, r.finished_at,
 	r.absent, r.skipped, r.held_out, r.duplicates, r.requests, r.retries, r.bytes_sent,
 	CASE WHEN s.owned THEN r.error END AS error, r.leaving, r.unchanged,
 	CASE WHEN s.owned THEN r.detail END AS detail, CASE WHEN s.owned THEN r.hint END AS hint,
-	r.pid, r.approved_by, r.approved_at
-FROM activate.run AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id;
+	r.pid, r.approved_by, r.approved_at, r.queued_at, r.missed
+FROM activate.run AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id
+WHERE r.merged_into IS NULL;
 COMMENT ON VIEW activate.runs IS 'runs: added + changed + removed = accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out';
 GRANT SELECT ON activate.runs TO PUBLIC;
 

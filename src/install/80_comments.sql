@@ -60,12 +60,13 @@ COMMENT ON COLUMN activate.credential.mapping_oid IS 'OID of the user mapping th
 COMMENT ON COLUMN activate.credential.server_oid IS 'OID of the mapping''s foreign server';
 COMMENT ON COLUMN activate.credential.system_identifier IS 'of the cluster in which the OIDs mean something';
 COMMENT ON COLUMN activate.credential.host IS 'scheme, host and port that the secrets were stored for: scheme://host:port';
+COMMENT ON COLUMN activate.credential.closed IS 'true: the secrets came with a copy that is a sandbox, and are not used; false: they were set there; null: it is as with the destination';
 
 /* Runs. */
 COMMENT ON COLUMN activate.run.run_id IS 'number of the run; later runs have higher ones';
 COMMENT ON COLUMN activate.run.sync_id IS 'the sync it is a run of';
-COMMENT ON COLUMN activate.run.cause IS 'what began the run; manual: a call of run_sync()';
-COMMENT ON COLUMN activate.run.status IS 'running, succeeded, partial, failed, held, superseded, cancelled or interrupted';
+COMMENT ON COLUMN activate.run.cause IS 'what began the run: schedule, manual (run_sync() or queue_run()), retry or after';
+COMMENT ON COLUMN activate.run.status IS 'queued, running, succeeded, partial, failed, held, superseded, postponed, cancelled or interrupted';
 COMMENT ON COLUMN activate.run.pid IS 'process that ran or runs it; null: not known';
 COMMENT ON COLUMN activate.run.queued_at IS 'when queue_run() asked for the run; null: it was not queued';
 COMMENT ON COLUMN activate.run.started_at IS 'when the run began; null: it did not yet';
@@ -98,8 +99,8 @@ COMMENT ON COLUMN activate.run.approved_at IS 'when the held run was approved; n
 
 COMMENT ON COLUMN activate.runs.run_id IS 'number of the run; later runs have higher ones';
 COMMENT ON COLUMN activate.runs.sync IS 'name of the sync';
-COMMENT ON COLUMN activate.runs.cause IS 'what began the run; manual: a call of run_sync()';
-COMMENT ON COLUMN activate.runs.status IS 'running, succeeded, partial, failed, held, superseded, cancelled or interrupted';
+COMMENT ON COLUMN activate.runs.cause IS 'what began the run: schedule, manual (run_sync() or queue_run()), retry or after';
+COMMENT ON COLUMN activate.runs.status IS 'queued, running, succeeded, partial, failed, held, superseded, postponed, cancelled or interrupted';
 COMMENT ON COLUMN activate.runs.started_at IS 'when the run began';
 COMMENT ON COLUMN activate.runs.finished_at IS 'when the run ended; null: it did not yet, or nobody found yet that its process is gone';
 COMMENT ON COLUMN activate.runs.rows_in_model IS 'rows that the model had, duplicates and invalid ones included; of a run of named keys, the rows with these';
@@ -127,6 +128,8 @@ COMMENT ON COLUMN activate.runs.hint IS 'what to do about the error; null: nothi
 COMMENT ON COLUMN activate.runs.pid IS 'process that ran or runs it; null: not known';
 COMMENT ON COLUMN activate.runs.approved_by IS 'role that approved the held run; null: nobody did, or the run was discarded';
 COMMENT ON COLUMN activate.runs.approved_at IS 'when the held run was approved; null: it was not, or the run was discarded';
+COMMENT ON COLUMN activate.runs.queued_at IS 'when queue_run() asked for the run; null: it was not queued';
+COMMENT ON COLUMN activate.runs.missed IS 'planned starts before this one that passed without a run: one run stands for them all';
 
 COMMENT ON COLUMN activate.claim.claim_id IS 'number of the claim; later ones have higher ones';
 COMMENT ON COLUMN activate.claim.sync_id IS 'the sync whose rows it has';

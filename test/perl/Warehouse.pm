@@ -14,6 +14,7 @@ Warehouse - a small warehouse with syncs in every state, and what must hold of a
   my $copy = $warehouse->copy($other_node, 'database');
   $copy->holds_still($name);                           # nothing is sent until confirm_cluster('move')
   $copy->goes_on($name);                               # then what is in doubt or changed, and nothing else
+  $copy->goes_on($name, confirmed => 1, doubt => 1);   # and where every row is in doubt, every row
 
 Owners may not log in; C<loader>, who may, is a member of theirs and makes
 all calls. One destination belongs to a connector of the user's own, whose
@@ -124,8 +125,7 @@ sub first_runs
 	my ($self) = @_;
 	my $d = $self->destination;
 
-	$d->script({ reject_rows => [ { where => '"refuse"', error => 'no', retry => 0 }, { where => '"reject"', error => 'not now' } ],
-		times => -1 });
+	$self->refusing;
 	$self->run($_) foreach @SYNCS;
 	$d->script([]);
 	$self->sql("DELETE FROM shop.customer WHERE id = 7; DELETE FROM shop.orders WHERE (region, number) = ('south', 3)");
@@ -271,11 +271,47 @@ sub sent
 	return [ sort map { "$_->{op} " . $json->encode($_->{key}) } @{ $self->destination->rows($since) } ];
 }
 
+# Rows sent since, by operation.
+sub by_op
+{
+	my ($self, $since) = @_;
+	my %rows;
+	push @{ $rows{ $_->{op} } }, $_->{key} foreach @{ $self->destination->rows($since) };
+	return \%rows;
+}
+
 sub last_request
 {
 	my ($self) = @_;
 	my $requests = $self->destination->requests;
 	return @$requests ? $requests->[-1]{seq} : 0;
+}
+
+# Rows that the destination refused are refused again when they are sent again.
+sub refusing { return $_[0]->destination->script({ reject_rows => [ { where => '"refuse"', error => 'no', retry => 0 },
+	{ where => '"reject"', error => 'not now' } ], times => -1 }) }
+
+# What goes_on() sends: what is in doubt or changed; all: every row that is there.
+sub sent_again
+{
+	my ($self, $all) = @_;
+	return [ 'upsert {"id":1}', 'upsert {"id":3}', 'upsert {"id":4}', 'upsert {"id":9}',
+		'upsert {"number":2,"region":"north"}', 'upsert {"relation":"shop.orders"}' ] if !$all;
+	return [ sort((map { "upsert {\"id\":$_}" } 1 .. 6, 8, 9),
+			(map { "upsert {\"number\":$_,\"region\":\"north\"}" } 1 .. 3),
+			(map { "upsert {\"number\":$_,\"region\":\"south\"}" } 1 .. 2),
+			(map { "upsert {\"relation\":\"shop.$_\"}" } qw(customer orders))) ];
+}
+
+sub change
+{
+	my ($self, $name) = @_;
+	# given a changed, a new row and one whose lost value is taken back
+	$self->sql(qq(
+		UPDATE shop.customer SET name = '$name' WHERE id = 1;
+		UPDATE shop.customer SET name = 'n3' WHERE id = 3;
+		INSERT INTO shop.customer (id, name, mood) VALUES (9, '$name', 'fine') ON CONFLICT DO NOTHING));
+	return;
 }
 
 sub goes_on
@@ -290,14 +326,11 @@ sub goes_on
 		is($self->loader(q(SELECT activate.confirm_cluster('move'))), 3, "$name: three syncs are moved");
 		is($self->loader(q(SELECT activate.confirm_cluster('move'))), 0, "$name: once");
 	}
-	# given a changed, a new row and one whose lost value is taken back
-	$self->sql(qq(
-		UPDATE shop.customer SET name = '$name' WHERE id = 1;
-		UPDATE shop.customer SET name = 'n3' WHERE id = 3;
-		INSERT INTO shop.customer (id, name, mood) VALUES (9, '$name', 'fine')));
+	$self->change($name);
+	$self->refusing;
 	$self->run($_) foreach @SYNCS;
-	is_deeply($self->sent($before), [ 'upsert {"id":1}', 'upsert {"id":3}', 'upsert {"id":4}', 'upsert {"id":9}',
-			'upsert {"number":2,"region":"north"}', 'upsert {"relation":"shop.orders"}' ],
+	$self->destination->script([]);
+	is_deeply($self->sent($before), $self->sent_again($option{doubt}),
 		"$name: what is in doubt or changed is sent, and nothing else");
 	$self->equal($name);
 	is($self->sql('SELECT count(*) FROM activate.claim'), 0, "$name: no claim is left");
@@ -351,7 +384,7 @@ sub definitions_go_on
 	$self->loader(q(SELECT activate.drop_sync('more')));
 	$self->loader(q(SELECT activate.drop_sync('relations')));
 	$self->loader($sql);
-	is($self->sql(q(SELECT string_agg(owner, ',') FROM activate.syncs)), 'analyst,analyst,analyst', "$name: owners");
+	is($self->sql(q(SELECT string_agg(DISTINCT owner, ',') FROM activate.syncs)), 'analyst', "$name: owners");
 	$self->sql(q(SELECT * FROM activate.status, activate.runs, activate.events, activate.destinations, activate.connectors LIMIT 1));
 	$self->destination->http(POST => '/more', $json->encode({ rows => [ map { { op => 'delete', key => $_->{key} } }
 				@{ $self->destination->records('more') } ] }));

@@ -77,6 +77,19 @@ restored($node, 'd', 'same cluster, psql', @psql, '-f', "$dumps/plain.sql", 'd')
 restored($node, 'e', 'same cluster, pg_restore', 'pg_restore', '-e', '-j', '2', '-d', 'e', "$dumps/custom");
 restored($node, 'f', 'same cluster, live dump', @psql, '-f', "$dumps/live.sql", 'f');
 
+# given a sandbox, then a dump of it has what came along closed, too
+my $sandbox = $warehouse->copy($other, 'a');
+is($sandbox->sql(q(SELECT activate.confirm_cluster('sandbox'))), 3, 'sandbox');
+$other->command_ok([ 'pg_dump', '-f', "$dumps/sandbox.sql", 'a' ], 'pg_dump of a sandbox');
+$node->safe_psql('postgres', 'CREATE DATABASE h');
+$node->command_ok([ @psql, '-f', "$dumps/sandbox.sql", 'h' ], 'sandbox: restored');
+my $closed = $warehouse->copy($node, 'h');
+is($closed->loader(q(SELECT activate.confirm_cluster('move'))), 3, 'sandbox: moved');
+$closed->holds_still('sandbox, dumped and restored', qr/55000: sync "\w+": destination "(crm|hook)" is closed/);
+$closed->sql(q(ALTER USER MAPPING FOR PUBLIC SERVER crm OPTIONS (SET api_key 'literal secret')));
+$closed->run('customers');
+$closed->refused(q(CALL activate.run_sync('orders')), qr/destination "hook" is closed/, 'sandbox: the other one stays closed', 'loader');
+
 # given a restore of the schema only, then syncs are made anew in place of the tables that are left
 $node->command_ok([ 'pg_dump', '--schema-only', '-f', "$dumps/schema.sql", 'warehouse' ], 'pg_dump --schema-only');
 $other->safe_psql('postgres', 'CREATE DATABASE g');

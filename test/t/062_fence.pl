@@ -49,9 +49,8 @@ $warehouse->cancel(@runs);
 
 # given nothing but syncs, then confirm_cluster says what it wants
 $warehouse->refused(q(SELECT activate.confirm_cluster(NULL)), qr/22004.*HINT/s, 'confirm_cluster: null');
-$warehouse->refused(q(SELECT activate.confirm_cluster('mvoe')), qr/22023.*HINT:  SELECT activate\.confirm_cluster\('move'\)/s, 'unknown');
-$warehouse->refused("SELECT activate.confirm_cluster('$_')", qr/0A000: confirm_cluster\('$_'\) is not supported/, $_)
-	foreach qw(sandbox recovered);
+$warehouse->refused(q(SELECT activate.confirm_cluster('mvoe')), qr/22023.*HINT:  Perhaps you meant: SELECT activate\.confirm_cluster\('move'\)/s, 'unknown');
+$warehouse->refused(q(SELECT activate.confirm_cluster('x')), qr/22023.*HINT:  'move': .*'sandbox': .*'recovered': /s, 'unknown, and near nothing');
 is($warehouse->loader(q(SELECT activate.confirm_cluster('move'))), 0, 'nothing to move at home');
 is($warehouse->sql(q(SELECT count(*) FROM activate.events WHERE kind = 'fence')), 0, 'which is no event');
 
@@ -75,6 +74,53 @@ like($copy->sql(q(SELECT kind || ': ' || message FROM activate.events WHERE kind
 is($copy->sql(q(SELECT activate.confirm_cluster('move'))), 1, 'a superuser moves all');
 $copy->sql(q(SELECT activate.drop_sync('mine')));
 $copy->goes_on('template copy', confirmed => 1);
+
+# given a template copy that is a sandbox, then nothing that came along opens a destination
+$node->safe_psql('postgres', 'CREATE DATABASE sandbox TEMPLATE warehouse');
+my $sandbox = $warehouse->copy($node, 'sandbox');
+$sandbox->sql(q(CREATE SERVER plain FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:1')));
+my (undef, $count, $said) = $sandbox->try(q(SELECT activate.confirm_cluster('sandbox')), 'loader');
+is($count, 3, 'sandbox: three syncs');
+like($said, qr/NOTICE: .*closed until their credentials are set here: "crm", "hook"\n.*HINT:  ALTER USER MAPPING/s, 'sandbox: which destinations');
+like($sandbox->sql(q(SELECT message FROM activate.events WHERE kind = 'fence')), qr/as a sandbox: closed .*"crm", "hook"$/, 'sandbox: an event');
+my $closed = qr/55000: sync "\w+": destination "\w+" is closed: this server is a sandbox.*HINT:  ALTER USER MAPPING FOR \w+ SERVER (crm|hook) OPTIONS \(SET (api_key|bearer_token) '\.\.\.'\)/s;
+$sandbox->holds_still('sandbox', $closed);
+$sandbox->refused(q(SELECT * FROM activate.check_destination('crm')), qr/55000: destination "crm" is closed/, 'sandbox: nor checked');
+is($sandbox->loader(q(SELECT activate.confirm_cluster('move'))), 0, 'sandbox: they are at home');
+$sandbox->holds_still('sandbox, moved', $closed);
+$sandbox->loader(q(SELECT count(*) FROM activate.preview_requests('customers')));
+
+# who may only use the server opens it for himself
+$sandbox->loader(q(CREATE USER MAPPING FOR loader SERVER crm OPTIONS (api_key 'own')));
+like($sandbox->loader(q(SELECT ok FROM activate.check_destination('crm'))), qr/^t$/, 'sandbox: a mapping of his own serves himself');
+$sandbox->holds_still('sandbox, somebody else has credentials', $closed);
+
+# renaming opens nothing, nor does what has no options
+$sandbox->sql(q(ALTER SERVER crm RENAME TO renamed; ALTER SERVER renamed OWNER TO loader; ALTER SERVER renamed OWNER TO CURRENT_USER));
+$sandbox->refused(q(SELECT * FROM activate.check_destination('renamed')), qr/55000: destination "renamed" is closed/, 'sandbox: renamed');
+$sandbox->sql(q(ALTER SERVER renamed RENAME TO crm));
+$sandbox->holds_still('sandbox, renamed and back', $closed);
+
+# the owner opens the server, and with it no secret
+$sandbox->sql(q(ALTER SERVER crm OPTIONS (SET timeout '1 hour'); ALTER SERVER hook OPTIONS (SET timeout '1 hour')));
+$sandbox->holds_still('sandbox, servers altered', qr/55000: sync "\w+": credentials of destination "(crm|hook)" are closed.*HINT:  ALTER USER MAPPING FOR (PUBLIC|analyst) SERVER/s);
+$sandbox->sql(q(ALTER USER MAPPING FOR PUBLIC SERVER crm OPTIONS (SET api_key 'literal secret')));
+$sandbox->refused(q(CALL activate.run_sync('orders')), qr/55000: sync "\w+": credentials of destination "hook" are closed/, 'sandbox: each for itself', 'loader');
+$sandbox->sql(q(SET ROLE analyst; ALTER USER MAPPING FOR analyst SERVER hook OPTIONS (SET bearer_token 'hook secret')));
+$sandbox->sql(q(DROP USER MAPPING FOR loader SERVER crm));
+$sandbox->goes_on('sandbox', confirmed => 1);
+
+# said at home, it closes what is the caller's own; without credentials any option of the server opens it
+(undef, $count, $said) = $sandbox->try(q(SELECT activate.confirm_cluster('sandbox')), 'loader');
+like($said, qr/closed until their credentials are set here: "hook"\n/, 'sandbox at home: closes what is his own');
+is($sandbox->sql(q(SELECT string_agg(destination, ',') FROM activate.destination_state WHERE closed)), 'hook', 'sandbox at home: and no more');
+$sandbox->sql(q(GRANT USAGE ON FOREIGN SERVER plain TO analyst));
+$sandbox->loader(q(SELECT activate.create_sync('plain', 'shop.customer', 'id', 'plain', object => 'plain', mapping => 'name', owner => 'analyst')));
+$sandbox->sql(q(SELECT activate.confirm_cluster('sandbox')));
+$sandbox->refused(q(CALL activate.run_sync('plain')),
+	qr{55000: destination "plain" is closed: .*HINT:  Its owner opens it: ALTER SERVER plain OPTIONS}s, 'sandbox: without credentials', 'loader');
+$sandbox->sql(q(ALTER SERVER plain OPTIONS (ADD environment 'tests')));
+$sandbox->refused(q(CALL activate.run_sync('plain')), qr/PA001/, 'sandbox: opened, it is tried', 'loader');
 
 # given the switch, then nothing is sent by anybody
 configure($node, 'pg_activate.enabled = off');
@@ -124,6 +170,63 @@ $container->safe_psql('postgres', 'CREATE DATABASE template_copy_2 TEMPLATE ware
 $warehouse->copy($container, 'template_copy_2')->holds_still('template copy in a container');
 $container->stop;
 
+# given a copy that looks like the original, recovered to an older state, then a person sees what goes out first
+my $recovered = PostgreSQL::Test::Cluster->new('recovered');
+$recovered->init_from_backup($node, 'base');
+start_on($recovered, 'db1');
+my $restored = $warehouse->copy($recovered, 'warehouse');
+# what the lost server sent since: a changed row, and one that the recovered state does not have
+$warehouse->sql(q(UPDATE shop.customer SET name = 'sent since' WHERE id = 2; UPDATE shop.orders SET amount = 99 WHERE number = 1));
+$warehouse->run($_) foreach @Warehouse::SYNCS;
+$restored->loader(q(SET ROLE analyst; CREATE TABLE shop.empty (id int PRIMARY KEY); RESET ROLE;
+	SET client_min_messages = error; SELECT activate.create_sync('empty', 'shop.empty', 'id', 'hook', object => 'empty', owner => 'analyst')));
+is($restored->loader(q(SELECT activate.confirm_cluster('recovered'))), 4, 'recovered: said of syncs that are at home, too');
+like($restored->sql(q(SELECT message FROM activate.events WHERE kind = 'fence')), qr/^4 syncs .* as recovered: every row is in doubt/, 'which is an event');
+like($restored->run('empty'), qr/^$/, 'recovered: a run that has nothing to send is not held');
+$restored->change('recovered');
+is($restored->loader(q(SELECT changed FROM activate.plan_sync('orders'))), 5, 'recovered: plan_sync knows');
+$restored->refused(q(CALL activate.run_sync('customers', keys => '[1]')),
+	qr/55000: sync "customers" sends nothing before a run of all its rows was approved.*HINT:  CALL activate\.run_sync\('customers'\);.*approve_run/s,
+	'recovered: named keys wait, too', 'loader');
+my $sent = $d->stats->{requests};
+foreach my $sync (@Warehouse::SYNCS, @Warehouse::SYNCS)
+{
+	$restored->refused("CALL activate.run_sync('$sync')",
+		qr/PA002: run \d+ of sync "$sync" is held: this server was confirmed as recovered.*DETAIL:  It would send \d+ rows: .*HINT: .*approve_run.*each run is held until one was approved/s,
+		"recovered: $sync is held", 'loader');
+}
+is($d->stats->{requests}, $sent, 'recovered: nothing was sent');
+like($restored->loader(q(SELECT guard FROM activate.plan_sync('orders'))), qr/confirmed as recovered/, 'recovered: plan_sync says so');
+is($restored->loader(q(SELECT string_agg(state, ',') FROM activate.explain_row('customers', '8'))), 'doubt', 'recovered: a row is in doubt');
+like($restored->loader(q(SELECT explanation FROM activate.explain_row('customers', '8'))), qr/confirmed as recovered/, 'recovered: explain_row says why');
+is($restored->loader(q(SELECT string_agg(sync || ' ' || (details ->> 'rows'), ',' ORDER BY sync) FROM activate.events WHERE kind = 'in_doubt')),
+	'customers 8,empty 0,orders 6,relations 2', 'recovered: one event for each sync');
+# a model that went on is another diff: what was approved is not what would go out
+$restored->loader(q(SELECT activate.approve_run(max(run_id)) FROM activate.runs WHERE sync = 'orders' AND status = 'held'));
+$restored->sql(q(UPDATE shop.orders SET amount = 5 WHERE (region, number) = ('south', 2)));
+$restored->refused(q(CALL activate.run_sync('orders')), qr/PA002/, 'recovered: only what was approved goes out', 'loader');
+$restored->loader(q(SELECT activate.discard_run(max(run_id)) FROM activate.runs WHERE sync = 'customers' AND status = 'held'));
+$restored->refused(q(CALL activate.run_sync('customers')), qr/PA002/, 'recovered: a discarded run releases nothing', 'loader');
+$restored->loader(q(SELECT activate.approve_run(run_id) FROM activate.runs WHERE status = 'held'));
+$restored->goes_on('recovered', confirmed => 1, doubt => 1);
+is($restored->sql(q(SELECT string_agg(name, ',') FROM activate.sync WHERE hold_next)), 'empty', 'recovered: only what was approved is released');
+$restored->sql(q(INSERT INTO shop.empty VALUES (1)));
+$restored->refused(q(CALL activate.run_sync('empty')), qr/PA002/, 'recovered: the first run that has something to send is held', 'loader');
+$recovered->stop;
+
+# given a server set back to a point in time, whatever is said of standbys, then every row is in doubt
+my $set_back = PostgreSQL::Test::Cluster->new('set_back');
+$set_back->init_from_backup($node, 'base');
+$set_back->append_conf('postgresql.conf', "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'");
+$set_back->append_conf('postgresql.conf', "synchronous_standby_names = 'gone'");
+append_to_file($set_back->data_dir . '/recovery.signal', '');
+start_on($set_back, 'db1');
+$set_back->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'not recovered';
+my $earlier = $warehouse->copy($set_back, 'warehouse');
+is(($earlier->try(q(SET synchronous_commit = local; CALL activate.run_sync('relations')), 'loader'))[0], 0, 'set back: a run');
+is($earlier->sql(q(SELECT count(*) FROM activate.event WHERE kind = 'in_doubt')), 1, 'set back: every row is in doubt');
+$set_back->stop('immediate');
+
 # given a standby, then it is told apart before anything is tried
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
@@ -134,14 +237,55 @@ $waiting->holds_still('standby', qr/25006: a standby does not run syncs.*HINT:  
 $waiting->refused(q(SELECT activate.confirm_cluster('move')), qr/25006/, 'confirm_cluster on a standby');
 $waiting->sql(q(SELECT * FROM activate.status, activate.pending, activate.runs LIMIT 1));
 is($waiting->sql(q(SELECT count(*) FROM activate.pending)), $warehouse->sql(q(SELECT count(*) FROM activate.pending)), 'views can be read there');
+is($waiting->sql(q(SELECT DISTINCT activate.sync_home_problem(system_identifier, database_oid, host) FROM activate.sync)),
+	'It may run on host "db1", and this is "db3".', 'and why it may not run there');
 
-# given its promotion, then it goes on where it is listed, with what was under way in doubt
-$warehouse->sql(q(UPDATE shop.relation SET note = note));
+# given its promotion, then it goes on where it is listed, with every row in doubt that the lost primary may have sent
+$warehouse->sql(q(UPDATE shop.customer SET name = 'n2', mood = 'fine' WHERE id IN (2, 4); UPDATE shop.orders SET amount = number / 10.0;
+	UPDATE shop.relation SET note = 'o' WHERE kind = 'shop.mood'::regtype));
+$warehouse->run($_) foreach @Warehouse::SYNCS;
+@runs = $warehouse->hang;
+$warehouse->cancel(@runs);
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+$standby->stop;
+$warehouse->sql(q(UPDATE shop.customer SET name = 'only the primary knew' WHERE id = 8));
+$warehouse->run('customers');
+is($d->fields('customers')->{'{"id":8}'}{name}, 'only the primary knew', 'the destination has what the standby never knew');
 $node->stop;
+start_on($standby, 'db3');
 $standby->promote;
 $standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'not promoted';
 $waiting->holds_still('promoted on another host', qr/It may run on host "db1", and this is "db3"/);
-write_file('standby', 'db1');
-$waiting->goes_on('promoted on the recorded host', confirmed => 1);
+$standby->backup('promoted');
+is($waiting->loader(q(SELECT activate.confirm_cluster('move'))), 3, 'it can be moved');
+$waiting->goes_on('promoted', confirmed => 1, doubt => 1);
+is($waiting->sql(q(SELECT string_agg(sync, ',' ORDER BY sync) FROM activate.event WHERE kind = 'in_doubt' AND message ~ 'a standby was promoted')),
+	'customers,orders', 'promoted: one event for each sync (relations was made anew since)');
+
+# given many rows that were archived, then to archive them again is not held as a removal
+$waiting->loader(q(SET ROLE analyst; CREATE TABLE shop.many AS SELECT i AS id FROM generate_series(1, 200) i; RESET ROLE;
+	SELECT activate.create_sync('many', 'shop.many', 'id', 'hook', object => 'many', owner => 'analyst', mapping => 'id',
+		mode => 'mirror', on_removed => 'archive', options => '{"max_removed": "50%"}')));
+$waiting->run('many');
+$waiting->sql(q(DELETE FROM shop.many WHERE id > 101));
+$waiting->run('many');
+$waiting->loader(q(SELECT activate.alter_sync('many', options => '{"max_removed": null}')));
+$waiting->sql(q(UPDATE activate.sync SET timeline = 1 WHERE name = 'many'));
+my $before = $waiting->last_request;
+$waiting->run('many');
+is_deeply([ map { scalar @$_ } @{ $waiting->by_op($before) }{qw(archive upsert)} ], [ 99, 101 ], 'in doubt: archived again, upserted again');
+
+# given claims that were synchronous, then only what they say is in doubt
+my $synchronous = PostgreSQL::Test::Cluster->new('synchronous');
+$synchronous->init_from_backup($standby, 'promoted');
+$synchronous->append_conf('postgresql.conf', "synchronous_standby_names = 'gone'\npg_activate.hosts = 'db1, db4'");
+start_on($synchronous, 'db4');
+my $certain = $warehouse->copy($synchronous, 'warehouse');
+my $start = $certain->last_request;
+is(($certain->try(q(SET synchronous_commit = local; CALL activate.run_sync('relations')), 'loader'))[0], 0, 'synchronous: a run');
+is_deeply($certain->sent($start), ['upsert {"relation":"shop.orders"}'], 'synchronous: what is certain is not sent again');
+is($certain->sql(q(SELECT count(*) FROM activate.event WHERE kind = 'in_doubt')), 0, 'synchronous: no event');
+is($certain->sql(q(SELECT timeline FROM activate.sync WHERE name = 'relations')), 2, 'synchronous: the timeline is known now');
+$synchronous->stop('immediate');
 
 done_testing();

@@ -1,0 +1,81 @@
+/*-------------------------------------------------------------------------
+ *
+ * retry.c
+ *	  Rows whose back-off has ended, as the keys of a run.
+ *
+ * A run of a few keys costs next to nothing where one of the whole model may
+ * be due only tomorrow.  That these rows may be sent is decided by the diff,
+ * as for all others: nobody forces them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "fault.h"
+#include "identity.h"
+#include "retry.h"
+#include "transaction.h"
+
+/* The rest follows in the next run. */
+#define MAX_RETRIED 10000
+
+/*
+ * The object that views show; values that are no scalars as the text that
+ * their type reads.
+ */
+static char *
+key_object(const Sync *sync)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "jsonb_build_object(");
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		const char *column = quote_identifier(sync->key[i]);
+
+		appendStringInfo(&buf, "%s%s, CASE WHEN jsonb_typeof(to_jsonb(s.%s)) IN ('object', 'array')"
+						 " THEN to_jsonb(s.%s::text) ELSE to_jsonb(s.%s) END",
+						 i > 0 ? ", " : "", quote_literal_cstr(sync->key[i]), column, column, column);
+	}
+	appendStringInfoChar(&buf, ')');
+	return buf.data;
+}
+
+/* Unqualified, since pg_catalog alone is searched. */
+static char *
+retry_sql(const Sync *sync)
+{
+	const char *table = act_sync_table_name(sync);
+
+	return psprintf("SELECT COALESCE((SELECT jsonb_agg(d.k) FROM (SELECT %s AS k FROM %s AS s"
+					" WHERE s.activate_next_attempt_at <= $1"
+					" ORDER BY s.activate_next_attempt_at LIMIT %d) AS d), '[]')::text,"
+					" count(*) FILTER (WHERE t.activate_next_attempt_at <= $1),"
+					" min(t.activate_next_attempt_at) FILTER (WHERE t.activate_next_attempt_at > $1)"
+					" FROM %s AS t", key_object(sync), table, MAX_RETRIED, table);
+}
+
+Jsonb *
+act_retry_keys(const Sync *sync, TimestampTz *next)
+{
+	TimestampTz now = act_now();
+	Identity	identity;
+	SqlArgument args[] = {{TIMESTAMPTZOID, TimestampTzGetDatum(now), false}};
+	Jsonb	   *keys;
+	bool		isnull;
+	Datum		first;
+
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	(void) act_sync_table_open(sync, AccessShareLock, false);
+	act_sql(SPI_OK_SELECT, retry_sql(sync), lengthof(args), args);
+	keys = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(act_sql_text(0, 1))));
+	first = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull);
+	*next = act_sql_int64(0, 2) > MAX_RETRIED ? now : isnull ? 0 : DatumGetTimestampTz(first);
+	act_identity_leave(&identity);
+	return keys;
+}

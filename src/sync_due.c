@@ -1,0 +1,253 @@
+/*-------------------------------------------------------------------------
+ *
+ * sync_due.c
+ *	  Which syncs are due, and when the next one is.
+ *
+ * One statement finds all that could be: syncs that are called only, and not
+ * queued, are none of them.  What it finds is judged here, row by row: whether
+ * the sync may run on this server, and what its destination lets it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "fault.h"
+#include "identity.h"
+#include "settings.h"
+#include "sync_state_private.h"
+
+typedef struct Candidate
+{
+	DueSync		due;
+	char	   *schedule;
+	char	   *time_zone;
+	char	   *destination;
+	SyncState	state;			/* as it was read; not locked */
+	TimestampTz queued_at;
+	TimestampTz probe_at;		/* 0: its destination is not down */
+	bool		closed;			/* its destination is, for all but who asks by name */
+	bool		after;			/* what it follows has succeeded */
+} Candidate;
+
+#define CANDIDATES_SQL \
+	"SELECT s.sync_id, s.name, s.schedule, s.time_zone, s.destination," \
+	" COALESCE((s.options ->> 'priority')::pg_catalog.int4, 0)," \
+	" s.system_identifier, s.database_oid, s.host," \
+	" t.next_run_at, t.retry_at, w.queued_at, t.after_runs," \
+	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false)" \
+	" FROM activate.sync AS s JOIN activate.sync_state AS t USING (sync_id)" \
+	" LEFT JOIN activate.destination_state AS d ON d.destination = s.destination" \
+	" LEFT JOIN (SELECT r.sync_id, pg_catalog.min(r.queued_at) AS queued_at," \
+	" pg_catalog.bool_or(r.status = 'running') AS running" \
+	" FROM activate.run AS r WHERE r.status IN ('queued', 'running') GROUP BY r.sync_id) AS w" \
+	" ON w.sync_id = s.sync_id" \
+	" WHERE NOT s.paused AND w.running IS NOT TRUE AND (t.next_run_at IS NOT NULL OR t.retry_at IS NOT NULL" \
+	" OR w.queued_at IS NOT NULL OR t.after_runs IS NOT NULL)"
+
+/* The same server is asked about for each of them. */
+typedef struct Home
+{
+	int64		system_identifier;
+	Oid			database;
+	char	   *host;
+	bool		right;
+} Home;
+
+static bool
+is_home(List **homes, uint64 row)
+{
+	int64		system_identifier = act_sql_int64(row, 7);
+	Oid			database = (Oid) act_sql_int64(row, 8);
+	char	   *host = act_sql_text(row, 9);
+	const char *hint;
+	ListCell   *cell;
+	Home	   *home;
+
+	foreach(cell, *homes)
+	{
+		home = lfirst(cell);
+		if (home->system_identifier == system_identifier && home->database == database &&
+			strcmp(home->host, host) == 0)
+			return home->right;
+	}
+	home = palloc(sizeof(Home));
+	home->system_identifier = system_identifier;
+	home->database = database;
+	home->host = host;
+	home->right = act_sync_home_problem(system_identifier, database, host, &hint) == NULL;
+	*homes = lappend(*homes, home);
+	return home->right;
+}
+
+static Candidate *
+read_candidate(uint64 row)
+{
+	Candidate  *candidate = palloc0(sizeof(Candidate));
+
+	candidate->due.sync_id = candidate->state.sync_id = act_sql_int64(row, 1);
+	candidate->due.name = act_sql_text(row, 2);
+	candidate->schedule = act_sql_text(row, 3);
+	candidate->time_zone = act_sql_text(row, 4);
+	candidate->destination = act_sql_text(row, 5);
+	candidate->due.priority = (int) act_sql_int64(row, 6);
+	candidate->state.next_run_at = act_sync_state_time(row, 10);
+	candidate->state.retry_at = act_sync_state_time(row, 11);
+	candidate->queued_at = act_sync_state_time(row, 12);
+	act_sync_state_read_runs(&candidate->state, row, 13);
+	candidate->probe_at = act_sync_state_time(row, 14);
+	candidate->closed = act_sql_bool(row, 15);
+	return candidate;
+}
+
+static List *
+read_candidates(void)
+{
+	List	   *candidates = NIL;
+	List	   *homes = NIL;
+	uint64		count = act_sql(SPI_OK_SELECT, CANDIDATES_SQL, 0, NULL);
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_home(&homes, i))
+			candidates = lappend(candidates, read_candidate(i));
+	}
+	return candidates;
+}
+
+static void
+look_after(Candidate *candidate)
+{
+	Schedule   *schedule;
+	int64	   *newest;
+
+	if (candidate->state.nafter < 0)
+		return;
+	schedule = act_sync_state_schedule(candidate->schedule, candidate->time_zone);
+	candidate->after = schedule != NULL && schedule->kind == SCHEDULE_AFTER &&
+		act_sync_state_after(&candidate->state, schedule, &newest);
+}
+
+/* The earliest of what makes it due by itself, whatever its destination; 0: nothing. */
+static TimestampTz
+start_due_at(const Candidate *candidate, TimestampTz now)
+{
+	TimestampTz due = PG_INT64_MAX;
+
+	if (candidate->queued_at != 0)
+		due = candidate->queued_at;
+	if (!candidate->closed && candidate->state.next_run_at != 0)
+		due = Min(due, candidate->state.next_run_at);
+	if (!candidate->closed && candidate->after)
+		due = Min(due, now);
+	return due;
+}
+
+/*
+ * When it is due, PG_INT64_MAX: not by time.  With its destination down, what
+ * comes due is put down as postponed and tried again with the destination.
+ */
+static TimestampTz
+due_at(Candidate *candidate, TimestampTz now)
+{
+	TimestampTz start = start_due_at(candidate, now);
+	TimestampTz retry = candidate->closed || candidate->state.retry_at == 0 ?
+		PG_INT64_MAX : candidate->state.retry_at;
+
+	if (candidate->probe_at <= now)
+		return Min(start, retry);
+	if (start <= now)
+	{
+		act_sync_state_postpone(candidate->due.sync_id, candidate->schedule, candidate->time_zone,
+								candidate->destination, now);
+		return candidate->probe_at;
+	}
+	return retry == PG_INT64_MAX ? start : Min(start, Max(retry, candidate->probe_at));
+}
+
+static int
+more_urgent(const ListCell *a, const ListCell *b)
+{
+	const DueSync *left = lfirst(a);
+	const DueSync *right = lfirst(b);
+
+	if (left->priority != right->priority)
+		return left->priority > right->priority ? -1 : 1;
+	if (left->due_at != right->due_at)
+		return left->due_at < right->due_at ? -1 : 1;
+	return left->sync_id < right->sync_id ? -1 : left->sync_id > right->sync_id;
+}
+
+/* False: its table is gone, and with it the owner. */
+static bool
+complete(DueSync *due)
+{
+	Oid			schema = get_namespace_oid("activate_data", true);
+	Oid			table = OidIsValid(schema) ? get_relname_relid(due->name, schema) : InvalidOid;
+	HeapTuple	tuple = OidIsValid(table) ? SearchSysCache1(RELOID, ObjectIdGetDatum(table)) : NULL;
+	SqlArgument args[] = {SQL_INT8(due->sync_id)};
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	due->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	if (act_sql(SPI_OK_SELECT,
+				"SELECT r.run_id FROM activate.run AS r WHERE r.sync_id = $1 AND r.status <> 'queued'"
+				" ORDER BY r.run_id DESC LIMIT 1", 1, args) > 0)
+		due->last_run_id = act_sql_int64(0, 1);
+	return true;
+}
+
+static List *
+find_due(TimestampTz now, int limit, TimestampTz *next_due)
+{
+	List	   *due = NIL;
+	List	   *complete_ones = NIL;
+	ListCell   *cell;
+
+	foreach(cell, read_candidates())
+	{
+		Candidate  *candidate = lfirst(cell);
+		TimestampTz at;
+
+		CHECK_FOR_INTERRUPTS();
+		look_after(candidate);
+		at = candidate->due.due_at = due_at(candidate, now);
+		if (at <= now)
+			due = lappend(due, &candidate->due);
+		else
+			*next_due = Min(*next_due, at);
+	}
+	list_sort(due, more_urgent);
+	foreach(cell, due)
+	{
+		if (list_length(complete_ones) == limit)
+			break;
+		if (complete(lfirst(cell)))
+			complete_ones = lappend(complete_ones, lfirst(cell));
+	}
+	return complete_ones;
+}
+
+List *
+act_sync_state_due(TimestampTz now, int limit, TimestampTz *next_due)
+{
+	Identity	identity;
+	List	   *due;
+
+	*next_due = PG_INT64_MAX;
+	if (!act_enabled)
+		return NIL;
+	act_identity_extension(&identity);
+	due = find_due(now, limit, next_due);
+	act_identity_leave(&identity);
+	return due;
+}
