@@ -20,8 +20,9 @@
 #include "fault.h"
 #include "identity.h"
 #include "settings.h"
-#include "sync.h"
+#include "sync_state.h"
 #include "transaction.h"
+#include "wakeup.h"
 
 PG_FUNCTION_INFO_V1(act_approve_run);
 PG_FUNCTION_INFO_V1(act_discard_run);
@@ -96,6 +97,8 @@ act_approve_run(PG_FUNCTION_ARGS)
 	Sync	   *sync;
 	Identity	identity;
 	char	   *user = GetUserNameFromId(GetUserId(), false);
+	const char *hint;
+	bool		served = act_workers_problem(&hint) == NULL;
 
 	connect();
 	sync = held_run(fcinfo, &run_id);
@@ -113,11 +116,18 @@ act_approve_run(PG_FUNCTION_ARGS)
 	act_event_record("run_approved", "info", sync, run_id,
 					 psprintf("run " INT64_FORMAT " of sync \"%s\" was approved by %s", run_id, sync->name, user),
 					 NULL);
+	if (served)
+		act_sync_state_run_now(sync);
 	SPI_finish();
-	ereport(NOTICE,
-			(errmsg("run " INT64_FORMAT " goes out with the next run of sync \"%s\", if it still is what was held",
-					run_id, sync->name),
-			 errhint("CALL activate.run_sync(%s);", quote_literal_cstr(sync->name))));
+	if (served)
+		ereport(NOTICE,
+				(errmsg("run " INT64_FORMAT " of sync \"%s\" goes out now, if it still is what was held",
+						run_id, sync->name)));
+	else
+		ereport(NOTICE,
+				(errmsg("run " INT64_FORMAT " goes out with the next run of sync \"%s\", if it still is what was held",
+						run_id, sync->name),
+				 errhint("CALL activate.run_sync(%s);", quote_literal_cstr(sync->name))));
 	PG_RETURN_VOID();
 }
 

@@ -10,16 +10,24 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "definition.h"
 #include "event.h"
 #include "identity.h"
 #include "nearest.h"
+#include "run.h"
 #include "run_lock.h"
 #include "snapshot.h"
 #include "sync_state.h"
 #include "transaction.h"
+
+/* How long drop_sync() waits for the run that it cancelled, and how often it looks. */
+#define DROP_PATIENCE (5 * USECS_PER_SEC)
+#define DROP_PAUSE_MS 20
 
 PG_FUNCTION_INFO_V1(act_drop_sync);
 PG_FUNCTION_INFO_V1(act_pause_sync);
@@ -75,6 +83,25 @@ forget_sync(const Sync *sync)
 		update_sync(sync, SPI_OK_DELETE, statements[i], NULL);
 }
 
+/* A run that is under way ends at its next step; one of a session, too. */
+static void
+cancel_run(const Sync *sync)
+{
+	TimestampTz until = GetCurrentTimestamp() + DROP_PATIENCE;
+
+	if (!act_run_cancel(sync->sync_id, 0))
+		return;
+	ereport(NOTICE,
+			(errmsg("the run of sync \"%s\" that is under way is cancelled", sync->name)));
+	while (act_run_lock_holder(sync->sync_id) != 0 && GetCurrentTimestamp() < until)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, DROP_PAUSE_MS,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 Datum
 act_drop_sync(PG_FUNCTION_ARGS)
 {
@@ -86,7 +113,14 @@ act_drop_sync(PG_FUNCTION_ARGS)
 	missing_ok = PG_GETARG_BOOL(1);
 
 	SPI_connect();
-	sync = act_sync_load_locked(name, missing_ok, true);
+	/* Before the sync is locked: a run that ends writes there, too. */
+	sync = act_sync_load(name, missing_ok);
+	if (sync != NULL)
+	{
+		act_definition_refuse_followed(sync);
+		cancel_run(sync);
+		sync = act_sync_load_locked(name, missing_ok, true);
+	}
 	if (sync == NULL)
 		ereport(NOTICE,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -208,6 +242,7 @@ act_reset_sync(PG_FUNCTION_ARGS)
 		reset_resend(sync);
 	else
 		reset_baseline(sync);
+	act_sync_state_define(sync, false);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

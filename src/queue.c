@@ -336,8 +336,8 @@ cancel_queued(const Sync *sync, int64 run_id)
  * to something else.  Without, it is as pg_cancel_backend(), and the run ends
  * with 57014.
  */
-static bool
-cancel_running(const Sync *sync, int64 run_id)
+bool
+act_run_cancel(int64 sync_id, int64 run_id)
 {
 	int			pid = 0;
 
@@ -346,9 +346,9 @@ cancel_running(const Sync *sync, int64 run_id)
 		RunSlot    *slot;
 
 		LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
-		slot = act_run_slot_find(MyDatabaseId, sync->sync_id);
+		slot = act_run_slot_find(MyDatabaseId, sync_id);
 		if (slot != NULL && slot->state == SLOT_RUNNING && slot->pid != 0 &&
-			(slot->run_id == run_id || slot->run_id == 0))
+			(slot->run_id == run_id || slot->run_id == 0 || run_id == 0))
 		{
 			pid = slot->pid;
 			slot->cancel = true;
@@ -358,7 +358,7 @@ cancel_running(const Sync *sync, int64 run_id)
 	}
 	if (pid == 0)
 	{
-		pid = act_run_lock_holder(sync->sync_id);
+		pid = act_run_lock_holder(sync_id);
 		if (pid != 0)
 			(void) kill(pid, SIGINT);
 	}
@@ -379,7 +379,7 @@ act_cancel_run(PG_FUNCTION_ARGS)
 		sync = require_run(run_id, false, &run);	/* a worker was faster */
 	if (strcmp(run.status, "running") == 0)
 	{
-		if (!cancel_running(sync, run.run_id))
+		if (!act_run_cancel(sync->sync_id, run.run_id))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("run " INT64_FORMAT " is not under way any more: its process is gone", run_id),

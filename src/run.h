@@ -113,6 +113,9 @@ extern bool act_run_perform(Run *run, RunStatus *status);
  */
 extern void act_run_poll(Run *run);
 
+/* queue.c: ends the run of a sync, 0: whichever it is.  False: none is under way. */
+extern bool act_run_cancel(int64 sync_id, int64 run_id);
+
 extern void act_run_stop(Run *run, RunStatus status, const char *message,
 						 const char *detail, const char *hint);
 
