@@ -11,8 +11,8 @@
  * state, do not differ, but may not know all that was sent: each begins a new
  * timeline, and the first run of a sync on it puts every row in doubt.
  *
- * What changes tables runs as the extension inside the caller's transaction,
- * with SPI connected, unless it is said to have one of its own.
+ * What changes tables runs as the extension, or as the sync's owner where it
+ * is his table, inside the caller's transaction with SPI connected.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,12 +31,10 @@
 #include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "storage/fd.h"
-#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
-#include "utils/wait_event.h"
 
 #include "cluster.h"
 #include "event.h"
@@ -47,9 +45,6 @@
 #include "snapshot.h"
 #include "transaction.h"
 #include "wakeup.h"
-
-/* Between two looks at a table that somebody else has locked. */
-#define LOCKED_TABLE_PAUSE_MS 100
 
 PG_FUNCTION_INFO_V1(act_confirm_cluster);
 PG_FUNCTION_INFO_V1(act_home_problem);
@@ -434,50 +429,19 @@ act_cluster_doubt(const Sync *sync)
 					act_timeline(), sync->timeline);
 }
 
-/*
- * A writable transaction with the definition locked, then the table, as by
- * whoever alters a sync; who has the table is waited for with nothing of ours
- * in his way.  False: the run is to end first.
- */
-static bool
-begin_doubting(Run *run, const char **reason)
-{
-	Sync	   *sync = run->sync;
-
-	for (;;)
-	{
-		act_run_poll(run);
-		if (run->stop.set)
-			return false;
-		act_transaction_writable();
-		*reason = lock_doubts(sync, &sync->in_doubt, &sync->timeline) ? act_cluster_doubt(sync) : NULL;
-		if (*reason == NULL)
-			return true;
-		if (run->settler == NULL)
-			run->settler = act_settler_create(sync);
-		else if (!act_settler_lock(run->settler))
-			run->settler = NULL;
-		if (run->settler != NULL)
-			return true;
-		act_transaction_commit(false);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOCKED_TABLE_PAUSE_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
 void
 act_cluster_doubts(Run *run)
 {
 	Sync	   *sync = run->sync;
-	const char *reason;
+	const char *reason = NULL;
 
 	if (!sync->in_doubt && sync->timeline == act_timeline())
 		return;
-	if (!begin_doubting(run, &reason))
-		return;
-	act_cluster_trust(sync);
+	if (lock_doubts(sync, &sync->in_doubt, &sync->timeline))
+	{
+		reason = act_cluster_doubt(sync);
+		act_cluster_trust(sync);
+	}
 	if (reason != NULL)
 	{
 		int64		rows = act_snapshot_doubt(sync, reason);
@@ -486,7 +450,6 @@ act_cluster_doubts(Run *run)
 						 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
 						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 	}
-	act_transaction_commit(true);
 	sync->in_doubt = false;
 	sync->timeline = act_timeline();
 }
