@@ -35,9 +35,9 @@ extern char *act_host_name(void);
 extern const char *act_cluster_doubt(const struct Sync *sync);
 
 /*
- * At a run's start, with the run lock held and its claims settled: where this
- * server may not know all that was sent, every row is put in doubt.  Begins
- * and commits a transaction of its own where there is something to do.
+ * At a run's start, with the run lock held, its table locked and its claims
+ * settled: where this server may not know all that was sent, every row is put
+ * in doubt.
  */
 extern void act_cluster_doubts(struct Run *run);
 

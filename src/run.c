@@ -203,8 +203,8 @@ run_recover(Run *run)
 	if (!begin_settling(run))
 		return;
 	(void) act_claim_recover(run->settler);
-	act_transaction_commit(true);
 	act_cluster_doubts(run);
+	act_transaction_commit(true);
 }
 
 void

@@ -114,17 +114,24 @@ act_database_enter(Oid database)
 	return entry;
 }
 
+/* A run under way before one that is only asked for: there may be both. */
 RunSlot *
 act_run_slot_find(Oid database, int64 sync_id)
 {
+	RunSlot    *found = NULL;
+
 	for (int i = 0; i < ACT_MAX_RUNS; i++)
 	{
 		RunSlot    *slot = &act_shared->runs[i];
 
-		if (slot->state != SLOT_FREE && slot->database == database && slot->sync_id == sync_id)
+		if (slot->state == SLOT_FREE || slot->database != database || slot->sync_id != sync_id)
+			continue;
+		if (slot->state == SLOT_RUNNING)
 			return slot;
+		if (found == NULL)
+			found = slot;
 	}
-	return NULL;
+	return found;
 }
 
 bool

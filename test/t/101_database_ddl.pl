@@ -7,6 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+use Destination;
 use Processes;
 use Session;
 
@@ -109,7 +110,7 @@ $scheduler = $p->wait_for_one('scheduler', 'shop', $scheduler);
 pass('dropped and created in one transaction: another scheduler');
 
 my %drop = ('DROP EXTENSION' => 'DROP EXTENSION pg_activate CASCADE',
-	'DROP SCHEMA' => 'DROP SCHEMA activate, activate_data CASCADE',
+	'DROP SCHEMA' => 'DROP SCHEMA public CASCADE; CREATE SCHEMA public',
 	'DROP OWNED' => 'DROP OWNED BY maker CASCADE');
 $p->sql('shop', 'CREATE ROLE maker SUPERUSER');
 foreach my $name (sort keys %drop)
@@ -155,6 +156,69 @@ END
 	is(join("\n", @errors), '', 'nor had a worker anything to complain of');
 	$p->wait_for_one('scheduler', 'shop');
 	pass('the scheduler is there in the end');
+}
+
+# The same with a run that waits for an answer that does not come.
+{
+	my $crm = Destination->start;
+	my $url = $crm->url;
+	my $database = 'busy';
+
+	$p->sql('postgres', "CREATE DATABASE $database");
+	$p->sql($database, <<END);
+CREATE EXTENSION pg_activate;
+CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$url', timeout '1 hour');
+CREATE TABLE model (id int PRIMARY KEY, name text);
+INSERT INTO model VALUES (1, 'a');
+SELECT activate.create_sync('s', 'model', 'id', 'crm', object => 's');
+END
+	# Returns the run worker, whose request has been received.  Interrupted
+	# again and again a run would take its time.
+	my $busy = sub {
+		my ($before) = @_;
+		$p->sql($database, "SELECT activate.queue_run('s')");
+		my $run = $p->wait_for_one('run', $database, $before);
+		$p->wait_until('a request', sub { $crm->stats->{busy} == 1 });
+		return $run;
+	};
+	$crm->script([ { hang => 1, times => -1 } ]);
+	my $run = $busy->(0);
+
+	at_once('CREATE DATABASE from a template with a run', "CREATE DATABASE copy TEMPLATE $database");
+	$run = $busy->($run);
+	at_once('ALTER DATABASE RENAME with a run', "ALTER DATABASE $database RENAME TO renamed");
+	$database = 'renamed';
+	$run = $busy->($run);
+	at_once('ALTER DATABASE SET TABLESPACE with a run', "ALTER DATABASE $database SET TABLESPACE place");
+	$run = $busy->($run);
+	{
+		my $session = Session->start($node, $database);
+		my ($status) = $node->psql('postgres', "DROP DATABASE $database");
+		isnt($status, 0, 'DROP DATABASE fails for another session');
+		$run = $busy->($run);
+		pass('the run is back');
+		$session->stop;
+	}
+	$p->sql($database, 'BEGIN; DROP EXTENSION pg_activate CASCADE; ROLLBACK');
+	is(join(' ', $p->pids('run', $database)), $run, 'a DROP EXTENSION that is rolled back leaves the run alone');
+	my $begun = time;
+	$p->sql($database, 'DROP EXTENSION pg_activate CASCADE');
+	$p->wait_until('the run to leave', sub { !$p->pids('run', $database) });
+	cmp_ok(time - $begun, '<', AT_ONCE, 'DROP EXTENSION: the run leaves at once');
+	$p->wait_until('the scheduler to leave', sub { !$p->pids('scheduler', $database) });
+
+	# The copy has it all, but does not send.
+	$p->wait_for_one('scheduler', 'copy');
+	at_once('DROP DATABASE of the copy', 'DROP DATABASE copy');
+
+	$p->sql($database, <<END);
+CREATE EXTENSION pg_activate;
+CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$url', timeout '1 hour');
+SELECT activate.create_sync('s', 'model', 'id', 'crm', object => 's');
+END
+	$run = $busy->($run);
+	at_once('DROP DATABASE with a run', "DROP DATABASE $database");
+	is(join(' ', $p->pids('run')), '', 'the run is gone');
 }
 
 $node->stop('fast');
