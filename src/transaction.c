@@ -51,15 +51,17 @@ static void
 pass_door(void)
 {
 	Oid			found = act_extension_lock(in_worker);
+	bool		first = !OidIsValid(extension);
 
-	if (!OidIsValid(extension))
+	if (first)
 		extension = found;
 	if (OidIsValid(found) && found == extension)
 		return;
 	shut_out = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("extension \"pg_activate\" is not installed in this database (any more)"),
+			 first ? errmsg("extension \"pg_activate\" is not installed in this database") :
+			 errmsg("extension \"pg_activate\" was dropped while it was used"),
 			 errhint("CREATE EXTENSION pg_activate;")));
 }
 
