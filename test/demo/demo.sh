@@ -1,7 +1,8 @@
 #!/bin/bash
 # The demo: what a user types, and what comes back. Started by make demo with
 # a private cluster and a destination, the CRM of this story; ends with an
-# error when anything is not as the text says.
+# error when anything is not as the text says. Part one calls each run, part
+# two leaves it to the workers.
 set -euo pipefail
 
 FOLDER=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +23,7 @@ say() { printf '\n%s%s%s\n' "$DIM" "$*" "$PLAIN" | fold -s -w 92 | sed 's/ *$//'
 typed()
 {
 	printf '\n%s' "$BOLD"
-	awk '{ print (begun ? "warehouse-# " : "warehouse=# ") $0; begun = !/;$/ }' <<<"$1"
+	awk '{ print (begun ? "warehouse-# " : "warehouse=# ") $0; begun = !/;$|gset$/ }' <<<"$1"
 	printf '%s' "$PLAIN"
 }
 
@@ -54,6 +55,22 @@ is()
 	[ "$found" = "$2" ] || wrong "$1 gives '$found' and not '$2'"
 }
 
+# soon SECONDS QUERY EXPECTED: waits for what comes by itself; how long it
+# took is in TOOK then
+soon()
+{
+	local began found
+	began=$(date +%s%N)
+	until found=$(value "$2"); [ "$found" = "$3" ]; do
+		[ $((($(date +%s%N) - began) / 1000000000)) -lt "$1" ] || wrong "$2 gives '$found' and not '$3', after $1 s"
+		sleep 0.1
+	done
+	TOOK=$(tenths "$began")
+}
+
+# Seconds since a time of date +%s%N, with one decimal.
+tenths() { awk -v ns=$(($(date +%s%N) - $1)) 'BEGIN { printf "%.1f", ns / 1e9 }'; }
+
 crm() { "$DESTINATION_ASK" "$@"; }
 crm_requests() { crm requests | grep -c '^POST' || true; }
 crm_record() { crm get '/_records?object=companies' | sed -n "s/^.*\(\"key\":{\"account_id\":$1},.*\)$/{\1/p" | sed 's/[],]*$//'; }
@@ -70,6 +87,35 @@ crm_shows()
 		UNION ALL
 		SELECT format('      %s %s', rpad(key, 15), value) FROM json_each_text(:'record'::json->'fields');
 	END
+}
+
+# crm_soon SECONDS ACCOUNT FIELD VALUE: waits for it as soon() does
+crm_soon()
+{
+	local began found
+	began=$(date +%s%N)
+	until found=$(crm_field "$2" "$3"); [ "$found" = "$4" ]; do
+		[ $((($(date +%s%N) - began) / 1000000000)) -lt "$1" ] ||
+			wrong "$3 of account $2 in the CRM is '$found' and not '$4', after $1 s"
+		sleep 0.1
+	done
+	TOOK=$(tenths "$began")
+}
+
+# Until what runs after customer_health has done so.
+followed()
+{
+	soon 20 "SELECT max(run_id) FILTER (WHERE sync = 'at_risk' AND status = 'succeeded') >
+		max(run_id) FILTER (WHERE sync = 'customer_health') FROM activate.runs" t
+}
+
+scores_are_equal()
+{
+	local difference
+	difference=$(
+		diff <(crm get '/_records?object=companies' | grep '"archived":false' | grep -o '"health_score":[0-9]*' | sort) \
+			<(value "SELECT '\"health_score\":' || score FROM analytics.customer_health" | sort)
+	) || wrong "the scores differ: $difference"
 }
 
 crm_field() { value "SELECT '$(crm_record "$1")'::jsonb->'fields'->>'$2'"; }
@@ -190,9 +236,116 @@ sql 'SELECT sync, health, last_status, rows_synced, rows_rejected, backlog FROM 
 is 'SELECT health, rows_synced, rows_rejected, backlog FROM activate.status' 'ok|239|0|0'
 sql 'SELECT account_id, activate_state, activate_external_id FROM activate_data.customer_health
 WHERE account_id IN (12, 30) ORDER BY 1;'
-difference=$(
-	diff <(crm get '/_records?object=companies' | grep '"archived":false' | grep -o '"health_score":[0-9]*' | sort) \
-		<(value "SELECT '\"health_score\":' || score FROM analytics.customer_health" | sort)
-) || wrong "the scores differ: $difference"
-say "The scores of the CRM's 239 companies equal the view's: compared just now. $(crm_requests) requests in all," \
-	"$(($(date +%s) - STARTED)) s. Cluster and CRM of this demo are gone with it. README.md says how to go on in your own PostgreSQL: make install, CREATE EXTENSION pg_activate."
+scores_are_equal
+say "The scores of the CRM's 239 companies equal the view's: compared just now. $(crm_requests) requests in all."
+
+# ------------------------------------------------------------------- part two
+
+cat <<END
+
+
+${BOLD}Part two: it runs by itself${PLAIN}
+
+Until here somebody typed each CALL. Now the server does it.
+END
+
+chapter '9. Preloaded, the library brings a worker along'
+sql "ALTER SYSTEM SET shared_preload_libraries = 'pg_activate';"
+say 'This setting needs a restart: the one line outside SQL.'
+printf '\n%s$ pg_ctl restart%s\n' "$BOLD" "$PLAIN"
+pg_ctl -D "$(value 'SHOW data_directory')" -l "$PWD/build/logs/postgres.log" -w -m fast restart >/dev/null ||
+	wrong 'the server does not start with the library preloaded'
+soon 10 "SELECT count(*) FROM activate.workers WHERE kind = 'launcher'" 1
+sql "SELECT kind, state FROM activate.workers WHERE kind = 'launcher';"
+say "Idle, that is all there is: one process, no connection to any database. Now a schedule; seconds, so that the demo need not wait a quarter of an hour."
+sql "SELECT activate.alter_sync('customer_health', schedule => '5 seconds');"
+is "SELECT count(*) FROM activate.next_runs('customer_health', 3)" 3
+say 'And a second sync that follows the first: accounts at risk, as alerts.'
+sql "SELECT activate.create_sync('at_risk',
+    model       => \$\$ SELECT account_id, name, score FROM analytics.customer_health WHERE tier = 'at risk' \$\$,
+    key         => 'account_id', destination => 'crm', object => 'alerts',
+    mode        => 'mirror', on_removed => 'archive',
+    schedule    => 'after customer_health');"
+
+chapter '10. A change in the warehouse arrives by itself'
+say 'Northwind Textiles opens four urgent tickets. Nobody calls anything.'
+sql "INSERT INTO warehouse.tickets (account_id, severity, opened_on)
+SELECT 30, 'urgent', '2026-11-18' FROM generate_series(1, 4);"
+crm_soon 20 30 health_tier 'at risk'
+printf '\n    CRM: companies / account 30 is "at risk", %s s after the commit\n' "$TOOK"
+soon 20 "SELECT string_agg(DISTINCT r.status, ' ') FROM activate.runs r WHERE sync = 'at_risk' AND accepted > 0" succeeded
+soon 10 "SELECT count(*) FROM activate_data.at_risk WHERE account_id = 30 AND activate_state = 'accepted'" 1
+sql "SELECT run_id, sync, cause, status, added, changed, accepted, finished_at - started_at AS took
+FROM activate.runs WHERE cause <> 'manual' AND accepted > 0 ORDER BY run_id;"
+is "SELECT string_agg(DISTINCT cause, ' ' ORDER BY cause) FROM activate.runs WHERE cause <> 'manual'" 'after schedule'
+
+chapter '11. The CRM is down for a while'
+crm script '[{"times": -1, "status": 503, "body": "maintenance"}]' >/dev/null
+say 'It answers 503 to everything. Meanwhile Northwind closes its tickets, and Harbour Health opens one.'
+sql "UPDATE warehouse.tickets SET closed_on = '2026-11-19' WHERE account_id = 30;
+INSERT INTO warehouse.tickets (account_id, severity, opened_on) VALUES (8, 'urgent', '2026-11-19');"
+soon 30 "SELECT count(*) FROM activate.events WHERE kind = 'destination_down'" 1
+soon 30 "SELECT count(*) > 0 FROM activate.runs WHERE sync = 'customer_health' AND status = 'postponed'" t
+sql "SELECT sync, health, last_status, lag > interval '0' AS lags FROM activate.status WHERE sync = 'customer_health';"
+sql "SELECT run_id, sync, status, delayed, error FROM activate.runs
+WHERE status IN ('failed', 'postponed') ORDER BY run_id;"
+sql "SELECT kind, severity, destination, message FROM activate.events
+WHERE kind LIKE 'destination%' ORDER BY event_id;"
+is "SELECT health FROM activate.status WHERE sync = 'customer_health'" waiting
+say 'One event, not one for each run. The runs that would have been are postponed, in one row. Now the CRM comes back.'
+crm script '[]' >/dev/null
+crm_soon 60 30 health_tier healthy
+printf '\n    CRM: companies / account 30 is "healthy" again, %s s after it came back\n' "$TOOK"
+soon 20 "SELECT count(*) FROM activate.events WHERE kind = 'destination_up'" 1
+soon 20 "SELECT string_agg(health, ' ') FROM activate.status" 'ok ok'
+sql "SELECT kind, severity, destination, message FROM activate.events
+WHERE kind LIKE 'destination%' ORDER BY event_id;"
+scores_are_equal
+
+chapter '12. Once a day is enough; and when it has to be now'
+sql "SELECT activate.alter_sync('customer_health', schedule => '0 7 * * mon-fri Europe/Paris');"
+say 'Who loads the warehouse can ask for a run in the same transaction: it begins when that commits, and not if it does not.'
+sql "BEGIN;
+UPDATE warehouse.invoices SET paid_on = '2026-11-20' WHERE paid_on IS NULL;
+SELECT activate.queue_run('customer_health') AS run_id \gset
+COMMIT;
+CALL activate.wait_for_run(:run_id, '30 seconds');
+SELECT run_id, cause, status, changed, accepted FROM activate.runs WHERE run_id = :run_id;"
+is "SELECT status FROM activate.runs WHERE sync = 'customer_health' ORDER BY run_id DESC LIMIT 1" succeeded
+scores_are_equal
+followed
+
+chapter '13. A run under way: seen, and cancelled'
+crm script '[{"times": -1, "hang": true}]' >/dev/null
+say 'The CRM takes requests and does not answer.'
+sql "UPDATE warehouse.tickets SET severity = 'normal' WHERE severity = 'low';
+SELECT activate.queue_run('customer_health') > 0 AS queued;"
+soon 20 "SELECT in_flight > 0 FROM activate.progress WHERE sync = 'customer_health'" t
+sql 'SELECT run_id, sync, phase, rows_total, rows_done, in_flight FROM activate.progress;'
+sql "SELECT kind, database, sync, state FROM activate.workers ORDER BY kind;"
+is "SELECT string_agg(kind, ' ' ORDER BY kind) FROM activate.workers" 'launcher run scheduler'
+began=$(date +%s%N)
+sql "SELECT activate.cancel_run(run_id) FROM activate.progress;"
+soon 10 "SELECT status FROM activate.runs WHERE sync = 'customer_health' ORDER BY run_id DESC LIMIT 1" cancelled
+printf '\n    ended %s s after cancel_run\n' "$(tenths "$began")"
+sql "SELECT run_id, status, changed, delayed, error FROM activate.runs WHERE status = 'cancelled';"
+say 'What was on its way may have arrived: those rows are in doubt, and the next run sends them whatever their value.'
+crm script '[]' >/dev/null
+sql "SELECT activate.queue_run('customer_health') AS run_id \gset
+CALL activate.wait_for_run(:run_id, '30 seconds');"
+is "SELECT status FROM activate.runs WHERE sync = 'customer_health' ORDER BY run_id DESC LIMIT 1" succeeded
+scores_are_equal
+
+followed
+
+chapter '14. What a look in the morning shows'
+sql 'SELECT sync, health, last_status, next_run_at, rows_synced, backlog FROM activate.status;'
+sql "SELECT sync, cause, status, count(*) AS runs, sum(accepted) AS accepted, sum(requests) AS requests
+FROM activate.runs GROUP BY sync, cause, status ORDER BY sync, min(run_id);"
+sql "SELECT kind, severity, coalesce(sync, destination) AS about, left(message, 42) AS message
+FROM activate.events WHERE severity <> 'info' OR kind LIKE 'destination%' ORDER BY event_id;"
+soon 20 "SELECT string_agg(health, ' ') FROM activate.status" 'ok ok'
+is "SELECT count(*) FROM activate.runs WHERE status = 'running'" 0
+scores_are_equal
+say "The scores of the CRM's companies equal the view's again. $(crm_requests) requests in all, $(($(date +%s) - STARTED)) s." \
+	"Cluster and CRM of this demo are gone with it. README.md says how to go on in your own PostgreSQL: make install, preload, CREATE EXTENSION pg_activate."

@@ -80,6 +80,10 @@ set_busy(Conn *conn, bool busy)
 static void
 forget_request(Conn *conn)
 {
+	LogEntry   *entry = log_find(conn->seq);
+
+	if (entry)
+		entry->ended = now_us() / 1e6;
 	set_busy(conn, false);
 	free(conn->request.method);
 	free(conn->request.path);

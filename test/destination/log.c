@@ -63,8 +63,8 @@ log_json(Buf *out, long since)
 
 		if (entry->seq <= since)
 			continue;
-		buf_format(out, "%s{\"seq\":%ld,\"connection\":%ld,\"time\":%.6f,\"status\":%d,\"rows\":%ld,\"method\":",
-				   first ? "" : ",\n", entry->seq, entry->connection, entry->time, entry->status, entry->rows);
+		buf_format(out, "%s{\"seq\":%ld,\"connection\":%ld,\"time\":%.6f,\"ended\":%.6f,\"status\":%d,\"rows\":%ld,\"method\":",
+				   first ? "" : ",\n", entry->seq, entry->connection, entry->time, entry->ended, entry->status, entry->rows);
 		buf_json_string(out, entry->method, strlen(entry->method));
 		buf_text(out, ",\"path\":");
 		buf_json_string(out, entry->path, strlen(entry->path));

@@ -19,6 +19,7 @@ typedef struct LogEntry
 	Buf			body;
 	long		rows;
 	int			status;			/* answered; 0: nothing (yet) */
+	double		ended;			/* when it was answered, or somebody hung up; 0: not yet */
 } LogEntry;
 
 /* Takes the headers over, copies the body. */

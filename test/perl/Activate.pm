@@ -61,7 +61,7 @@ sub node { return $_[0]->{node} }
 sub sql
 {
 	my ($self, $sql) = @_;
-	return $self->{node}->safe_psql('postgres', $sql);
+	return $self->{node}->safe_psql($self->{database} // 'postgres', $sql);
 }
 
 # Rows of a query as hashes.

@@ -4,7 +4,9 @@
 # Run are ```sql blocks and, unseen by readers, <!--sql ... --> comments. A
 # block ```sql error=42501 must fail with that SQLSTATE at its last statement;
 # ```sql norun is not run. Each page has a database of its own; addresses in
-# the text stand for the test's own servers (substitute() below).
+# the text stand for the test's own servers (substitute() below). Pages that
+# need no worker are read on a server without the library preloaded, the
+# others, and README.md, on one with it.
 use strict;
 use warnings;
 
@@ -15,15 +17,24 @@ use Test::More;
 
 my $d = Destination->start;
 my $secrets = PostgreSQL::Test::Utils::tempdir();
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
-$node->start;
-$node->safe_psql('postgres', 'CREATE DATABASE warehouse');
+my %without_workers = map { $_ => 1 } qw(doc/security.md doc/webhook.md);
+
+sub start
+{
+	my ($name, $preload) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = '$preload'");
+	$node->start;
+	return $node;
+}
+
+my %nodes = (plain => start('plain', ''), workers => start('workers', 'pg_activate'));
+$nodes{workers}->safe_psql('postgres', 'CREATE DATABASE warehouse');
 
 sub substitute
 {
-	my ($text) = @_;
+	my ($node, $text) = @_;
 	my ($port, $host) = ($d->port, $node->host);
 	$text =~ s/localhost:8080/127.0.0.1:$port/g;
 	$text =~ s/'localhost'/'127.0.0.1'/g;
@@ -66,9 +77,9 @@ sub blocks
 
 sub run_block
 {
-	my ($database, $text) = @_;
+	my ($node, $database, $text) = @_;
 	my ($out, $err) = ('', '');
-	my $script = "\\set VERBOSITY verbose\n" . substitute($text);
+	my $script = "\\set VERBOSITY verbose\n" . substitute($node, $text);
 	my $run = IPC::Run::run(
 		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($database) ],
 		'<', \$script, '>', \$out, '2>', \$err);
@@ -81,12 +92,13 @@ my $n = 0;
 for my $path ('README.md', sort glob 'doc/*.md')
 {
 	my $database = 'page_' . $n++;
+	my $node = $nodes{ $without_workers{$path} ? 'plain' : 'workers' };
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$d->reset;
 	for my $block (blocks($path))
 	{
 		my ($line, $wanted, $text) = @$block;
-		my ($state, $err) = run_block($database, $text);
+		my ($state, $err) = run_block($node, $database, $text);
 		is($state, $wanted, "$path:$line") or diag($text, $err);
 	}
 }
@@ -102,5 +114,5 @@ for my $path ('README.md', sort glob 'doc/*.md')
 	}
 }
 
-$node->stop;
+$_->stop foreach values %nodes;
 done_testing();

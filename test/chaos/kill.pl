@@ -1,0 +1,9 @@
+# Kills for a while longer than "make test" does: SEED, KILLS.
+use strict;
+use warnings;
+
+use FindBin;
+
+$ENV{KILLS} //= 400;
+do "$FindBin::Bin/../t/150_kill.pl";
+die $@ if $@;
