@@ -384,7 +384,7 @@ claims_were_synchronous(void)
 
 /* The sync as it is now, which stays so until the transaction ends; false: it is gone. */
 static bool
-lock_doubts(const Sync *sync, bool *in_doubt, int *timeline)
+lock_doubts(Sync *sync)
 {
 	SqlArgument args[] = {SQL_INT8(sync->sync_id)};
 	Identity	identity;
@@ -392,12 +392,13 @@ lock_doubts(const Sync *sync, bool *in_doubt, int *timeline)
 
 	act_identity_extension(&identity);
 	found = act_sql(SPI_OK_SELECT,
-					"SELECT in_doubt, timeline FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE",
+					"SELECT in_doubt, timeline, hold_next FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE",
 					1, args) == 1;
 	if (found)
 	{
-		*in_doubt = act_sql_bool(0, 1);
-		*timeline = (int) act_sql_int64(0, 2);
+		sync->in_doubt = act_sql_bool(0, 1);
+		sync->timeline = (int) act_sql_int64(0, 2);
+		sync->hold_next = act_sql_bool(0, 3);
 	}
 	act_identity_leave(&identity);
 	return found;
@@ -429,6 +430,21 @@ act_cluster_doubt(const Sync *sync)
 					act_timeline(), sync->timeline);
 }
 
+/* Which rows were to be tried again is not known any more: the run is one of all. */
+static void
+widen_run(Run *run)
+{
+	SqlArgument args[] = {SQL_INT8(run->run_id)};
+	Identity	identity;
+
+	if (!run->retry_rows)
+		return;
+	run->retry_rows = false;
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_UPDATE, "UPDATE activate.run SET keyed = false WHERE run_id = $1", 1, args);
+	act_identity_leave(&identity);
+}
+
 void
 act_cluster_doubts(Run *run)
 {
@@ -437,7 +453,7 @@ act_cluster_doubts(Run *run)
 
 	if (!sync->in_doubt && sync->timeline == act_timeline())
 		return;
-	if (lock_doubts(sync, &sync->in_doubt, &sync->timeline))
+	if (lock_doubts(sync))
 	{
 		reason = act_cluster_doubt(sync);
 		act_cluster_trust(sync);
@@ -446,6 +462,7 @@ act_cluster_doubts(Run *run)
 	{
 		int64		rows = act_snapshot_doubt(sync, reason);
 
+		widen_run(run);
 		act_event_record("in_doubt", "warning", sync, run->run_id,
 						 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
 						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
