@@ -440,12 +440,10 @@ same_key(const DiffState *state, TupleTableSlot *slot)
 static void
 note_next_attempt(DiffState *state, const RowState *row_state)
 {
-	Diff	   *diff = state->diff;
-	RowAction	action = state->group_decision.action;
+	TimestampTz *first = &state->diff->next_attempt_at;
 
-	if ((action == ACTION_DELAY || action == ACTION_ABSENT) &&
-		(diff->next_attempt_at == 0 || row_state->next_attempt_at < diff->next_attempt_at))
-		diff->next_attempt_at = row_state->next_attempt_at;
+	if (state->group_decision.action == ACTION_DELAY || state->group_decision.action == ACTION_ABSENT)
+		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
 }
 
 /* Renders the group's row in the group's context. */

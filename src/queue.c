@@ -238,7 +238,7 @@ wait_for_any(int64 ended, int64 us)
 	static uint32 wait_event = 0;
 
 	act_runs_wait(ended, (long) Min(us / 1000 + 1, POLL_MS),
-				  act_compat_wait_event(&wait_event, "ActivateWaitForRun"));
+				  act_compat_wait_event(&wait_event, "PgActivateWaitForRun"));
 }
 
 /* Looks and waits by turns; nothing of the database is held while it waits. */
