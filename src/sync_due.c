@@ -24,6 +24,9 @@
 #include "settings.h"
 #include "sync_state_private.h"
 
+/* A restore brings definitions first, and their states soon after. */
+#define RESTORE_TIME (2 * USECS_PER_MINUTE)
+
 typedef struct Candidate
 {
 	DueSync		due;
@@ -125,15 +128,37 @@ read_candidates(void)
 	return candidates;
 }
 
-/* Its planned times begin now. */
-static void
-give_state(Candidate *candidate, TimestampTz now)
+/*
+ * Planned times of syncs without any begin now, but not while a restore may
+ * be about to bring them.  Returns when to look again (PG_INT64_MAX: never).
+ */
+static TimestampTz
+give_states(List *candidates, TimestampTz now)
 {
-	SyncState  *state = &candidate->state;
+	static TimestampTz since = 0;
+	bool		any = false;
+	bool		now_is_time = since != 0 && now - since >= RESTORE_TIME;
+	ListCell   *cell;
 
-	(void) act_sync_state_load(candidate->due.sync_id, true, state);
-	act_sync_state_begin(state, candidate->schedule, candidate->time_zone, now);
-	act_sync_state_store(state);
+	foreach(cell, candidates)
+	{
+		Candidate  *candidate = lfirst(cell);
+		SyncState  *state = &candidate->state;
+
+		if (!candidate->stateless)
+			continue;
+		any = true;
+		if (!now_is_time)
+			continue;
+		(void) act_sync_state_load(candidate->due.sync_id, true, state);
+		act_sync_state_begin(state, candidate->schedule, candidate->time_zone, now);
+		act_sync_state_store(state);
+	}
+	if (!any || now_is_time || now < since)
+		since = 0;
+	else if (since == 0)
+		since = now;
+	return since == 0 ? PG_INT64_MAX : since + RESTORE_TIME;
 }
 
 static void
@@ -222,18 +247,18 @@ complete(DueSync *due)
 static List *
 find_due(TimestampTz now, int limit, TimestampTz *next_due)
 {
+	List	   *candidates = read_candidates();
 	List	   *due = NIL;
 	List	   *complete_ones = NIL;
 	ListCell   *cell;
 
-	foreach(cell, read_candidates())
+	*next_due = give_states(candidates, now);
+	foreach(cell, candidates)
 	{
 		Candidate  *candidate = lfirst(cell);
 		TimestampTz at;
 
 		CHECK_FOR_INTERRUPTS();
-		if (candidate->stateless)
-			give_state(candidate, now);
 		look_after(candidate);
 		at = candidate->due.due_at = due_at(candidate, now);
 		if (at <= now)
