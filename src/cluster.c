@@ -463,9 +463,10 @@ act_cluster_doubts(Run *run)
 		int64		rows = act_snapshot_doubt(sync, reason);
 
 		widen_run(run);
-		act_event_record("in_doubt", "warning", sync, run->run_id,
-						 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
-						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+		if (rows > 0)
+			act_event_record("in_doubt", "warning", sync, run->run_id,
+							 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
+							 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 	}
 	sync->in_doubt = false;
 	sync->timeline = act_timeline();
