@@ -156,7 +156,10 @@ note_absence(int code, Datum arg)
 	LWLockReleaseAll();
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	if (act_shared->launcher_pid == MyProcPid)
+	{
 		act_shared->launcher_pid = 0;
+		act_shared->launcher_seen_at = GetCurrentTimestamp();
+	}
 	LWLockRelease(&act_shared->lock);
 }
 

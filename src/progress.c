@@ -23,6 +23,9 @@
 /* The title of a worker changes at most so often. */
 #define TITLE_INTERVAL_US USECS_PER_SEC
 
+/* In place of the number of a run. */
+#define RUN_IS_OVER (-1)
+
 PG_FUNCTION_INFO_V1(act_progress_slots);
 PG_FUNCTION_INFO_V1(act_run_process);
 
@@ -109,6 +112,22 @@ act_progress_deliver(Run *run, int64 done, int in_flight, const char *waiting_fo
 	}
 }
 
+bool
+act_progress_end(Run *run)
+{
+	RunSlot    *slot = run->slot;
+	bool		cancelled;
+
+	if (slot == NULL)
+		return false;
+	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	cancelled = slot->cancel;
+	if (run->recorded)
+		slot->run_id = RUN_IS_OVER;
+	LWLockRelease(&act_shared->lock);
+	return cancelled;
+}
+
 /*
  * activate.progress_slots(): runs of this database as they say themselves;
  * none without preload.  Names and numbers only; the view shows each to whom
@@ -130,7 +149,7 @@ act_progress_slots(PG_FUNCTION_ARGS)
 	{
 		const RunSlot *slot = &act_shared->runs[i];
 
-		if (slot->state == SLOT_RUNNING && slot->database == MyDatabaseId && slot->run_id != 0)
+		if (slot->state == SLOT_RUNNING && slot->database == MyDatabaseId && slot->run_id > 0)
 			slots[count++] = *slot;
 	}
 	LWLockRelease(&act_shared->lock);

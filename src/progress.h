@@ -20,4 +20,7 @@ extern void act_progress_phase(Run *run, RunPhase phase);
 /* Of a delivery; waiting_for: NULL, or what keeps it from sending. */
 extern void act_progress_deliver(Run *run, int64 done, int in_flight, const char *waiting_for);
 
+/* cancel_run() finds it no more; true: it did before. */
+extern bool act_progress_end(Run *run);
+
 #endif							/* ACT_PROGRESS_H */

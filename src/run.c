@@ -93,18 +93,18 @@ start_clock(Run *run)
 static void
 stop_clock(Run *run)
 {
-	bool		cancelled = run->slot != NULL && run->slot->cancel;
+	bool		cancelled = act_progress_end(run);
 
 	if (run->deadline != 0)
 		disable_timeout(max_run_time_timeout, false);
+	if (cancelled || time_is_over)
+		QueryCancelPending = false;
+	time_is_over = false;
 	if (!run->in_worker)
 	{
 		act_run_slot_release(run->slot);
 		run->slot = NULL;
 	}
-	if (cancelled || time_is_over)
-		QueryCancelPending = false;
-	time_is_over = false;
 }
 
 static void

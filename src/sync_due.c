@@ -35,6 +35,7 @@ typedef struct Candidate
 	TimestampTz probe_at;		/* 0: its destination is not down */
 	bool		closed;			/* its destination is, for all but who asks by name */
 	bool		after;			/* what it follows has succeeded */
+	bool		stateless;		/* a dump's, perhaps */
 } Candidate;
 
 #define CANDIDATES_SQL \
@@ -42,15 +43,15 @@ typedef struct Candidate
 	" COALESCE((s.options ->> 'priority')::pg_catalog.int4, 0)," \
 	" s.system_identifier, s.database_oid, s.host," \
 	" t.next_run_at, t.retry_at, w.queued_at, t.after_runs," \
-	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false)" \
-	" FROM activate.sync AS s JOIN activate.sync_state AS t USING (sync_id)" \
+	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false), t.sync_id IS NULL" \
+	" FROM activate.sync AS s LEFT JOIN activate.sync_state AS t USING (sync_id)" \
 	" LEFT JOIN activate.destination_state AS d ON d.destination = s.destination" \
 	" LEFT JOIN (SELECT r.sync_id, pg_catalog.min(r.queued_at) AS queued_at," \
 	" pg_catalog.bool_or(r.status = 'running') AS running" \
 	" FROM activate.run AS r WHERE r.status IN ('queued', 'running') GROUP BY r.sync_id) AS w" \
 	" ON w.sync_id = s.sync_id" \
 	" WHERE NOT s.paused AND w.running IS NOT TRUE AND (t.next_run_at IS NOT NULL OR t.retry_at IS NOT NULL" \
-	" OR w.queued_at IS NOT NULL OR t.after_runs IS NOT NULL)"
+	" OR w.queued_at IS NOT NULL OR t.after_runs IS NOT NULL OR t.sync_id IS NULL)"
 
 /* The same server is asked about for each of them. */
 typedef struct Home
@@ -104,6 +105,7 @@ read_candidate(uint64 row)
 	act_sync_state_read_runs(&candidate->state, row, 13);
 	candidate->probe_at = act_sync_state_time(row, 14);
 	candidate->closed = act_sql_bool(row, 15);
+	candidate->stateless = act_sql_bool(row, 16);
 	return candidate;
 }
 
@@ -121,6 +123,17 @@ read_candidates(void)
 			candidates = lappend(candidates, read_candidate(i));
 	}
 	return candidates;
+}
+
+/* Its planned times begin now. */
+static void
+give_state(Candidate *candidate, TimestampTz now)
+{
+	SyncState  *state = &candidate->state;
+
+	(void) act_sync_state_load(candidate->due.sync_id, true, state);
+	act_sync_state_begin(state, candidate->schedule, candidate->time_zone, now);
+	act_sync_state_store(state);
 }
 
 static void
@@ -219,6 +232,8 @@ find_due(TimestampTz now, int limit, TimestampTz *next_due)
 		TimestampTz at;
 
 		CHECK_FOR_INTERRUPTS();
+		if (candidate->stateless)
+			give_state(candidate, now);
 		look_after(candidate);
 		at = candidate->due.due_at = due_at(candidate, now);
 		if (at <= now)

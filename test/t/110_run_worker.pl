@@ -3,48 +3,19 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
-use Destination;
+use Scheduled;
 use Session;
 
-my $crm = Destination->start;
-my $url = $crm->url;
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(extra => [ '--encoding', 'UTF8', '--locale', 'C.UTF-8' ]);
-$node->append_conf('postgresql.conf', <<END);
-shared_preload_libraries = 'pg_activate'
-autovacuum = off
-pg_activate.allowed_hosts = '*'
-END
-$node->start;
+my $s = Scheduled->start('main', "autovacuum = off\n");
+my $crm = $s->crm;
+my $node = $s->node;
 
-my $watcher;
-
-# In a session that stays: to look often costs little.
-sub value
-{
-	my ($sql) = @_;
-	$watcher //= Session->start($node, 'postgres', options => '-c client_min_messages=error');
-	my $text = $watcher->query($sql);
-	die "$sql: $text" if $text =~ /^(?:ERROR|FATAL)/m;
-	return $text;
-}
-
-sub wait_until
-{
-	my ($what, $condition, $seconds) = @_;
-	my $until = time + ($seconds // 30);
-	until ($condition->())
-	{
-		die "waited in vain for: $what" if time > $until;
-		sleep 0.01;
-	}
-	return;
-}
+sub value { return $s->value($_[0]) }
+sub wait_until { return $s->wait_until(@_) }
 
 sub create_sync
 {
@@ -77,10 +48,8 @@ sub goes_through
 	return;
 }
 
+value("ALTER SERVER crm OPTIONS (SET timeout '1 hour', ADD batch_size '100')");
 value(<<END);
-CREATE EXTENSION pg_activate;
-CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$url', timeout '1 hour', batch_size '100');
-GRANT USAGE ON FOREIGN SERVER crm TO PUBLIC;
 CREATE TABLE people (id int PRIMARY KEY, name text);
 INSERT INTO people SELECT i, 'name ' || i FROM generate_series(1, 1000) i;
 CREATE TABLE other (id int PRIMARY KEY);
@@ -215,7 +184,42 @@ $node->safe_psql('postgres', $many);
 wait_until('all of them', sub { value("SELECT count(*) FROM activate.run WHERE status IN ('queued', 'running')") eq '0' });
 is(value("SELECT status FROM activate.runs WHERE sync = 'others' ORDER BY run_id DESC LIMIT 1"), 'succeeded', 'fifty queued at once are made');
 
+# ------------------------------ what is to be sent does not fit in memory
+value($_) for "ALTER DATABASE postgres SET work_mem = '64kB'", 'ALTER DATABASE postgres SET min_parallel_table_scan_size = 0',
+  'ALTER DATABASE postgres SET parallel_setup_cost = 0', 'ALTER DATABASE postgres SET parallel_tuple_cost = 0',
+  q{CREATE TABLE wide AS SELECT i AS id, repeat('w' || i, 100) AS text FROM generate_series(1, 5000) AS i},
+  'ALTER TABLE wide ADD PRIMARY KEY (id)';
+create_sync('wide', 'public.wide');
+$crm->reset;
+$crm->script({ hang => 1, times => -1 });
+$run = queue('wide');
+$crm->wait_for_requests(1);
+my $files = grep { -f } glob $node->data_dir . '/base/pgsql_tmp/*';
+cmp_ok($files, '>', 0, 'what does not fit in memory is in temporary files');
+$crm->script;
+value("SELECT activate.cancel_run($run)");
+is(ended($run), 'cancelled', 'which go with the run');
+wait_until('the end of its process', sub { worker() eq '' });
+is(scalar(grep { -f } glob $node->data_dir . '/base/pgsql_tmp/*'), 0, 'all of them');
+is(ended(queue('wide')), 'succeeded', 'and are read outside of any transaction');
+is(scalar @{ $crm->records('wide') }, 5000, 'to their end');
+value("ALTER DATABASE postgres RESET $_") for qw(work_mem min_parallel_table_scan_size parallel_setup_cost parallel_tuple_cost);
+cmp_ok(value("SELECT n_tup_ins FROM pg_stat_all_tables WHERE relid = 'activate_data.wide'::regclass"), '>=', 5000,
+	'autovacuum is told of what it wrote');
+
+# ------------------------------------------ a database that is not in UTF-8
+value("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+my $latin = Session->start($node, 'latin', options => '-c client_encoding=UTF8 -c client_min_messages=error');
+$latin->query($_) for 'CREATE EXTENSION pg_activate',
+  "CREATE SERVER \"\x{c3}\x{a9}\" FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '@{[$crm->url]}')",
+  'CREATE TABLE people (id int PRIMARY KEY, name text)', "INSERT INTO people VALUES (1, '\x{c3}\x{bc}'), (2, 'refused')",
+  "SELECT activate.create_sync('\x{c3}\x{a4}', 'people', 'id', '\x{c3}\x{a9}', object => 'latin', options => '{\"max_rejected\": 10}')";
+$crm->script({ reject_rows => [ { where => 'refused', error => "\x{e4}\x{20ac}" } ], times => -1 });
+$run = $latin->query("SELECT activate.queue_run('\x{c3}\x{a4}')");
+is($latin->query("CALL activate.wait_for_run($run)"), 'partial', 'in a database in LATIN1');
+is($crm->record('latin', { id => 1 })->{fields}{name}, "\x{fc}", 'text arrives as it is');
+is($latin->query("SELECT message FROM activate.pending"), "\x{c3}\x{a4}?", 'and answers come back as far as they can');
+$latin->stop;
+
 $session->stop;
-$watcher->stop;
-$node->stop;
 done_testing();

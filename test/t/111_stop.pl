@@ -3,52 +3,23 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
-use Destination;
+use Scheduled;
 use Session;
 
 # Promised are 100 ms, and 2 s for a shutdown; what is ten times too slow fails.
 use constant AT_ONCE => 1;
 use constant SHUTDOWN => 20;
 
-my $crm = Destination->start;
-my $url = $crm->url;
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(extra => [ '--encoding', 'UTF8', '--locale', 'C.UTF-8' ]);
-$node->append_conf('postgresql.conf', <<END);
-shared_preload_libraries = 'pg_activate'
-restart_after_crash = on
-autovacuum = off
-pg_activate.allowed_hosts = '*'
-END
-$node->start;
+my $s = Scheduled->start('main', "autovacuum = off\n");
+my $crm = $s->crm;
+my $node = $s->node;
 
-my $watcher;
-
-sub value
-{
-	my ($sql) = @_;
-	$watcher //= Session->start($node, 'postgres', options => '-c client_min_messages=error');
-	my $text = $watcher->query($sql);
-	die "$sql: $text" if $text =~ /^(?:ERROR|FATAL)/m;
-	return $text;
-}
-
-sub wait_until
-{
-	my ($what, $condition, $seconds) = @_;
-	my $until = time + ($seconds // 60);
-	until ($condition->())
-	{
-		die "waited in vain for: $what" if time > $until;
-		sleep 0.005;
-	}
-	return;
-}
+sub value { return $s->value($_[0]) }
+sub wait_until { return $s->wait_until(@_) }
 
 sub at_once
 {
@@ -69,11 +40,12 @@ sub ended
 
 sub worker { return value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_activate run'") }
 
-# A run whose requests nobody answers; its number and its process.
+# A run whose requests nobody answers, or late; its number and its process.
 sub begin_hanging
 {
+	my (%answer) = @_;
 	value("UPDATE people SET name = 'n' || nextval('version')");
-	$crm->script({ hang => 1, times => -1 });
+	$crm->script({ %answer ? %answer : (hang => 1), times => -1 });
 	my $seen = $crm->stats->{requests};
 	my $run = value("SELECT activate.queue_run('people')");
 	wait_until('requests', sub { $crm->stats->{requests} > $seen });
@@ -99,8 +71,7 @@ sub converges
 
 sub setup
 {
-	value($_) for 'CREATE EXTENSION pg_activate',
-	  "CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$url', timeout '1 hour', batch_size '10')",
+	value($_) for "ALTER SERVER crm OPTIONS (SET timeout '1 hour', ADD batch_size '10')",
 	  "SELECT activate.create_sync('people', 'public.people', 'id', 'crm', object => 'people')";
 	return;
 }
@@ -160,6 +131,37 @@ at_once(time - $start, 'DROP EXTENSION while a run is under way');
 wait_until('the end of the process', sub { !kill 0, $pid });
 at_once(time - $start, 'and the end of its worker', 10);
 $crm->reset;
+value('CREATE EXTENSION pg_activate');
+$s->server('crm', $crm);
+setup();
+is(ended(value("SELECT activate.queue_run('people')")), 'succeeded', 'created again, it works');
+
+# Only what it does with an answer needs the extension.
+my $dropper = Session->start($node, 'postgres', options => '-c client_min_messages=error');
+($run, $pid) = begin_hanging(delay_ms => 300);
+is($dropper->query('BEGIN; DROP EXTENSION pg_activate CASCADE'), '', 'DROP EXTENSION in a block');
+wait_until('the end of the process', sub { !kill 0, $pid });
+pass('its run does not wait for the end of the block');
+is($dropper->query('ROLLBACK'), '', 'which then rolls back');
+is(ended($run), 'interrupted', 'the run was interrupted');
+converges('rolled back');
+
+# The same in a session.
+my $caller = Session->start($node, 'postgres', options => '-c pg_activate.progress_interval=0');
+value("UPDATE people SET name = 'n' || nextval('version')");
+$crm->script({ delay_ms => 300, times => -1 });
+my $requests = $crm->stats->{requests};
+$caller->send("CALL activate.run_sync('people')");
+wait_until('requests', sub { $crm->stats->{requests} > $requests });
+$start = time;
+$dropper->query('DROP EXTENSION pg_activate CASCADE');
+at_once(time - $start, 'DROP EXTENSION while a session runs a sync');
+like($caller->wait, qr/^ERROR:  42704: extension "pg_activate" was dropped while it was used/, 'which says so in the end');
+is($caller->query('SELECT 1'), '1', 'and goes on');
+$crm->reset;
+$_->stop for $caller, $dropper;
+value('CREATE EXTENSION pg_activate');
+$s->server('crm', $crm);
 setup();
 is(ended(value("SELECT activate.queue_run('people')")), 'succeeded', 'created again, it works');
 
@@ -211,8 +213,7 @@ $session->stop;
 
 # ----------------------------------------------------------------- shutdown
 ($run, $pid) = begin_hanging();
-$watcher->stop;
-undef $watcher;
+$s->reconnect;
 $start = time;
 $node->stop('fast');
 at_once(time - $start, 'fast shutdown', SHUTDOWN);
@@ -223,8 +224,7 @@ converges('shutdown');
 
 # ------------------------------------------------------------------ kill -9
 ($run, $pid) = begin_hanging();
-$watcher->stop;
-undef $watcher;
+$s->reconnect;
 kill 'KILL', $pid;
 wait_until('the crash', sub { !kill 0, $pid });
 $crm->script;
@@ -235,6 +235,4 @@ converges('kill -9');
 # Sessions have the name of their application before the level.
 my @lines = slurp_file($node->logfile) =~ /^\S+ \S+ \S+ \[\d+\] (?:ERROR|WARNING|PANIC|FATAL): .*$/mg;
 is("@lines", '', 'the workers have written nothing of all that into the log');
-$watcher->stop;
-$node->stop;
 done_testing();

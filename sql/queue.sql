@@ -1,0 +1,119 @@
+-- queue_run(), wait_for_run() and cancel_run() without shared_preload_libraries
+\getenv url DESTINATION_URL
+SET client_min_messages = warning;
+CREATE EXTENSION pg_activate;
+SET pg_activate.allowed_hosts = '127.0.0.1';
+SET pg_activate.progress_interval = 0;
+CREATE ROLE regress_queue_owner;
+CREATE ROLE regress_queue_other;
+CREATE ROLE regress_queue_monitor IN ROLE pg_monitor;
+GRANT USAGE ON SCHEMA activate TO regress_queue_owner, regress_queue_other, regress_queue_monitor;
+CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url :'url');
+GRANT USAGE ON FOREIGN SERVER crm TO regress_queue_owner;
+CREATE TABLE people (id int PRIMARY KEY, name text);
+ALTER TABLE people OWNER TO regress_queue_owner;
+INSERT INTO people VALUES (1, 'one'), (2, 'two');
+SET ROLE regress_queue_owner;
+SELECT activate.create_sync('queued', 'people', 'id', 'crm', object => 'queued', mapping => 'id, name') > 0 AS created;
+CALL activate.run_sync('queued');
+SELECT max(run_id) AS run FROM activate.runs \gset
+\set VERBOSITY default
+
+-- nobody would run it
+SELECT activate.queue_run('queued');
+SELECT count(*) FROM activate.runs WHERE status = 'queued';
+SELECT activate.queue_run('queud');
+SELECT activate.queue_run(NULL);
+
+-- a block is not told to queue what it cannot
+BEGIN;
+CALL activate.run_sync('queued');
+ROLLBACK;
+
+-- waiting for a run that is over
+CALL activate.wait_for_run(:run);
+CALL activate.wait_for_run(:run, timeout => '0');
+CALL activate.wait_for_run(run_id => :run, timeout => '1 month 2 days');
+DO $$
+DECLARE
+	run bigint := (SELECT max(run_id) FROM activate.runs);
+	status text;
+BEGIN
+	CALL activate.wait_for_run(run, '1 minute', status);
+	RAISE WARNING 'in a block of PL/pgSQL: %', status;
+END $$;
+CALL activate.wait_for_run(:run, timeout => '-1 second');
+CALL activate.wait_for_run(:run, timeout => NULL);
+CALL activate.wait_for_run(NULL);
+CALL activate.wait_for_run(-1);
+BEGIN;
+CALL activate.wait_for_run(1);
+ROLLBACK;
+
+-- and ending one
+DO $$
+BEGIN
+	PERFORM activate.cancel_run((SELECT max(run_id) FROM activate.runs));
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+	RAISE WARNING '%: %', SQLSTATE, regexp_replace(SQLERRM, '\d+', 'N');
+END $$;
+SELECT activate.cancel_run(NULL);
+SELECT activate.cancel_run(-1);
+
+-- a run whose process is gone
+RESET ROLE;
+INSERT INTO activate.run (sync_id, cause, status, pid, started_at) SELECT sync_id, 'manual', 'running', 0, now() FROM activate.sync;
+DO $$
+BEGIN
+	PERFORM activate.cancel_run((SELECT max(run_id) FROM activate.runs));
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+	RAISE WARNING '%: %', SQLSTATE, regexp_replace(SQLERRM, '\d+', 'N');
+END $$;
+SELECT count(*) FROM activate.progress;
+DO $$
+DECLARE
+	run bigint := (SELECT max(run_id) FROM activate.run);
+	status text;
+BEGIN
+	SET LOCAL client_min_messages = error;	-- its number
+	CALL activate.wait_for_run(run, '0', status);
+	RAISE EXCEPTION 'after the timeout: %', status;
+END $$;
+
+-- one that was queued before the server was started without preload
+INSERT INTO activate.run (sync_id, cause, status, queued_at) SELECT sync_id, 'manual', 'queued', now() FROM activate.sync;
+SET ROLE regress_queue_owner;
+SELECT activate.cancel_run((SELECT max(run_id) FROM activate.runs));
+SELECT status, error, finished_at >= queued_at AS finished, started_at FROM activate.runs ORDER BY run_id DESC LIMIT 1;
+SELECT kind, message FROM activate.events ORDER BY event_id DESC LIMIT 1;
+
+-- whose runs: the owner's, and to be watched by members of pg_monitor
+SET ROLE regress_queue_other;
+SELECT activate.queue_run('queued');
+CALL activate.wait_for_run(:run);
+SELECT activate.cancel_run(:run);
+SELECT count(*) FROM activate.progress;
+SET ROLE regress_queue_monitor;
+CALL activate.wait_for_run(:run);
+SELECT activate.cancel_run(:run);
+
+-- paused
+SET ROLE regress_queue_owner;
+SELECT activate.pause_sync('queued', reason => 'the CRM moves');
+CALL activate.run_sync('queued');
+SELECT activate.resume_sync('queued');
+
+-- a block of PL/pgSQL that catches errors, and a function, cannot wait
+DO $$
+BEGIN
+	CALL activate.wait_for_run(1);
+EXCEPTION WHEN active_sql_transaction THEN
+	RAISE WARNING '%: %', SQLSTATE, SQLERRM;
+END $$;
+
+RESET ROLE;
+SELECT activate.drop_sync('queued');
+DROP TABLE people;
+DROP SERVER crm;
+DROP EXTENSION pg_activate;
+DROP ROLE regress_queue_owner, regress_queue_other, regress_queue_monitor;
