@@ -94,7 +94,7 @@ $p->wait_for_one('scheduler', $_) foreach @databases;
 $crm->reset;
 $crm->script([ { hang => 1 } ]);
 $p->sql('a', <<END);
-UPDATE model SET name = 'b';
+UPDATE model SET name = 'c';
 SELECT activate.create_sync('low', 'model', 'id', 'crm', object => 'a_low', options => '{"priority": -5}'),
 	activate.create_sync('high', 'model', 'id', 'crm', object => 'a_high', options => '{"priority": 5}');
 SELECT activate.queue_run('s');
@@ -105,7 +105,7 @@ $p->sql('a', "SELECT activate.queue_run('low'), activate.queue_run('t'), activat
 my $waiting = q{SELECT string_agg(sync, ' ' ORDER BY sync) FROM activate.workers WHERE state = 'waiting for another run to end: raise pg_activate.max_workers'};
 $p->wait_until('all to be asked for', sub { $p->sql('a', $waiting) eq 'high low t' });
 is(join(' ', $p->pids('run')), $run, 'no more runs than pg_activate.max_workers');
-$p->sql('b', "UPDATE model SET name = 'b'; SELECT activate.queue_run('s')");
+$p->sql('b', "UPDATE model SET name = 'c'; SELECT activate.queue_run('s')");
 $p->wait_until('that of another database, too', sub { $p->sql('a', $waiting) eq 'high low s t' });
 $p->sql('a', "SELECT activate.cancel_run(run_id) FROM activate.runs WHERE status = 'running'");
 $p->wait_until('all runs', sub { @{ $crm->requests } >= 5 });
