@@ -431,6 +431,8 @@ try_door(void)
 bool
 act_worker_begin(void)
 {
+	static uint32 wait_event = 0;
+
 	for (;;)
 	{
 		Door		door = DOOR_CLOSED;
@@ -463,7 +465,8 @@ act_worker_begin(void)
 		if (door == DOOR_CLOSED)
 			return false;
 
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, DOOR_PAUSE_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, DOOR_PAUSE_MS,
+						 act_compat_wait_event(&wait_event, "PgActivateExtension"));
 		ResetLatch(MyLatch);
 	}
 }
