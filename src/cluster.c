@@ -34,6 +34,7 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/json.h"
 #include "utils/varlena.h"
 
 #include "cluster.h"
@@ -199,6 +200,16 @@ act_sync_require_home(const Sync *sync)
 				 errhint("%s", hint)));
 }
 
+static char *
+json_text(const char *text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	escape_json(&buf, text);
+	return buf.data;
+}
+
 /* activate.sync_home_problem(system_identifier int8, database_oid oid, host text) */
 Datum
 act_home_problem(PG_FUNCTION_ARGS)
@@ -219,6 +230,29 @@ act_home_problem(PG_FUNCTION_ARGS)
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}
+
+void
+act_cluster_note_fenced(const char *problem)
+{
+	static bool noted = false;	/* by this process */
+	char	   *place = psprintf("{\"system_identifier\": " INT64_FORMAT ", \"database\": %u, \"host\": %s}",
+								 act_system_identifier(), MyDatabaseId, json_text(act_host_name()));
+	SqlArgument args[] = {SQL_TEXT(place)};
+	Identity	identity;
+	bool		known;
+
+	if (noted)
+		return;
+	noted = true;
+	act_identity_extension(&identity);
+	known = act_sql(SPI_OK_SELECT,
+					"SELECT 1 FROM activate.event WHERE kind = 'fence' AND details @> $1::pg_catalog.jsonb LIMIT 1",
+					1, args) > 0;
+	act_identity_leave(&identity);
+	if (!known)
+		act_event_record("fence", "warning", NULL, 0,
+						 psprintf("there are syncs that may not send from here: %s", problem), place);
 }
 
 /* --------------------------------------------------------- confirm_cluster */
@@ -463,9 +497,10 @@ act_cluster_doubts(Run *run)
 		int64		rows = act_snapshot_doubt(sync, reason);
 
 		widen_run(run);
-		act_event_record("in_doubt", "warning", sync, run->run_id,
-						 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
-						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+		if (rows > 0)
+			act_event_record("in_doubt", "warning", sync, run->run_id,
+							 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
+							 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 	}
 	sync->in_doubt = false;
 	sync->timeline = act_timeline();

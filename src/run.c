@@ -25,8 +25,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
+#include "compat.h"
 #include "deliver.h"
 #include "fault.h"
 #include "progress.h"
@@ -156,6 +156,8 @@ act_run_poll(Run *run)
 static bool
 begin_settling(Run *run)
 {
+	static uint32 wait_event = 0;
+
 	for (;;)
 	{
 		act_run_poll(run);
@@ -170,7 +172,7 @@ begin_settling(Run *run)
 			return true;
 		act_transaction_commit(false);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOCKED_TABLE_PAUSE_MS, PG_WAIT_EXTENSION);
+						 LOCKED_TABLE_PAUSE_MS, act_compat_wait_event(&wait_event, "PgActivateTableLock"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -19,8 +19,8 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/wait_event.h"
 
+#include "compat.h"
 #include "identity.h"
 #include "run.h"
 #include "run_lock.h"
@@ -77,6 +77,8 @@ hold_sync(Run *run, int64 sync_id)
 static bool
 begin(Run *run, int64 sync_id)
 {
+	static uint32 wait_event = 0;
+
 	for (int i = 0; i < HOLD_TRIES; i++)
 	{
 		Hold		hold;
@@ -89,7 +91,7 @@ begin(Run *run, int64 sync_id)
 		if (hold == HOLD_NEVER || run->slot->leave || run->slot->cancel)
 			return false;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, HOLD_PAUSE_MS,
-						 PG_WAIT_EXTENSION);
+						 act_compat_wait_event(&wait_event, "PgActivateRunLock"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -62,7 +62,7 @@ typedef struct Home
 	int64		system_identifier;
 	Oid			database;
 	char	   *host;
-	bool		right;
+	const char *problem;		/* NULL: the right one */
 } Home;
 
 static bool
@@ -80,15 +80,15 @@ is_home(List **homes, uint64 row)
 		home = lfirst(cell);
 		if (home->system_identifier == system_identifier && home->database == database &&
 			strcmp(home->host, host) == 0)
-			return home->right;
+			return home->problem == NULL;
 	}
 	home = palloc(sizeof(Home));
 	home->system_identifier = system_identifier;
 	home->database = database;
 	home->host = host;
-	home->right = act_sync_home_problem(system_identifier, database, host, &hint) == NULL;
+	home->problem = act_sync_home_problem(system_identifier, database, host, &hint);
 	*homes = lappend(*homes, home);
-	return home->right;
+	return home->problem == NULL;
 }
 
 static Candidate *
@@ -117,6 +117,7 @@ read_candidates(void)
 {
 	List	   *candidates = NIL;
 	List	   *homes = NIL;
+	ListCell   *cell;
 	uint64		count = act_sql(SPI_OK_SELECT, CANDIDATES_SQL, 0, NULL);
 
 	for (uint64 i = 0; i < count; i++)
@@ -124,6 +125,13 @@ read_candidates(void)
 		CHECK_FOR_INTERRUPTS();
 		if (is_home(&homes, i))
 			candidates = lappend(candidates, read_candidate(i));
+	}
+	foreach(cell, homes)
+	{
+		const Home *home = lfirst(cell);
+
+		if (home->problem != NULL)
+			act_cluster_note_fenced(home->problem);
 	}
 	return candidates;
 }
