@@ -176,9 +176,7 @@ SELECT create_with($$ mode => 'mirror', on_removed => 'update' $$);
 SELECT create_with($$ mode => 'mirror', on_removed => 'remove' $$);
 SELECT create_with($$ on_removed => 'delete' $$);
 
--- schedule
-SELECT create_with($$ schedule => '15 minutes' $$);
-SELECT create_with($$ schedule => '0 7 * * 1-5 Europe/Paris' $$);
+-- schedule (schedule.sql has the other ways to be wrong)
 SELECT create_with($$ schedule => 'live' $$);
 SELECT create_with($$ schedule => 'after a, b' $$);
 SELECT create_with($$ schedule => 'often' $$);
@@ -188,7 +186,7 @@ SELECT create_with($$ options => '{"max_remove": 5}' $$);
 SELECT create_with($$ options => '{"colour": 5}' $$);
 SELECT create_with($$ options => '[]' $$);
 SELECT create_with(format('options => %L', format('{"%s": 1}', o))) FROM unnest(ARRAY['first_run', 'removed_mapping', 'insert_mapping',
-	'canary', 'nulls', 'ignore_fields', 'changed_fields_only', 'keep_payload', 'priority', 'freshness', 'log', 'delivery',
+	'canary', 'nulls', 'ignore_fields', 'changed_fields_only', 'keep_payload', 'log', 'delivery',
 	'watch', 'confirm_every', 'on_model_change', 'subject', 'experiment', 'strict']) o;
 SELECT create_with(format('options => %L', o)) FROM unnest(ARRAY['{"max_removed": "many"}', '{"max_removed": -1}', '{"max_removed": "101 %"}',
 	'{"max_removed": 1.5}', '{"max_changed": {}}', '{"max_changed": true}', '{"batch_size": 0}', '{"batch_size": "x"}', '{"batch_size": 1e9}',

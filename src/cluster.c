@@ -11,8 +11,8 @@
  * state, do not differ, but may not know all that was sent: each begins a new
  * timeline, and the first run of a sync on it puts every row in doubt.
  *
- * What changes tables runs as the extension inside the caller's transaction,
- * with SPI connected, unless it is said to have one of its own.
+ * What changes tables runs as the extension, or as the sync's owner where it
+ * is his table, inside the caller's transaction with SPI connected.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,12 +31,11 @@
 #include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "storage/fd.h"
-#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/json.h"
 #include "utils/varlena.h"
-#include "utils/wait_event.h"
 
 #include "cluster.h"
 #include "event.h"
@@ -47,9 +46,6 @@
 #include "snapshot.h"
 #include "transaction.h"
 #include "wakeup.h"
-
-/* Between two looks at a table that somebody else has locked. */
-#define LOCKED_TABLE_PAUSE_MS 100
 
 PG_FUNCTION_INFO_V1(act_confirm_cluster);
 PG_FUNCTION_INFO_V1(act_home_problem);
@@ -204,6 +200,16 @@ act_sync_require_home(const Sync *sync)
 				 errhint("%s", hint)));
 }
 
+static char *
+json_text(const char *text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	escape_json(&buf, text);
+	return buf.data;
+}
+
 /* activate.sync_home_problem(system_identifier int8, database_oid oid, host text) */
 Datum
 act_home_problem(PG_FUNCTION_ARGS)
@@ -224,6 +230,29 @@ act_home_problem(PG_FUNCTION_ARGS)
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}
+
+void
+act_cluster_note_fenced(const char *problem)
+{
+	static bool noted = false;	/* by this process */
+	char	   *place = psprintf("{\"system_identifier\": " INT64_FORMAT ", \"database\": %u, \"host\": %s}",
+								 act_system_identifier(), MyDatabaseId, json_text(act_host_name()));
+	SqlArgument args[] = {SQL_TEXT(place)};
+	Identity	identity;
+	bool		known;
+
+	if (noted)
+		return;
+	noted = true;
+	act_identity_extension(&identity);
+	known = act_sql(SPI_OK_SELECT,
+					"SELECT 1 FROM activate.event WHERE kind = 'fence' AND details @> $1::pg_catalog.jsonb LIMIT 1",
+					1, args) > 0;
+	act_identity_leave(&identity);
+	if (!known)
+		act_event_record("fence", "warning", NULL, 0,
+						 psprintf("there are syncs that may not send from here: %s", problem), place);
 }
 
 /* --------------------------------------------------------- confirm_cluster */
@@ -389,7 +418,7 @@ claims_were_synchronous(void)
 
 /* The sync as it is now, which stays so until the transaction ends; false: it is gone. */
 static bool
-lock_doubts(const Sync *sync, bool *in_doubt, int *timeline)
+lock_doubts(Sync *sync)
 {
 	SqlArgument args[] = {SQL_INT8(sync->sync_id)};
 	Identity	identity;
@@ -397,12 +426,13 @@ lock_doubts(const Sync *sync, bool *in_doubt, int *timeline)
 
 	act_identity_extension(&identity);
 	found = act_sql(SPI_OK_SELECT,
-					"SELECT in_doubt, timeline FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE",
+					"SELECT in_doubt, timeline, hold_next FROM activate.sync WHERE sync_id = $1 FOR NO KEY UPDATE",
 					1, args) == 1;
 	if (found)
 	{
-		*in_doubt = act_sql_bool(0, 1);
-		*timeline = (int) act_sql_int64(0, 2);
+		sync->in_doubt = act_sql_bool(0, 1);
+		sync->timeline = (int) act_sql_int64(0, 2);
+		sync->hold_next = act_sql_bool(0, 3);
 	}
 	act_identity_leave(&identity);
 	return found;
@@ -434,59 +464,44 @@ act_cluster_doubt(const Sync *sync)
 					act_timeline(), sync->timeline);
 }
 
-/*
- * A writable transaction with the definition locked, then the table, as by
- * whoever alters a sync; who has the table is waited for with nothing of ours
- * in his way.  False: the run is to end first.
- */
-static bool
-begin_doubting(Run *run, const char **reason)
+/* Which rows were to be tried again is not known any more: the run is one of all. */
+static void
+widen_run(Run *run)
 {
-	Sync	   *sync = run->sync;
+	SqlArgument args[] = {SQL_INT8(run->run_id)};
+	Identity	identity;
 
-	for (;;)
-	{
-		act_run_poll(run);
-		if (run->stop.set)
-			return false;
-		act_transaction_writable();
-		*reason = lock_doubts(sync, &sync->in_doubt, &sync->timeline) ? act_cluster_doubt(sync) : NULL;
-		if (*reason == NULL)
-			return true;
-		if (run->settler == NULL)
-			run->settler = act_settler_create(sync);
-		else if (!act_settler_lock(run->settler))
-			run->settler = NULL;
-		if (run->settler != NULL)
-			return true;
-		act_transaction_commit(false);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOCKED_TABLE_PAUSE_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
+	if (!run->retry_rows)
+		return;
+	run->retry_rows = false;
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_UPDATE, "UPDATE activate.run SET keyed = false WHERE run_id = $1", 1, args);
+	act_identity_leave(&identity);
 }
 
 void
 act_cluster_doubts(Run *run)
 {
 	Sync	   *sync = run->sync;
-	const char *reason;
+	const char *reason = NULL;
 
 	if (!sync->in_doubt && sync->timeline == act_timeline())
 		return;
-	if (!begin_doubting(run, &reason))
-		return;
-	act_cluster_trust(sync);
+	if (lock_doubts(sync))
+	{
+		reason = act_cluster_doubt(sync);
+		act_cluster_trust(sync);
+	}
 	if (reason != NULL)
 	{
 		int64		rows = act_snapshot_doubt(sync, reason);
 
-		act_event_record("in_doubt", "warning", sync, run->run_id,
-						 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
-						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+		widen_run(run);
+		if (rows > 0)
+			act_event_record("in_doubt", "warning", sync, run->run_id,
+							 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
+							 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 	}
-	act_transaction_commit(true);
 	sync->in_doubt = false;
 	sync->timeline = act_timeline();
 }

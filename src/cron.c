@@ -9,8 +9,9 @@
  * A field is a list of *, n, a-b, a-b/step and * /step; months and weekdays
  * have names; 7 is Sunday, too.  n/step is refused, for some take it as
  * n-last/step and others as n alone.  Where day and weekday are both
- * restricted either of them will do; where one of them begins with * both
- * must hold, as in every cron since Vixie's.
+ * restricted either of them will do; where one of them begins with *, or
+ * leaves nothing out, both must hold: as in every cron since Vixie's, but for
+ * what leaves nothing out without a star.
  *
  * When the clocks change, as there:
  * - Starts at fixed times (neither * nor a step in minute and hour) that the
@@ -249,8 +250,8 @@ act_cron_parse(char *const fields[CRON_FIELDS], CronSpec *spec, char **hint)
 	spec->weekdays = (uint32) bits[4];
 	spec->any_minute = stepped[0] || spec->minutes == (UINT64CONST(1) << 60) - 1;
 	spec->any_hour = stepped[1] || spec->hours == (1U << 24) - 1;
-	spec->any_day = fields[2][0] == '*';
-	spec->any_weekday = fields[4][0] == '*';
+	spec->any_day = fields[2][0] == '*' || spec->days == UINT32_MAX - 1;
+	spec->any_weekday = fields[4][0] == '*' || spec->weekdays == (1U << 7) - 1;
 
 	if ((spec->any_day || spec->any_weekday) && !day_exists(spec))
 		return psprintf("No year has day %s of month %s", fields[2], fields[3]);

@@ -14,6 +14,7 @@
 
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -29,6 +30,9 @@ PG_FUNCTION_INFO_V1(act_next_runs);
 
 #define RUNS_TOLD 3
 #define MAX_NEXT_RUNS 1000
+
+/* Advisory locks of SQL have the classes 1 and 2, those of runs 0xAC71. */
+#define CIRCLE_LOCK_CLASS 0xAC72
 
 /* ----------------------------------------------------------------
  *		Planned times
@@ -310,12 +314,28 @@ refuse_circles(const Sync *sync, const char *name, const List *after)
 	}
 }
 
+/*
+ * Two who make different parts of one circle meet nowhere else.  Until the end
+ * of the transaction.
+ */
+static void
+lock_circles(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, CIRCLE_LOCK_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
 void
 act_definition_check_schedule(const Sync *sync, const char *stored_name)
 {
 	Schedule   *schedule = act_schedule_parse(sync->schedule, sync->time_zone);
 	ListCell   *cell;
 
+	/* A new sync is followed by nobody. */
+	if (schedule->kind == SCHEDULE_AFTER && stored_name != NULL)
+		lock_circles();
 	foreach(cell, schedule->after)
 	{
 		const char *name = lfirst(cell);

@@ -125,8 +125,10 @@ note_up(const Run *run)
 			" WHERE s.destination = $1 AND NOT s.paused AND t.retry_at IS NOT NULL AND NOT t.retry_rows", 1, args);
 	syncs = act_sql_int64(0, 1);
 	act_event_record_destination("destination_up", "info", destination, run->run_id,
-								 psprintf("destination \"%s\" answers again, after " INT64_FORMAT " s;"
-										  " " INT64_FORMAT " syncs go on now", destination, seconds, syncs),
+								 psprintf("destination \"%s\" answers again, after " INT64_FORMAT " s%s",
+										  destination, seconds,
+										  syncs == 0 ? "" : syncs == 1 ? "; 1 sync that waited goes on" :
+										  psprintf("; " INT64_FORMAT " syncs that waited go on", syncs)),
 								 psprintf("{\"seconds\": " INT64_FORMAT ", \"syncs\": " INT64_FORMAT "}",
 										  seconds, syncs));
 	act_wake_at_commit();

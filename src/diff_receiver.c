@@ -115,20 +115,6 @@ column_time(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 		DatumGetTimestampTz(column_value(state, slot, which));
 }
 
-/* What act_snapshot_doubt() will make of it. */
-static void
-doubt(const Sync *sync, RowState *row)
-{
-	if (row->state == STATE_UNKNOWN || (sync->mode == MODE_INSERT && row->there && !row->in_doubt))
-		return;
-	row->in_doubt = true;
-	if (row->state != STATE_LEFT && row->state != STATE_LEAVING)
-		row->state = STATE_DOUBT;
-	row->has_fingerprint = row->has_tried = false;
-	row->attempts = 0;
-	row->next_attempt_at = 0;
-}
-
 static void
 read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 {
@@ -162,7 +148,7 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 	row->next_attempt_at = column_time(state, slot, DIFF_NEXT_ATTEMPT_AT);
 	row->missing_since = column_time(state, slot, DIFF_MISSING_SINCE);
 	if (state->model->sync->in_doubt)
-		doubt(state->model->sync, row);
+		act_doubt_state(&state->policy, row);
 }
 
 /*

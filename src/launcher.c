@@ -156,7 +156,10 @@ note_absence(int code, Datum arg)
 	LWLockReleaseAll();
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	if (act_shared->launcher_pid == MyProcPid)
+	{
 		act_shared->launcher_pid = 0;
+		act_shared->launcher_seen_at = GetCurrentTimestamp();
+	}
 	LWLockRelease(&act_shared->lock);
 }
 
@@ -169,6 +172,19 @@ note_presence(void)
 	act_shared->launcher_proc = act_compat_my_proc();
 	act_shared->launcher_started_at = GetCurrentTimestamp();
 	act_shared->look_again = true;
+	LWLockRelease(&act_shared->lock);
+}
+
+/* What may run here, and whether anything may, can be another thing with new settings. */
+static void
+wake_idle(void)
+{
+	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ACT_MAX_DATABASES; i++)
+	{
+		if (act_shared->databases[i].state == DATABASE_IDLE)
+			act_shared->databases[i].wake = true;
+	}
 	LWLockRelease(&act_shared->lock);
 }
 
@@ -209,6 +225,9 @@ act_launcher_main(Datum arg)
 		forget_dead_blocks();
 		wait = act_launcher_pass() - GetCurrentTimestamp();
 		if (act_worker_wait(act_now() + wait, "PgActivateLauncher", &wait_event))
+		{
 			read_at = 0;
+			wake_idle();
+		}
 	}
 }

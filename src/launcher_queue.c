@@ -29,6 +29,9 @@
 /* How long a scheduler may stay while others wait for a process. */
 #define QUANTUM USECS_PER_SEC
 
+/* A shortage that lasts no longer is not worth a line: processes end all the time. */
+#define SHORTAGE (10 * USECS_PER_SEC)
+
 /* How long a failed run's slot is remembered when nobody asks for it. */
 #define FORGET_FAILURE (10 * 60 * USECS_PER_SEC)
 
@@ -480,12 +483,31 @@ next_pass(TimestampTz now)
 	return next;
 }
 
+/* Keeps since when processes are short; how many wait, when it is time to say so. */
+static int
+note_shortage(bool enough, TimestampTz now)
+{
+	static TimestampTz said = 0;	/* the shortage that was spoken of, by its beginning */
+
+	if (enough)
+		act_shared->short_since = 0;
+	else if (act_shared->short_since == 0)
+		act_shared->short_since = now;
+	else if (said != act_shared->short_since && now - act_shared->short_since >= SHORTAGE)
+	{
+		said = act_shared->short_since;
+		return count_waiting();
+	}
+	return 0;
+}
+
 TimestampTz
 act_launcher_pass(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next;
-	int			waiting = 0;
+	bool		enough;
+	int			waiting;
 
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < ACT_MAX_DATABASES; i++)
@@ -496,17 +518,10 @@ act_launcher_pass(void)
 	for (int i = 0; i < ACT_MAX_RUNS; i++)
 		refresh_run(i, now);
 
-	if (start_wanted(now))
-		act_shared->short_since = 0;
-	else
-	{
+	enough = start_wanted(now);
+	if (!enough)
 		make_room(now);
-		if (act_shared->short_since == 0)
-		{
-			act_shared->short_since = now;
-			waiting = count_waiting();
-		}
-	}
+	waiting = note_shortage(enough, now);
 	next = next_pass(now);
 	LWLockRelease(&act_shared->lock);
 

@@ -33,6 +33,7 @@
 #include "identity.h"
 #include "run.h"
 #include "run_lock.h"
+#include "settings.h"
 #include "transaction.h"
 #include "wakeup.h"
 
@@ -119,13 +120,15 @@ require_workers(const char *sync)
 {
 	const char *hint;
 	const char *problem = act_workers_problem(&hint);
+	bool		here = act_enabled && !RecoveryInProgress();
 
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a run cannot be queued: %s", problem),
 				 errdetail("Nobody would run it."),
-				 errhint("%s Or run it here: CALL activate.run_sync(%s);", hint, quote_literal_cstr(sync))));
+				 here ? errhint("%s Or run it here: CALL activate.run_sync(%s);", hint, quote_literal_cstr(sync)) :
+				 errhint("%s", hint)));
 }
 
 /*

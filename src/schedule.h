@@ -29,7 +29,7 @@ typedef struct CronSpec
 	uint32		days;			/* of the month, bits 1 to 31 */
 	uint32		months;			/* bits 1 to 12 */
 	uint32		weekdays;		/* bits 0 (Sunday) to 6 */
-	bool		any_day;		/* the field begins with * : days and weekdays are anded, else ored */
+	bool		any_day;		/* begins with *, or leaves nothing out: days and weekdays are anded, else ored */
 	bool		any_weekday;
 	bool		any_hour;		/* * or a step: goes by what the clock shows, DST or not */
 	bool		any_minute;

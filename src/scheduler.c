@@ -40,6 +40,9 @@
 /* It leaves when nothing has been due for so long. */
 #define IDLE_LIMIT (5 * USECS_PER_MINUTE)
 
+/* And comes back all the same, for the sake of what grows old. */
+#define IDLE_INTERVAL USECS_PER_DAY
+
 /* Times are compared with the clock so often. */
 #define CHECK_INTERVAL USECS_PER_HOUR
 
@@ -252,7 +255,7 @@ pass(Scheduler *scheduler)
 	forget_asked(scheduler, due, now);
 	if (due != NIL || runs_under_way())
 		scheduler->busy_at = now;
-	act_scheduler_publish(due != NIL ? now : scheduler->next_due);
+	act_scheduler_publish(due != NIL ? now : Min(scheduler->next_due, now + IDLE_INTERVAL));
 	MemoryContextReset(scheduler->pass);
 	return true;
 }

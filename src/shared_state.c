@@ -50,6 +50,7 @@ set_up_memory(void)
 	if (!found)
 	{
 		memset(act_shared, 0, sizeof(SharedState));
+		act_shared->launcher_seen_at = GetCurrentTimestamp();
 		LWLockInitialize(&act_shared->lock, LWLockNewTrancheId());
 		ConditionVariableInit(&act_shared->run_ended);
 	}

@@ -56,7 +56,7 @@ typedef struct DatabaseEntry
 	TimestampTz next_due;		/* PG_INT64_MAX: nothing is */
 	int			pid;			/* of the scheduler, once attached; else 0 */
 	int			proc;
-	bool		looked;			/* a scheduler has been in it since the launcher's start */
+	bool		looked;			/* a scheduler has been in it */
 	bool		wake;			/* somebody committed something: look again.  Cleared by
 								 * the scheduler, before the transaction that looks */
 	bool		leave;			/* the scheduler is asked to leave */
@@ -124,6 +124,7 @@ typedef struct DatabaseBlock
 typedef struct SharedState
 {
 	LWLock		lock;
+	TimestampTz launcher_seen_at;	/* when the last one ended, or the server started */
 	int			launcher_pid;	/* 0: none is there */
 	int			launcher_proc;
 	TimestampTz launcher_started_at;

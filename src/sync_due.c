@@ -24,6 +24,9 @@
 #include "settings.h"
 #include "sync_state_private.h"
 
+/* A restore brings definitions first, and their states soon after. */
+#define RESTORE_TIME (2 * USECS_PER_MINUTE)
+
 typedef struct Candidate
 {
 	DueSync		due;
@@ -35,6 +38,7 @@ typedef struct Candidate
 	TimestampTz probe_at;		/* 0: its destination is not down */
 	bool		closed;			/* its destination is, for all but who asks by name */
 	bool		after;			/* what it follows has succeeded */
+	bool		stateless;		/* a dump's, perhaps */
 } Candidate;
 
 #define CANDIDATES_SQL \
@@ -42,15 +46,15 @@ typedef struct Candidate
 	" COALESCE((s.options ->> 'priority')::pg_catalog.int4, 0)," \
 	" s.system_identifier, s.database_oid, s.host," \
 	" t.next_run_at, t.retry_at, w.queued_at, t.after_runs," \
-	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false)" \
-	" FROM activate.sync AS s JOIN activate.sync_state AS t USING (sync_id)" \
+	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false), t.sync_id IS NULL" \
+	" FROM activate.sync AS s LEFT JOIN activate.sync_state AS t USING (sync_id)" \
 	" LEFT JOIN activate.destination_state AS d ON d.destination = s.destination" \
 	" LEFT JOIN (SELECT r.sync_id, pg_catalog.min(r.queued_at) AS queued_at," \
 	" pg_catalog.bool_or(r.status = 'running') AS running" \
 	" FROM activate.run AS r WHERE r.status IN ('queued', 'running') GROUP BY r.sync_id) AS w" \
 	" ON w.sync_id = s.sync_id" \
 	" WHERE NOT s.paused AND w.running IS NOT TRUE AND (t.next_run_at IS NOT NULL OR t.retry_at IS NOT NULL" \
-	" OR w.queued_at IS NOT NULL OR t.after_runs IS NOT NULL)"
+	" OR w.queued_at IS NOT NULL OR t.after_runs IS NOT NULL OR t.sync_id IS NULL)"
 
 /* The same server is asked about for each of them. */
 typedef struct Home
@@ -58,7 +62,7 @@ typedef struct Home
 	int64		system_identifier;
 	Oid			database;
 	char	   *host;
-	bool		right;
+	const char *problem;		/* NULL: the right one */
 } Home;
 
 static bool
@@ -76,15 +80,15 @@ is_home(List **homes, uint64 row)
 		home = lfirst(cell);
 		if (home->system_identifier == system_identifier && home->database == database &&
 			strcmp(home->host, host) == 0)
-			return home->right;
+			return home->problem == NULL;
 	}
 	home = palloc(sizeof(Home));
 	home->system_identifier = system_identifier;
 	home->database = database;
 	home->host = host;
-	home->right = act_sync_home_problem(system_identifier, database, host, &hint) == NULL;
+	home->problem = act_sync_home_problem(system_identifier, database, host, &hint);
 	*homes = lappend(*homes, home);
-	return home->right;
+	return home->problem == NULL;
 }
 
 static Candidate *
@@ -104,6 +108,7 @@ read_candidate(uint64 row)
 	act_sync_state_read_runs(&candidate->state, row, 13);
 	candidate->probe_at = act_sync_state_time(row, 14);
 	candidate->closed = act_sql_bool(row, 15);
+	candidate->stateless = act_sql_bool(row, 16);
 	return candidate;
 }
 
@@ -112,6 +117,7 @@ read_candidates(void)
 {
 	List	   *candidates = NIL;
 	List	   *homes = NIL;
+	ListCell   *cell;
 	uint64		count = act_sql(SPI_OK_SELECT, CANDIDATES_SQL, 0, NULL);
 
 	for (uint64 i = 0; i < count; i++)
@@ -120,7 +126,47 @@ read_candidates(void)
 		if (is_home(&homes, i))
 			candidates = lappend(candidates, read_candidate(i));
 	}
+	foreach(cell, homes)
+	{
+		const Home *home = lfirst(cell);
+
+		if (home->problem != NULL)
+			act_cluster_note_fenced(home->problem);
+	}
 	return candidates;
+}
+
+/*
+ * Planned times of syncs without any begin now, but not while a restore may
+ * be about to bring them.  Returns when to look again (PG_INT64_MAX: never).
+ */
+static TimestampTz
+give_states(List *candidates, TimestampTz now)
+{
+	static TimestampTz since = 0;
+	bool		any = false;
+	bool		now_is_time = since != 0 && now - since >= RESTORE_TIME;
+	ListCell   *cell;
+
+	foreach(cell, candidates)
+	{
+		Candidate  *candidate = lfirst(cell);
+		SyncState  *state = &candidate->state;
+
+		if (!candidate->stateless)
+			continue;
+		any = true;
+		if (!now_is_time)
+			continue;
+		(void) act_sync_state_load(candidate->due.sync_id, true, state);
+		act_sync_state_begin(state, candidate->schedule, candidate->time_zone, now);
+		act_sync_state_store(state);
+	}
+	if (!any || now_is_time || now < since)
+		since = 0;
+	else if (since == 0)
+		since = now;
+	return since == 0 ? PG_INT64_MAX : since + RESTORE_TIME;
 }
 
 static void
@@ -209,11 +255,13 @@ complete(DueSync *due)
 static List *
 find_due(TimestampTz now, int limit, TimestampTz *next_due)
 {
+	List	   *candidates = read_candidates();
 	List	   *due = NIL;
 	List	   *complete_ones = NIL;
 	ListCell   *cell;
 
-	foreach(cell, read_candidates())
+	*next_due = give_states(candidates, now);
+	foreach(cell, candidates)
 	{
 		Candidate  *candidate = lfirst(cell);
 		TimestampTz at;

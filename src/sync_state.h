@@ -62,9 +62,8 @@ extern void act_sync_state_finish(const Run *run, RunStatus status);
 extern int	act_sync_state_recover(void);
 
 /*
- * Syncs without a state (a dump's, perhaps) get one, and times further away
- * than a schedule or a pause makes them, since the clock went back, are set
- * anew.  When a scheduler starts, and from time to time.
+ * Times further away than a schedule or a pause makes them, since the clock
+ * went back, are set anew.  When a scheduler starts, and from time to time.
  */
 extern void act_sync_state_check(void);
 

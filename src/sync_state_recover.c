@@ -132,7 +132,6 @@ typedef struct Checked
 	int64		sync_id;
 	char	   *schedule;
 	char	   *time_zone;
-	bool		missing;
 } Checked;
 
 static List *
@@ -140,9 +139,9 @@ syncs_with_times(void)
 {
 	List	   *syncs = NIL;
 	uint64		count = act_sql(SPI_OK_SELECT,
-								"SELECT s.sync_id, s.schedule, s.time_zone, t.sync_id IS NULL"
-								" FROM activate.sync AS s LEFT JOIN activate.sync_state AS t USING (sync_id)"
-								" WHERE t.sync_id IS NULL OR t.next_run_at IS NOT NULL OR t.retry_at IS NOT NULL",
+								"SELECT s.sync_id, s.schedule, s.time_zone"
+								" FROM activate.sync AS s JOIN activate.sync_state AS t USING (sync_id)"
+								" WHERE t.next_run_at IS NOT NULL OR t.retry_at IS NOT NULL",
 								0, NULL);
 
 	for (uint64 i = 0; i < count; i++)
@@ -152,7 +151,6 @@ syncs_with_times(void)
 		checked->sync_id = act_sql_int64(i, 1);
 		checked->schedule = act_sql_text(i, 2);
 		checked->time_zone = act_sql_text(i, 3);
-		checked->missing = act_sql_bool(i, 4);
 		syncs = lappend(syncs, checked);
 	}
 	return syncs;
@@ -165,7 +163,7 @@ set_right(SyncState *state, const Checked *checked, TimestampTz now)
 	SyncState	before = *state;
 	TimestampTz next;
 
-	if (checked->missing || state->anchor > now)
+	if (state->anchor > now)
 		act_sync_state_begin(state, checked->schedule, checked->time_zone, now);
 	if (state->next_run_at > now)
 	{
@@ -175,7 +173,7 @@ set_right(SyncState *state, const Checked *checked, TimestampTz now)
 	}
 	if (state->retry_at > now + RETRY_LIMIT)
 		state->retry_at = now;
-	return checked->missing || before.anchor != state->anchor ||
+	return before.anchor != state->anchor ||
 		before.next_run_at != state->next_run_at || before.retry_at != state->retry_at;
 }
 
@@ -194,7 +192,7 @@ act_sync_state_check(void)
 		SyncState	state;
 
 		CHECK_FOR_INTERRUPTS();
-		if (act_sync_state_load(checked->sync_id, checked->missing, &state) &&
+		if (act_sync_state_load(checked->sync_id, false, &state) &&
 			set_right(&state, checked, now))
 			act_sync_state_store(&state);
 	}

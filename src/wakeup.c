@@ -16,11 +16,14 @@
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "settings.h"
 #include "shared_state.h"
 #include "wakeup.h"
+
+/* A launcher that ended is restarted after 5 s. */
+#define LAUNCHER_PATIENCE (30 * USECS_PER_SEC)
 
 static bool wake = false;
 static bool leave = false;
@@ -153,6 +156,19 @@ act_unblock_at_end(void)
 	blocking = true;
 }
 
+/* Not even for as long as its restart takes. */
+static bool
+launcher_missing(void)
+{
+	bool		missing;
+
+	LWLockAcquire(&act_shared->lock, LW_SHARED);
+	missing = act_shared->launcher_pid == 0 &&
+		GetCurrentTimestamp() - act_shared->launcher_seen_at > LAUNCHER_PATIENCE;
+	LWLockRelease(&act_shared->lock);
+	return missing;
+}
+
 const char *
 act_workers_problem(const char **hint)
 {
@@ -175,6 +191,11 @@ act_workers_problem(const char **hint)
 	{
 		*hint = "Add it to pg_activate.databases.";
 		return "pg_activate.databases does not name this database";
+	}
+	if (launcher_missing())
+	{
+		*hint = "Raise max_worker_processes, and restart; the server's log tells more.";
+		return "background worker is not running";
 	}
 	*hint = NULL;
 	return NULL;

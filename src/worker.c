@@ -205,6 +205,7 @@ act_scheduler_attach(Datum arg)
 	DatabaseEntry *entry = &act_shared->databases[DatumGetInt32(arg)];
 	bool		late;
 
+	ACT_FAULT("before_attach");
 	my_generation = registered_generation();
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	late = entry->state != DATABASE_STARTING || entry->generation != my_generation;
@@ -264,6 +265,7 @@ act_run_slot_attach(Datum arg)
 	RunSlot    *slot = &act_shared->runs[DatumGetInt32(arg)];
 	bool		late;
 
+	ACT_FAULT("before_attach");
 	my_generation = registered_generation();
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	late = slot->state != SLOT_STARTING || slot->generation != my_generation;

@@ -75,37 +75,67 @@ GRANT SELECT ON activate.rejections TO PUBLIC;
 CREATE VIEW activate.events WITH (security_barrier) AS
 SELECT e.event_id, e.at, e.kind, e.severity, e.sync, e.destination, e.run_id, e.message, e.details
 FROM activate.event AS e LEFT JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) e.sync_id
-WHERE s.owned OR (e.sync_id IS NULL AND pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
+WHERE s.owned OR (e.sync_id IS NULL AND (pg_catalog.pg_has_role('pg_monitor', 'USAGE')
+	OR EXISTS (SELECT 1 FROM activate.visible_sync AS v
+		WHERE v.destination OPERATOR(pg_catalog.=) e.destination AND v.owned)));
 COMMENT ON VIEW activate.events IS 'changes of state, one row each';
 GRANT SELECT ON activate.events TO PUBLIC;
 
 /*
- * A run of keys that the caller named says nothing of the other rows: whole
- * is the last one that does, and only one that left no row untried is fresh.
+ * A run of keys that somebody named, or of rows tried again, says nothing of
+ * the other rows: whole is the last one that does, counted the last that
+ * looked at all of them, and only one that left no row untried is fresh.
+ * Times in the past: it is due, and waits for its turn.
  */
 CREATE VIEW activate.status WITH (security_barrier) AS
-SELECT s.name AS sync, s.destination,
-	CASE WHEN s.paused THEN 'paused'
-		WHEN whole.status IS NULL THEN 'new'
-		WHEN whole.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
-		WHEN whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
-		WHEN whole.status OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'cancelled', 'interrupted']) THEN 'failing'
-		WHEN COALESCE(p.rejected, 0) OPERATOR(pg_catalog.>) 0 OR whole.invalid OPERATOR(pg_catalog.>) 0 THEN 'rejecting'
-		ELSE 'ok' END AS health,
+SELECT s.name AS sync, s.destination, state.health,
 	last.run_id AS last_run_id, last.status AS last_status, good.finished_at AS last_success_at,
-	NULL::pg_catalog.timestamptz AS next_run_at,
+	CASE WHEN queue.queued_at IS NOT NULL THEN LEAST(due.since, pg_catalog.now()) ELSE due.since END AS next_run_at,
 	fresh.started_at AS fresh_as_of,
 	pg_catalog.now() OPERATOR(pg_catalog.-) fresh.started_at AS lag,
-	done.rows_synced, COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(whole.invalid, 0) AS rows_rejected,
-	COALESCE(p.backlog, 0) OPERATOR(pg_catalog.+) COALESCE(whole.untried, 0) AS backlog
+	done.rows_synced, COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(counted.invalid, 0) AS rows_rejected,
+	COALESCE(p.backlog, 0) OPERATOR(pg_catalog.+) COALESCE(counted.untried, 0) AS backlog,
+	CASE WHEN NOT s.owned THEN NULL
+		WHEN state.health OPERATOR(pg_catalog.=) 'paused' THEN d.pause_reason
+		WHEN home.problem IS NOT NULL THEN home.problem
+		WHEN state.health OPERATOR(pg_catalog.=) 'no worker' THEN worker.problem
+		WHEN state.health OPERATOR(pg_catalog.=) 'waiting' THEN CASE
+			WHEN e.closed THEN pg_catalog.format('destination %I is closed until its credentials are set on this server', s.destination)
+			WHEN e.down_since IS NOT NULL THEN pg_catalog.format('destination %I is down since %s: %s', s.destination, e.down_since, e.message)
+			WHEN whole.status IS NOT NULL THEN whole.error
+			ELSE pg_catalog.format('it runs %s, once they have succeeded', s.schedule) END
+		WHEN state.health OPERATOR(pg_catalog.=) ANY (ARRAY['held', 'failing']) THEN whole.error
+		WHEN state.health OPERATOR(pg_catalog.=) 'late' THEN CASE
+			WHEN due.late THEN pg_catalog.format('it is due since %s, and has not begun', due.since)
+			ELSE pg_catalog.format('option freshness promises %s', d.options OPERATOR(pg_catalog.->>) 'freshness') END
+		WHEN state.health OPERATOR(pg_catalog.=) 'rejecting' THEN
+			pg_catalog.format('rows that are refused or invalid: %s', COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(counted.invalid, 0))
+		END AS reason
 FROM activate.visible_sync AS s
+JOIN activate.sync AS d ON d.sync_id OPERATOR(pg_catalog.=) s.sync_id
+LEFT JOIN activate.sync_state AS t ON t.sync_id OPERATOR(pg_catalog.=) s.sync_id
+LEFT JOIN activate.destination_state AS e ON e.destination OPERATOR(pg_catalog.=) s.destination
+CROSS JOIN (SELECT activate.worker_problem() AS problem,
+	GREATEST('1 minute'::pg_catalog.interval,
+		pg_catalog.current_setting('pg_activate.naptime', true)::pg_catalog.interval OPERATOR(pg_catalog.*) 2) AS grace
+	OFFSET 0) AS worker
+CROSS JOIN LATERAL (SELECT activate.sync_home_problem(d.system_identifier, d.database_oid, d.host) AS problem) AS home
+LEFT JOIN LATERAL (SELECT pg_catalog.min(r.queued_at) AS queued_at,
+		pg_catalog.bool_or(r.status OPERATOR(pg_catalog.=) 'running') AS running FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id
+		AND r.status OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'running'])) AS queue ON true
 LEFT JOIN LATERAL (SELECT r.run_id, r.status FROM activate.run AS r
-	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND r.status OPERATOR(pg_catalog.<>) 'superseded'
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id
+		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued'])
 	ORDER BY r.run_id DESC LIMIT 1) AS last ON true
-LEFT JOIN LATERAL (SELECT r.status, r.invalid, r.untried FROM activate.run AS r
+LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed
-		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'running'])
+		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
+LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed
+		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running', 'postponed'])
+	ORDER BY r.run_id DESC LIMIT 1) AS counted ON true
 LEFT JOIN LATERAL (SELECT r.finished_at FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.status OPERATOR(pg_catalog.=) 'succeeded'
 	ORDER BY r.run_id DESC LIMIT 1) AS good ON true
@@ -117,7 +147,27 @@ LEFT JOIN LATERAL (SELECT r.started_at FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.untried OPERATOR(pg_catalog.=) 0
 		AND r.status OPERATOR(pg_catalog.=) ANY (ARRAY['succeeded', 'partial'])
 	ORDER BY r.run_id DESC LIMIT 1) AS fresh ON true
-LEFT JOIN activate.pending_counts() AS p ON p.sync_id OPERATOR(pg_catalog.=) s.sync_id;
+LEFT JOIN activate.pending_counts() AS p ON p.sync_id OPERATOR(pg_catalog.=) s.sync_id
+CROSS JOIN LATERAL (SELECT w.since,
+		COALESCE(w.since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) worker.grace), false)
+			AND queue.running IS NOT TRUE AS late
+	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL THEN
+		LEAST(t.next_run_at, queue.queued_at,
+			CASE WHEN t.retry_at IS NOT NULL AND e.down_since IS NOT NULL THEN GREATEST(t.retry_at, e.probe_at)
+				ELSE t.retry_at END) END AS since) AS w) AS due
+CROSS JOIN LATERAL (SELECT CASE WHEN s.paused THEN 'paused'
+		WHEN home.problem IS NOT NULL THEN 'waiting'
+		WHEN s.schedule OPERATOR(pg_catalog.<>) 'manual' AND worker.problem IS NOT NULL THEN 'no worker'
+		WHEN whole.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
+		WHEN e.closed OR whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
+		WHEN e.down_since IS NOT NULL AND t.retry_at IS NOT NULL AND NOT t.retry_rows THEN 'waiting'
+		WHEN whole.status OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'cancelled', 'interrupted']) THEN 'failing'
+		WHEN due.late OR (pg_catalog.now() OPERATOR(pg_catalog.-) COALESCE(fresh.started_at, d.created_at))
+			OPERATOR(pg_catalog.>) (d.options OPERATOR(pg_catalog.->>) 'freshness')::pg_catalog.interval THEN 'late'
+		WHEN whole.status IS NULL AND s.schedule OPERATOR(pg_catalog.~~) 'after %' THEN 'waiting'
+		WHEN whole.status IS NULL THEN 'new'
+		WHEN COALESCE(p.rejected, 0) OPERATOR(pg_catalog.>) 0 OR counted.invalid OPERATOR(pg_catalog.>) 0 THEN 'rejecting'
+		ELSE 'ok' END AS health) AS state;
 COMMENT ON VIEW activate.status IS 'each sync as it is now';
 COMMENT ON COLUMN activate.status.fresh_as_of IS 'every commit before it has been accepted or is listed in pending; null: no run of the whole model came to all rows yet';
 GRANT SELECT ON activate.status TO PUBLIC;

@@ -198,14 +198,15 @@ COMMENT ON COLUMN activate.events.details IS 'of an event of a run, its counts a
 /* Each sync now.  A run of named keys tells nothing of the sync as a whole. */
 COMMENT ON COLUMN activate.status.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.status.destination IS 'name of the foreign server that the rows are sent to';
-COMMENT ON COLUMN activate.status.health IS 'ok, new (no run of the whole model yet), rejecting (rows are rejected, refused or invalid), failing, held, paused or waiting';
+COMMENT ON COLUMN activate.status.health IS 'ok, new (no run of the whole model yet), rejecting (rows are rejected, refused or invalid), late (due and not begun, or older than option freshness promises), failing, held, paused, waiting (for its destination, what it follows, or confirm_cluster()) or no worker (it has a schedule that nobody serves)';
 COMMENT ON COLUMN activate.status.last_run_id IS 'number of the last run that was not superseded, named keys or not; null: none';
 COMMENT ON COLUMN activate.status.last_status IS 'status of that run; null: none';
 COMMENT ON COLUMN activate.status.last_success_at IS 'end of the last run of the whole model that succeeded; null: none';
-COMMENT ON COLUMN activate.status.next_run_at IS 'when the next run begins by itself; always null in this version';
+COMMENT ON COLUMN activate.status.next_run_at IS 'when the next run begins by itself, as planned or to try again; in the past: it is due; null: it runs when called, or may not run';
 COMMENT ON COLUMN activate.status.lag IS 'time since fresh_as_of; null: where that is';
 COMMENT ON COLUMN activate.status.rows_synced IS 'rows that the destination has, as of the last run of the whole model that succeeded or was partial; null: none';
 COMMENT ON COLUMN activate.status.rows_rejected IS 'rows that are rejected or refused now, and those that the last run of the whole model found invalid';
+COMMENT ON COLUMN activate.status.reason IS 'why health is not ok; null: it is, or nothing more is known';
 COMMENT ON COLUMN activate.status.backlog IS 'rows that pending lists, but for invalid ones, and those that the last run of the whole model did not come to';
 
 /* Numbers. */

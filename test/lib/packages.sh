@@ -34,6 +34,7 @@ missing()
 		libssl-dev|header openssl/evp.h
 		perl|command -v prove && perl -MJSON::PP -e1
 		libipc-run-perl|perl -MIPC::Run -e1
+		python3-croniter|/usr/bin/python3 -c 'import croniter'
 	END
 }
 

@@ -54,6 +54,7 @@ restart_after_crash = on
 client_min_messages = warning
 log_statement = none
 log_replication_commands = off
+pg_activate.debug_clock_offset = 0
 log_line_prefix = '%m [%p] %d/%b '
 END
 	$node->append_conf('postgresql.conf', $option{conf}) if $option{conf};
@@ -245,13 +246,15 @@ sub _line
 
 sub postmaster { return $_[0]->{node}->{_pid} }
 
+sub title { return _line("/proc/$_[1]/cmdline") }
+
 # The postmaster's: pid => title.
 sub children
 {
 	my ($self, $postmaster) = @_;
 	$postmaster //= $self->postmaster // return {};
 	my @pids = split ' ', _line("/proc/$postmaster/task/$postmaster/children");
-	my %found = map { $_ => _line("/proc/$_/cmdline") } @pids;
+	my %found = map { $_ => $self->title($_) } @pids;
 	return { map { $_ => $found{$_} } grep { $found{$_} ne '' } keys %found };
 }
 
@@ -275,8 +278,8 @@ sub status
 sub cpu
 {
 	my ($self, $pid) = @_;
-	my @fields = split ' ', _line("/proc/$pid/stat") =~ s/^.*\) //r;
-	return @fields ? ($fields[11] + $fields[12]) / 100 : undef;
+	my ($ns) = split ' ', _line("/proc/$pid/schedstat");
+	return defined $ns ? $ns / 1e9 : undef;
 }
 
 # The test build's clock.

@@ -556,6 +556,7 @@ test_starts_when_clocks_change(void)
 		{"0 0 */13 * fri UTC", {2026, 1, 1, 0, 0}, {{2026, 2, 27, 0, 0}, {2026, 3, 27, 0, 0}, {2026, 5, 1, 0, 0}}},
 		{"0 0 * * 7 UTC", {2026, 1, 1, 0, 0}, {{2026, 1, 4, 0, 0}, {2026, 1, 11, 0, 0}}},
 		{"0 0 * * Fri-Sun UTC", {2026, 1, 1, 0, 0}, {{2026, 1, 2, 0, 0}, {2026, 1, 3, 0, 0}, {2026, 1, 4, 0, 0}, {2026, 1, 9, 0, 0}}},
+		{"0 0 13 * 0-6 UTC", {2026, 1, 1, 0, 0}, {{2026, 1, 13, 0, 0}, {2026, 2, 13, 0, 0}}},
 		{"@weekly UTC", {2026, 1, 1, 0, 0}, {{2026, 1, 4, 0, 0}}},
 		{"@yearly UTC", {2026, 1, 1, 0, 0}, {{2027, 1, 1, 0, 0}, {2028, 1, 1, 0, 0}}}
 	};
@@ -674,6 +675,8 @@ make_cron(Wanted *wanted)
 	}
 	for (int i = 0; i < 8; i++)
 		wanted->weekday[i % 7] |= weekdays[i];
+	star_day |= memchr(wanted->weekday, false, sizeof(wanted->weekday)) == NULL ||
+		memchr(wanted->day + 1, false, 31) == NULL;
 	for (int i = 0; i < 60; i++)
 		all_minutes &= wanted->minute[i];
 	for (int i = 0; i < 24; i++)
