@@ -39,6 +39,7 @@
 
 /* One of the two in a scheduler or run worker; as they were registered. */
 static DatabaseEntry *my_entry = NULL;
+static bool only_looks = false;
 static RunSlot *my_slot = NULL;
 static uint32 my_generation;
 
@@ -221,6 +222,7 @@ act_scheduler_attach(Datum arg)
 		}
 		else
 		{
+			only_looks = !entry->looked && !entry->wake;
 			entry->state = DATABASE_RUNNING;
 			entry->pid = MyProcPid;
 			entry->proc = act_compat_my_proc();
@@ -233,6 +235,12 @@ act_scheduler_attach(Datum arg)
 	my_entry = entry;
 	on_shmem_exit(scheduler_ends, (Datum) 0);
 	return entry;
+}
+
+bool
+act_scheduler_only_looks(void)
+{
+	return only_looks;
 }
 
 static void

@@ -32,6 +32,9 @@ extern void act_worker_signals(void);
 extern DatabaseEntry *act_scheduler_attach(Datum arg);
 extern RunSlot *act_run_slot_attach(Datum arg);
 
+/* Nobody woke this scheduler, nor is anything known to be due: it came to see. */
+extern bool act_scheduler_only_looks(void);
+
 /*
  * Connects; role InvalidOid: as the bootstrap superuser.  Afterwards no
  * setting of the role or the database that could stop or mislead a worker
