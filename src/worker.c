@@ -222,7 +222,8 @@ act_scheduler_attach(Datum arg)
 		}
 		else
 		{
-			only_looks = !entry->looked && !entry->wake;
+			/* One of before has said when it would be needed. */
+			only_looks = !entry->looked && !entry->wake && entry->next_due != PG_INT64_MAX;
 			entry->state = DATABASE_RUNNING;
 			entry->pid = MyProcPid;
 			entry->proc = act_compat_my_proc();

@@ -32,7 +32,10 @@ extern void act_worker_signals(void);
 extern DatabaseEntry *act_scheduler_attach(Datum arg);
 extern RunSlot *act_run_slot_attach(Datum arg);
 
-/* Nobody woke this scheduler, nor is anything known to be due: it came to see. */
+/*
+ * Nobody woke this scheduler, and one before it had nothing more to do: it
+ * came to see whether new settings change that.
+ */
 extern bool act_scheduler_only_looks(void);
 
 /*
