@@ -63,7 +63,7 @@ typedef struct Asked
 	int64		sync_id;		/* hash key */
 	int64		last_run_id;
 	int			times;
-	TimestampTz again_at;
+	TimestampTz again_at;		/* further away than the limit: the clock went back */
 } Asked;
 
 typedef struct Scheduler
@@ -146,7 +146,7 @@ ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 	TimestampTz again = 0;
 	bool		failed = worker_failed(due->sync_id, &again);
 
-	if (!found || asked->last_run_id != due->last_run_id)
+	if (!found || asked->last_run_id != due->last_run_id || asked->again_at > now + VAIN_LIMIT)
 	{
 		asked->last_run_id = due->last_run_id;
 		asked->times = 0;

@@ -494,9 +494,9 @@ try_again(SyncState *state, TimestampTz pause, bool rows)
 	state->retry_rows = rows;
 }
 
-/* A person named a few rows: the others wait for what they waited for. */
+/* It was about a few rows, or given up by who called it: what waited waits on. */
 static void
-finish_keyed(const Run *run, SyncState *state)
+finish_aside(const Run *run, SyncState *state)
 {
 	if (run->rows_retry_at == 0)
 		return;
@@ -559,8 +559,8 @@ act_sync_state_finish(const Run *run, RunStatus status)
 
 	act_identity_extension(&identity);
 	(void) act_sync_state_load(run->sync->sync_id, true, &state);
-	if (run->keys != NULL && !run->retry_rows)
-		finish_keyed(run, &state);
+	if ((run->keys != NULL && !run->retry_rows) || (status == RUN_CANCELLED && !run->in_worker))
+		finish_aside(run, &state);
 	else
 		finish_whole(run, status, &state);
 	leave_to_schedule(run->sync->schedule,

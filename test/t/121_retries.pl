@@ -95,6 +95,20 @@ $s->crm->script([]);
 is(queue('failing'), 'succeeded', 'once it works');
 is(state_of('failing')->{failures}, 0, 'all is forgotten');
 
+# A person who calls it and gives up takes nothing away.
+$s->crm->script({ match => { path => '/failing' }, status => 401, times => 1 });
+$s->value("UPDATE failing SET v = 'x'");
+is(queue('failing'), 'failed', 'it fails again');
+$s->crm->script({ match => { path => '/failing' }, hang => 1, times => 1 });
+my $person = Session->start($s->node, 'postgres');
+$person->send("CALL activate.run_sync('failing')");
+$s->wait_until('the destination hangs', sub { $s->crm->stats->{busy} > 0 });
+$s->value('SELECT pg_cancel_backend(' . $person->pid . ')');
+like($person->wait, qr/57014/, 'somebody calls it, and gives up');
+near(state_of('failing')->{retry}, 60, 'it is tried again as before');
+$person->stop;
+is(queue('failing'), 'succeeded', 'and is well');
+
 # One that was altered is tried at once: perhaps that was it.
 $s->value('CREATE TABLE bad (id int PRIMARY KEY, v text)');
 $s->value("INSERT INTO bad VALUES (1, 'x')");
