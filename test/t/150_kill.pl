@@ -1,7 +1,8 @@
 # Whatever process is killed, whenever: the syncs go on by themselves, and the
 # destination ends equal to the model.
 #
-# SEED, KILLS: another order of events, another number of them.
+# SEED, KILLS: another order of events, another number of kill -9; what ends
+# processes more gently is not counted.
 use strict;
 use warnings;
 
@@ -67,6 +68,7 @@ sub change_models
 
 # -------------------------------------------------------------------- killing
 my ($slowest_orphan, $slowest_name) = (0, 'none');
+my %count;
 
 # The children of a postmaster that is gone.
 sub wait_for_orphans
@@ -92,6 +94,14 @@ sub wait_for_orphans
 	return;
 }
 
+# As long as nobody has waited for it, the next one thinks that it runs.
+sub wait_for_postmaster
+{
+	my ($pid) = @_;
+	$w->wait_for("postmaster $pid to be gone", 60, sub { !kill 0, $pid });
+	return;
+}
+
 sub stop_postmaster
 {
 	my ($how) = @_;
@@ -99,7 +109,9 @@ sub stop_postmaster
 
 	if ($how eq 'KILL')
 	{
+		my $pid = $node->{_pid};
 		$node->kill9;
+		wait_for_postmaster($pid);
 	}
 	else
 	{
@@ -111,21 +123,27 @@ sub stop_postmaster
 	return;
 }
 
+# 0: nobody has written it.
+sub postmaster_pid
+{
+	open my $file, '<', $node->data_dir . '/postmaster.pid' or return 0;
+	return int(readline($file) // 0);
+}
+
 # Killed once more while it starts.
 sub kill_while_starting
 {
 	my $data = $node->data_dir;
+	my $before = postmaster_pid();
 	my ($pid, %children);
 
 	system_log('pg_ctl', '-W', '-D', $data, '-l', $node->logfile, 'start');
+	$w->wait_for('a postmaster', 60, sub { ($pid = postmaster_pid()) > 1 && $pid != $before });
 	sleep rand 0.4;
-	open my $file, '<', "$data/postmaster.pid" or return;
-	$pid = int(readline($file) // 0);
-	close $file;
-	return if $pid <= 1;
 	%children = %{ $w->children($pid) };
-	kill 'KILL', $pid;
+	kill 'KILL', $pid and $count{'new postmaster KILL'}++;
 	wait_for_orphans(%children, $pid => 'postmaster');
+	wait_for_postmaster($pid);
 	return;
 }
 
@@ -134,7 +152,7 @@ sub victim
 {
 	my ($kind, $new) = @_;
 	my %known = map { $_ => 1 } $new ? $w->pids($kind) : ();
-	my $until = time + ($new ? 3 : 15);
+	my $until = time + (%known ? 3 : 15);	# a launcher comes back after five
 	my @found;
 
 	until (@found = grep { !$known{$_} } $w->pids($kind))
@@ -155,7 +173,6 @@ sub victim
 my @kinds = (
 	(map { [ run => $_ ] } qw(KILL KILL KILL KILL TERM)), (map { [ scheduler => $_ ] } qw(KILL KILL TERM)),
 	(map { [ launcher => $_ ] } qw(KILL KILL)), (map { [ postmaster => $_ ] } qw(KILL KILL fast immediate)));
-my %count;
 
 sub kill_something
 {
@@ -198,9 +215,9 @@ while ($done < $kills)
 	$w->alive;
 	ask_bystander();
 	$done = 0;
-	$done += $_ foreach values %count;
+	$done += $count{$_} foreach grep { /KILL/ } keys %count;
 }
-note sprintf '%d kills in %.0f s: %s', $done, time - $start, join ', ', map { "$_ $count{$_}" } sort keys %count;
+note sprintf '%d kill -9 in %.0f s: %s', $done, time - $start, join ', ', map { "$_ $count{$_}" } sort keys %count;
 
 # ------------------------------------------------------------------- what holds
 change_models();
