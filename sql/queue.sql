@@ -71,6 +71,17 @@ SELECT activate.cancel_run(:run);
 SET ROLE regress_queue_owner;
 SELECT activate.pause_sync('queued', reason => 'the CRM moves');
 CALL activate.run_sync('queued');
+
+-- what is approved meanwhile waits, too
+RESET ROLE;
+SET client_min_messages = notice;
+BEGIN;
+INSERT INTO activate.run (run_id, sync_id, cause, status, started_at, finished_at)
+	OVERRIDING SYSTEM VALUE SELECT 1000000, sync_id, 'manual', 'held', now(), now() FROM activate.sync;
+SELECT activate.approve_run(1000000);
+ROLLBACK;
+SET client_min_messages = warning;
+SET ROLE regress_queue_owner;
 SELECT activate.resume_sync('queued');
 
 -- a block of PL/pgSQL that catches errors, and a function, cannot wait

@@ -38,14 +38,14 @@ static int	done_retention = 0;
 /*
  * For each sync these stay: what is under way, waits or is held, the newest
  * ten, and what the view status goes by however old it is.  A newer run takes
- * the place of one that says no more than it does.  Runs that were merged
- * into another one are seen nowhere.
+ * the place of one that says no more than it does; one that never began says
+ * nothing.  Runs that were merged into another one are seen nowhere.
  *
  * Numbers above the newest sync's may belong to syncs that a restore has yet
  * to bring.
  */
 #define RUNS_SQL \
-	"WITH looked AS (SELECT r.run_id, r.sync_id, r.status, r.keyed, r.untried, r.merged_into," \
+	"WITH looked AS (SELECT r.run_id, r.sync_id, r.status, r.keyed, r.untried, r.merged_into, r.started_at," \
 	"  COALESCE(r.finished_at, r.started_at, r.queued_at) AS at" \
 	"  FROM activate.run AS r WHERE r.run_id > $1 ORDER BY r.run_id LIMIT 1000)," \
 	" old AS (SELECT l.* FROM looked AS l WHERE l.at < $2 AND l.status NOT IN ('queued', 'running', 'held'))," \
@@ -55,7 +55,8 @@ static int	done_retention = 0;
 	"    OR (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM activate.run AS n WHERE n.sync_id = o.sync_id" \
 	"     AND n.run_id > o.run_id AND n.merged_into IS NULL LIMIT 10) AS newer) = 10" \
 	"    AND EXISTS (SELECT 1 FROM activate.run AS n WHERE n.sync_id = o.sync_id AND n.run_id > o.run_id" \
-	"     AND n.status NOT IN ('superseded', 'queued', 'running') AND (o.keyed OR o.status = 'superseded'" \
+	"     AND n.started_at IS NOT NULL AND n.status NOT IN ('superseded', 'queued', 'running')" \
+	"     AND (o.keyed OR o.started_at IS NULL OR o.status = 'superseded'" \
 	"      OR NOT n.keyed AND CASE o.status" \
 	"       WHEN 'succeeded' THEN n.status = 'succeeded'" \
 	"       WHEN 'partial' THEN n.status IN ('succeeded', 'partial') AND (n.untried = 0 OR o.untried > 0)" \

@@ -37,6 +37,7 @@ my @history = (
 	(map { [ $health, 'succeeded', 1, 0, 50 - $_, 'goes' ] } 1 .. 5),
 	[ $health, 'queued', 0, 0, 44, 'stays' ],
 	[ $health, 'superseded', 0, 0, 43, 'goes' ],
+	[ $health, 'cancelled', 0, 0, 43, 'goes' ],     # before it began
 	(map { [ $health, 'succeeded', 1, 0, 42, 'stays' ] } 1 .. 9),    # of the newest ten
 	[ $health, 'succeeded', 1, 0, 1, 'stays' ],
 	(map { [ $second, 'succeeded', 0, 0, 31 + (3000 - $_) / 3000, 'goes' ] } 1 .. 3000),
@@ -48,7 +49,7 @@ my @rows = map { my ($sync, $status, $keyed, $untried, $days) = @$_;
 while (my @some = splice @rows, 0, 500)
 {
 	$s->value('INSERT INTO activate.run (sync_id, cause, status, keyed, untried, started_at, finished_at, queued_at, rows_synced, error)'
-		. " SELECT v.sync_id, 'schedule', v.status, v.keyed, v.untried, v.at, v.at, v.at, v.sync_id, v.status"
+		. " SELECT v.sync_id, 'schedule', v.status, v.keyed, v.untried, CASE WHEN v.status <> 'cancelled' THEN v.at END, v.at, v.at, v.sync_id, v.status"
 		. ' FROM (VALUES ' . join(', ', @some) . ') AS v(sync_id, status, keyed, untried, at)');
 }
 my @numbers = split /\n/, $s->value("SELECT run_id FROM activate.run WHERE sync_id IN ($health, $second) ORDER BY run_id");
