@@ -494,9 +494,21 @@ try_again(SyncState *state, TimestampTz pause, bool rows)
 	state->retry_rows = rows;
 }
 
-/* A person named a few rows: the others wait for what they waited for. */
+/*
+ * Whether a person named a few rows, or had it end before all were sent: the
+ * others wait for what they waited for.
+ */
+static bool
+is_part(const Run *run, RunStatus status)
+{
+	if (run->retry_rows)
+		return false;
+	return run->keys != NULL || status == RUN_CANCELLED ||
+		(status == RUN_PARTIAL && run->diff.counts.beyond > 0);
+}
+
 static void
-finish_keyed(const Run *run, SyncState *state)
+finish_part(const Run *run, SyncState *state)
 {
 	if (run->rows_retry_at == 0)
 		return;
@@ -559,8 +571,8 @@ act_sync_state_finish(const Run *run, RunStatus status)
 
 	act_identity_extension(&identity);
 	(void) act_sync_state_load(run->sync->sync_id, true, &state);
-	if (run->keys != NULL && !run->retry_rows)
-		finish_keyed(run, &state);
+	if (is_part(run, status))
+		finish_part(run, &state);
 	else
 		finish_whole(run, status, &state);
 	leave_to_schedule(run->sync->schedule,
