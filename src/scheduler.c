@@ -140,27 +140,42 @@ wait_no_longer_than(Scheduler *scheduler, TimestampTz until)
 	scheduler->wait_until = Min(scheduler->wait_until, until);
 }
 
+/*
+ * Those asked for in vain wait, however many and urgent they are, while others
+ * are asked for.  An end of the pause further away than a pause is long was
+ * left behind by the clock.
+ */
+static bool
+may_ask(const DueSync *due, void *arg)
+{
+	Scheduler  *scheduler = arg;
+	Asked	   *asked = hash_search(scheduler->asked, &due->sync_id, HASH_FIND, NULL);
+	TimestampTz now = act_now();
+	TimestampTz again = 0;
+
+	if (asked != NULL && asked->last_run_id == due->last_run_id && asked->again_at <= now + VAIN_LIMIT)
+		again = asked->again_at;
+	if (again <= now)
+		(void) worker_failed(due->sync_id, &again);
+	if (again <= now)
+		return true;
+	scheduler->next_due = Min(scheduler->next_due, again);
+	return false;
+}
+
 static void
 ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 {
 	bool		found;
 	Asked	   *asked = hash_search(scheduler->asked, &due->sync_id, HASH_ENTER, &found);
 	TimestampTz pause = VAIN_PAUSE;
-	TimestampTz again = 0;
+	TimestampTz again;
 	bool		failed = worker_failed(due->sync_id, &again);
 
 	if (!found || asked->last_run_id != due->last_run_id || asked->again_at > now + VAIN_LIMIT)
 	{
 		asked->last_run_id = due->last_run_id;
 		asked->times = 0;
-		asked->again_at = 0;
-	}
-	if (failed)
-		wait_no_longer_than(scheduler, again);
-	if (asked->again_at > now)
-	{
-		wait_no_longer_than(scheduler, asked->again_at);
-		return;
 	}
 	if (!act_run_request(due->sync_id, due->name, failed ? InvalidOid : due->owner, due->priority, due->due_at))
 	{
@@ -222,7 +237,7 @@ look(Scheduler *scheduler, TimestampTz now)
 		scheduler->checked_at = now;
 	}
 	(void) act_sync_state_recover();
-	due = act_sync_state_due(now, PASS_LIMIT, &scheduler->next_due);
+	due = act_sync_state_due(now, PASS_LIMIT, may_ask, scheduler, &scheduler->next_due);
 	foreach(cell, due)
 	{
 		DueSync    *sync = lfirst(cell);

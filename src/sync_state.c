@@ -509,9 +509,21 @@ slow_down(SyncState *state)
 		state->next_run_at = Max(state->next_run_at, act_now() + Min(pause, RETRY_FIRST));
 }
 
-/* It was about a few rows, or given up by who called it: what waited waits on. */
+/*
+ * Whether a person named a few rows, or had it end before all were sent: the
+ * others wait for what they waited for.
+ */
+static bool
+is_part(const Run *run, RunStatus status)
+{
+	if (run->retry_rows)
+		return false;
+	return run->keys != NULL || status == RUN_CANCELLED ||
+		(status == RUN_PARTIAL && run->diff.counts.beyond > 0);
+}
+
 static void
-finish_aside(const Run *run, SyncState *state)
+finish_part(const Run *run, SyncState *state)
 {
 	if (run->rows_retry_at == 0)
 		return;
@@ -578,8 +590,8 @@ act_sync_state_finish(const Run *run, RunStatus status)
 
 	act_identity_extension(&identity);
 	(void) act_sync_state_load(run->sync->sync_id, true, &state);
-	if ((run->keys != NULL && !run->retry_rows) || (status == RUN_CANCELLED && !run->in_worker))
-		finish_aside(run, &state);
+	if (is_part(run, status))
+		finish_part(run, &state);
 	else
 		finish_whole(run, status, &state);
 	leave_to_schedule(run->sync->schedule,
