@@ -43,6 +43,9 @@ static bool only_looks = false;
 static RunSlot *my_slot = NULL;
 static uint32 my_generation;
 
+/* What it was started or woken for has not been answered by act_scheduler_publish() yet. */
+static bool unanswered = true;
+
 static Oid	my_extension = InvalidOid;
 static bool extension_absent = false;
 static char problem[ACT_PROBLEM_SIZE] = "";
@@ -192,6 +195,9 @@ scheduler_ends(int code, Datum arg)
 		{
 			entry->state = extension_absent ? DATABASE_ABSENT : DATABASE_IDLE;
 			entry->failures = 0;
+			/* Asked to leave between taking a wake and looking: that is for another one. */
+			if (unanswered && !extension_absent)
+				entry->wake = true;
 			strlcpy(entry->problem, problem, ACT_PROBLEM_SIZE);
 		}
 		entry->changed_at = now;
@@ -365,6 +371,7 @@ void
 act_scheduler_take_wake(void)
 {
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	unanswered = unanswered || my_entry->wake;
 	my_entry->wake = false;
 	LWLockRelease(&act_shared->lock);
 }
@@ -373,6 +380,7 @@ void
 act_scheduler_publish(TimestampTz next_due)
 {
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	unanswered = false;
 	my_entry->next_due = next_due;
 	LWLockRelease(&act_shared->lock);
 }
