@@ -14,6 +14,7 @@
 
 #include "utils/builtins.h"
 
+#include "backoff.h"
 #include "destination_state.h"
 #include "event.h"
 #include "fault.h"
@@ -30,11 +31,7 @@
 TimestampTz
 act_destination_state_pause(int failures)
 {
-	TimestampTz pause = PAUSE_FIRST;
-
-	for (int i = 1; i < failures && pause < PAUSE_LIMIT; i++)
-		pause *= 2;
-	return Min(pause, PAUSE_LIMIT);
+	return act_backoff_pause(PAUSE_FIRST, PAUSE_LIMIT, failures);
 }
 
 TimestampTz

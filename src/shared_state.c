@@ -14,6 +14,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "backoff.h"
 #include "compat.h"
 #include "launcher.h"
 #include "shared_state.h"
@@ -186,11 +187,7 @@ act_database_runs_leave(Oid database)
 TimestampTz
 act_backoff(int failures)
 {
-	TimestampTz wait = BACKOFF_FIRST;
-
-	for (int i = 1; i < failures && wait < BACKOFF_LIMIT; i++)
-		wait *= 2;
-	return Min(wait, BACKOFF_LIMIT);
+	return act_backoff_pause(BACKOFF_FIRST, BACKOFF_LIMIT, failures);
 }
 
 void

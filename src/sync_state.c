@@ -18,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "backoff.h"
 #include "destination_state.h"
 #include "event.h"
 #include "fault.h"
@@ -476,11 +477,7 @@ act_sync_state_postpone(int64 sync_id, const char *schedule, const char *time_zo
 static TimestampTz
 retry_pause(int failures)
 {
-	TimestampTz pause = RETRY_FIRST;
-
-	for (int i = 1; i < failures && pause < RETRY_LIMIT; i++)
-		pause *= 2;
-	return Min(pause, RETRY_LIMIT);
+	return act_backoff_pause(RETRY_FIRST, RETRY_LIMIT, failures);
 }
 
 static TimestampTz
@@ -501,12 +498,9 @@ try_again(SyncState *state, TimestampTz pause, bool rows)
 static void
 slow_down(SyncState *state)
 {
-	TimestampTz pause = FAILED_PAUSE;
-
-	for (int i = 1; i < state->failures && pause < RETRY_FIRST; i++)
-		pause *= 2;
 	if (state->next_run_at != 0)
-		state->next_run_at = Max(state->next_run_at, act_now() + Min(pause, RETRY_FIRST));
+		state->next_run_at = Max(state->next_run_at, act_now() +
+								 act_backoff_pause(FAILED_PAUSE, RETRY_FIRST, state->failures));
 }
 
 /*
