@@ -7,7 +7,8 @@
  * until the next one is or somebody wakes it.  What is due stands in tables
  * and what was asked for in shared memory, so that it can end at any time: an
  * error ends it, and the launcher starts another one.  It leaves when asked
- * to, when the extension is gone, and when nothing has been due for a while.
+ * to, when the extension is gone, and when nothing has been due for a while,
+ * at once when it only came to see.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,7 +64,7 @@ typedef struct Asked
 	int64		sync_id;		/* hash key */
 	int64		last_run_id;
 	int			times;
-	TimestampTz again_at;
+	TimestampTz again_at;		/* further away than the limit: the clock went back */
 } Asked;
 
 typedef struct Scheduler
@@ -85,6 +86,8 @@ scheduler_init(Scheduler *scheduler)
 	scheduler->pass = AllocSetContextCreate(TopMemoryContext, "pg_activate pass", ALLOCSET_DEFAULT_SIZES);
 	scheduler->asked = hash_create("pg_activate asked", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	scheduler->busy_at = act_now();
+	if (act_scheduler_only_looks())
+		scheduler->busy_at -= IDLE_LIMIT;
 }
 
 /* ----------------------------------------------------------------
@@ -169,7 +172,7 @@ ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 	TimestampTz again;
 	bool		failed = worker_failed(due->sync_id, &again);
 
-	if (!found || asked->last_run_id != due->last_run_id)
+	if (!found || asked->last_run_id != due->last_run_id || asked->again_at > now + VAIN_LIMIT)
 	{
 		asked->last_run_id = due->last_run_id;
 		asked->times = 0;

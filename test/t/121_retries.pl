@@ -95,6 +95,35 @@ $s->crm->script([]);
 is(queue('failing'), 'succeeded', 'once it works');
 is(state_of('failing')->{failures}, 0, 'all is forgotten');
 
+# A schedule of seconds rests a little after each failure.
+$s->crm->script({ match => { path => '/impatient' }, status => 401, times => -1 });
+$s->sync('impatient', schedule => '1 second');
+foreach my $nth (1, 2, 3)
+{
+	my $wait = 5 * 2**($nth - 1);
+	is(wait_ended('impatient', $nth)->{status}, 'failed', 'a sync that runs every second fails');
+	my $rest = state_of('impatient')->{next_run};
+	ok($rest > $wait / 2 - 1 && $rest <= $wait, "and then rests for $wait s") or diag "it goes again in $rest s";
+	$s->clock($s->ahead + $wait + 1);
+}
+$s->crm->script([]);
+$s->wait_until('once it works', sub { (($s->runs('impatient'))[-1]{status} // '') eq 'succeeded' });
+$s->value("SELECT activate.drop_sync('impatient')");
+
+# A person who calls it and gives up takes nothing away.
+$s->crm->script({ match => { path => '/failing' }, status => 401, times => 1 });
+$s->value("UPDATE failing SET v = 'x'");
+is(queue('failing'), 'failed', 'it fails again');
+$s->crm->script({ match => { path => '/failing' }, hang => 1, times => 1 });
+my $person = Session->start($s->node, 'postgres');
+$person->send("CALL activate.run_sync('failing')");
+$s->wait_until('the destination hangs', sub { $s->crm->stats->{busy} > 0 });
+$s->value('SELECT pg_cancel_backend(' . $person->pid . ')');
+like($person->wait, qr/57014/, 'somebody calls it, and gives up');
+near(state_of('failing')->{retry}, 60, 'it is tried again as before');
+$person->stop;
+is(queue('failing'), 'succeeded', 'and is well');
+
 # One that was altered is tried at once: perhaps that was it.
 $s->value('CREATE TABLE bad (id int PRIMARY KEY, v text)');
 $s->value("INSERT INTO bad VALUES (1, 'x')");
