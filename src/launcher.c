@@ -220,7 +220,7 @@ act_launcher_main(Datum arg)
 		{
 			/* When who is idle is due was said by another clock. */
 			if (now < read_at)
-				wake_idle();
+				look_into_idle();
 			read_databases();
 			enter_databases();
 			read_at = now;
