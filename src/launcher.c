@@ -218,6 +218,9 @@ act_launcher_main(Datum arg)
 		now = GetCurrentTimestamp();
 		if (read_at == 0 || look_again() || now - read_at >= act_naptime * INT64CONST(1000) || now < read_at)
 		{
+			/* When who is idle is due was said by another clock. */
+			if (now < read_at)
+				look_into_idle();
 			read_databases();
 			enter_databases();
 			read_at = now;

@@ -143,7 +143,7 @@ scheduler_wanted(const DatabaseEntry *entry, TimestampTz now)
 		case DATABASE_IDLE:
 			return entry->wake || !entry->looked || entry->next_due <= act_now();
 		case DATABASE_BACKOFF:
-			return entry->retry_at <= now;
+			return entry->retry_at <= now || now < entry->changed_at;
 		case DATABASE_FREE:
 		case DATABASE_ABSENT:
 		case DATABASE_STARTING:
@@ -190,7 +190,7 @@ refresh_run(int index, TimestampTz now)
 				slot->state = SLOT_FREE;
 			break;
 		case SLOT_BACKOFF:
-			if (!served(slot->database) || now - slot->retry_at > FORGET_FAILURE)
+			if (!served(slot->database) || now - slot->retry_at > FORGET_FAILURE || now < slot->changed_at)
 				slot->state = SLOT_FREE;
 			break;
 		case SLOT_FREE:

@@ -52,24 +52,6 @@ act_run_status_name(RunStatus status)
 	return status_names[status];
 }
 
-/*
- * Holding the lock, a run that still says running is dead.  Its claims are
- * found by act_claim_recover().
- */
-static void
-interrupt_dead(const Run *run)
-{
-	SqlArgument args[] = {
-		SQL_INT8(run->sync->sync_id),
-		{TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false},
-	};
-
-	act_sql(SPI_OK_UPDATE,
-			"UPDATE activate.run SET status = 'interrupted', finished_at = $2,"
-			" error = 'the process that ran it ended' WHERE sync_id = $1 AND status = 'running'",
-			lengthof(args), args);
-}
-
 /* A queued run that is taken keeps its number. */
 void
 act_ledger_start(Run *run)
@@ -86,7 +68,6 @@ act_ledger_start(Run *run)
 	};
 
 	act_identity_extension(&identity);
-	interrupt_dead(run);
 	if (run->run_id != 0)
 		act_sql(SPI_OK_UPDATE_RETURNING,
 				"UPDATE activate.run SET cause = $2, status = 'running', pid = $3, started_at = $4,"

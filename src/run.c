@@ -185,6 +185,8 @@ run_begin(Run *run)
 	bool		wanted = true;
 
 	run->started_at = act_now();
+	/* What a dead one was to do this one may not do: one of a few keys, say. */
+	act_sync_state_recover_sync(run->sync->sync_id);
 	if (run->in_worker)
 		wanted = act_sync_state_take(run);
 	if (wanted)

@@ -64,6 +64,9 @@ extern void act_sync_state_finish(const Run *run, RunStatus status);
 /* Runs that say they are running and whose process is gone: interrupted, and due again. */
 extern int	act_sync_state_recover(void);
 
+/* The same for one sync, by who holds its run lock: they are dead. */
+extern void act_sync_state_recover_sync(int64 sync_id);
+
 /*
  * Times further away than a schedule or a pause makes them, since the clock
  * went back, are set anew.  When a scheduler starts, and from time to time.

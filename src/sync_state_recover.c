@@ -86,15 +86,13 @@ write_interrupted(const DeadRun *run)
 }
 
 static bool
-recover(const DeadRun *run)
+interrupt(const DeadRun *run, bool patient)
 {
 	SyncState	state;
 
-	if (!is_dead(run))
-		return false;
 	if (run->sync.name == NULL)
 		return write_interrupted(run);
-	if (!act_sync_state_load(run->sync.sync_id, false, &state) || !write_interrupted(run))
+	if (!act_sync_state_load(run->sync.sync_id, patient, &state) || !write_interrupted(run))
 		return false;
 	act_sync_state_interrupted(&state, run->sync.schedule, run->by_worker);
 	act_sync_state_store(&state);
@@ -115,11 +113,28 @@ act_sync_state_recover(void)
 	foreach(cell, runs_under_way())
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (recover(lfirst(cell)))
+		if (is_dead(lfirst(cell)) && interrupt(lfirst(cell), false))
 			count++;
 	}
 	act_identity_leave(&identity);
 	return count;
+}
+
+void
+act_sync_state_recover_sync(int64 sync_id)
+{
+	Identity	identity;
+	ListCell   *cell;
+
+	act_identity_extension(&identity);
+	foreach(cell, runs_under_way())
+	{
+		const DeadRun *run = lfirst(cell);
+
+		if (run->sync.sync_id == sync_id)
+			(void) interrupt(run, true);
+	}
+	act_identity_leave(&identity);
 }
 
 /* ----------------------------------------------------------------

@@ -237,6 +237,17 @@ foreach my $how (qw(max_rows statement_timeout cancel_run))
 	$s->crm->script([]);
 }
 
+# Nor is what a dead run was to do, when a person's own run finds it before anybody else.
+$s->sync('found', schedule => '1 day', rows => 2);
+is(queue('found'), 'succeeded', 'a run');
+$s->value("UPDATE found SET v = 'changed'");
+$s->value(q{INSERT INTO activate.run (sync_id, cause, status, pid, started_at)
+	SELECT sync_id, 'schedule', 'running', 0, clock_timestamp() FROM activate.sync WHERE name = 'found'});
+$s->value("CALL activate.run_sync('found', keys => '[1]')");
+is(ended('found', 2)->{status}, 'interrupted', 'a run of one key finds another one dead');
+is(wait_ended('found', 4)->{cause}, 'retry', 'what that was to do is done after it');
+is($s->crm->record('found', { id => 2 })->{fields}{v}, 'changed', 'all of it');
+
 # The clock may have gone back since a run was queued.
 $s->sync('earlier');
 $s->value("BEGIN; SELECT activate.queue_run('earlier'); UPDATE activate.run SET queued_at = queued_at + interval '3 hours'"
