@@ -53,7 +53,19 @@ DELETE FROM keys_test.customers WHERE id > 100;
 CALL activate.run_sync('people');
 CALL activate.run_sync('people', keys => '[8]');
 TABLE keys_test.status;
+
+-- nor does one change anything that was cancelled before it began
+BEGIN;
+INSERT INTO activate.run (sync_id, cause, status, queued_at) SELECT sync_id, 'manual', 'queued', now() FROM activate.sync;
+SELECT activate.cancel_run(run_id) FROM activate.runs WHERE status = 'queued';
+TABLE keys_test.status;
+ROLLBACK;
+SET client_min_messages = warning;
+BEGIN;
 SELECT activate.approve_run(run_id) FROM activate.runs WHERE status = 'held';
+UPDATE activate.sync_state SET retry_at = NULL;	-- a worker, where there is one, leaves it to us
+COMMIT;
+SET client_min_messages = notice;
 \set VERBOSITY default
 CALL activate.run_sync('people', keys => '[8]');
 CALL activate.run_sync('people');

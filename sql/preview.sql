@@ -85,7 +85,12 @@ UPDATE preview_test.few SET v = 0 WHERE id < 3;
 SELECT preview_test.plan('few');
 CALL activate.run_sync('few');
 SELECT preview_test.plan('few');
+SET client_min_messages = warning;
+BEGIN;
 SELECT activate.approve_run(run_id) IS NOT NULL AS approved FROM activate.runs WHERE sync = 'few' AND status = 'held';
+UPDATE activate.sync_state SET retry_at = NULL;	-- a worker, where there is one, leaves it to us
+COMMIT;
+SET client_min_messages = notice;
 SELECT preview_test.plan('few');
 SELECT preview_test.plan('few', mapping => 'id, v + 1 AS v');
 

@@ -1,4 +1,4 @@
--- queue_run(), wait_for_run() and cancel_run() without shared_preload_libraries
+-- queue_run(), wait_for_run() and cancel_run(), as far as they are the same with workers and without
 \getenv url DESTINATION_URL
 SET client_min_messages = warning;
 CREATE EXTENSION pg_activate;
@@ -19,9 +19,6 @@ CALL activate.run_sync('queued');
 SELECT max(run_id) AS run FROM activate.runs \gset
 \set VERBOSITY default
 
--- nobody would run it
-SELECT activate.queue_run('queued');
-SELECT count(*) FROM activate.runs WHERE status = 'queued';
 SELECT activate.queue_run('queud');
 SELECT activate.queue_run(NULL);
 
@@ -60,33 +57,6 @@ END $$;
 SELECT activate.cancel_run(NULL);
 SELECT activate.cancel_run(-1);
 
--- a run whose process is gone
-RESET ROLE;
-INSERT INTO activate.run (sync_id, cause, status, pid, started_at) SELECT sync_id, 'manual', 'running', 0, now() FROM activate.sync;
-DO $$
-BEGIN
-	PERFORM activate.cancel_run((SELECT max(run_id) FROM activate.runs));
-EXCEPTION WHEN object_not_in_prerequisite_state THEN
-	RAISE WARNING '%: %', SQLSTATE, regexp_replace(SQLERRM, '\d+', 'N');
-END $$;
-SELECT count(*) FROM activate.progress;
-DO $$
-DECLARE
-	run bigint := (SELECT max(run_id) FROM activate.run);
-	status text;
-BEGIN
-	SET LOCAL client_min_messages = error;	-- its number
-	CALL activate.wait_for_run(run, '0', status);
-	RAISE EXCEPTION 'after the timeout: %', status;
-END $$;
-
--- one that was queued before the server was started without preload
-INSERT INTO activate.run (sync_id, cause, status, queued_at) SELECT sync_id, 'manual', 'queued', now() FROM activate.sync;
-SET ROLE regress_queue_owner;
-SELECT activate.cancel_run((SELECT max(run_id) FROM activate.runs));
-SELECT status, error, finished_at >= queued_at AS finished, started_at FROM activate.runs ORDER BY run_id DESC LIMIT 1;
-SELECT kind, message FROM activate.events ORDER BY event_id DESC LIMIT 1;
-
 -- whose runs: the owner's, and to be watched by members of pg_monitor
 SET ROLE regress_queue_other;
 SELECT activate.queue_run('queued');
@@ -101,6 +71,17 @@ SELECT activate.cancel_run(:run);
 SET ROLE regress_queue_owner;
 SELECT activate.pause_sync('queued', reason => 'the CRM moves');
 CALL activate.run_sync('queued');
+
+-- what is approved meanwhile waits, too
+RESET ROLE;
+SET client_min_messages = notice;
+BEGIN;
+INSERT INTO activate.run (run_id, sync_id, cause, status, started_at, finished_at)
+	OVERRIDING SYSTEM VALUE SELECT 1000000, sync_id, 'manual', 'held', now(), now() FROM activate.sync;
+SELECT activate.approve_run(1000000);
+ROLLBACK;
+SET client_min_messages = warning;
+SET ROLE regress_queue_owner;
 SELECT activate.resume_sync('queued');
 
 -- a block of PL/pgSQL that catches errors, and a function, cannot wait

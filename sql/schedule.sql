@@ -33,9 +33,11 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN concat(state, ' ', message, E'\n  detail: ' || nullif(detail, ''), E'\n  hint: ' || nullif(hint, ''));
 END $$;
 
--- given no worker, then a schedule says so, and manual does not
+-- manual says so; what others say is tested with and without workers elsewhere
 SELECT activate.create_sync('tried', 'health', 'id', 'crm', mapping => 'email');
+SET client_min_messages = warning;
 SELECT activate.create_sync('told', 'health', 'id', 'crm', mapping => 'email', schedule => '15 minutes');
+SET client_min_messages = notice;
 SELECT activate.alter_sync('told', schedule => 'manual');
 -- and what leaves the schedule alone says nothing
 SELECT activate.alter_sync('told', options => '{"priority": -5, "freshness": "2 hours"}');

@@ -119,7 +119,12 @@ act_approve_run(PG_FUNCTION_ARGS)
 	if (served)
 		act_sync_state_run_now(sync);
 	SPI_finish();
-	if (served)
+	if (sync->paused)
+		ereport(NOTICE,
+				(errmsg("run " INT64_FORMAT " goes out when sync \"%s\" is resumed, if it still is what was held",
+						run_id, sync->name),
+				 errhint("SELECT activate.resume_sync(%s);", quote_literal_cstr(sync->name))));
+	else if (served)
 		ereport(NOTICE,
 				(errmsg("run " INT64_FORMAT " of sync \"%s\" goes out now, if it still is what was held",
 						run_id, sync->name)));

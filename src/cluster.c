@@ -85,15 +85,17 @@ static const char *const kind_names[] = {
 	" AND ($7 OR " IS_AWAY ")"
 
 /*
- * Destinations of syncs that come from elsewhere, and of those at home (a
- * copy that looks like the original) the user's own: nobody closes others'
- * where they work.
+ * Destinations of syncs that come from elsewhere, and all that are the user's
+ * own, whether a sync uses them yet or not: their credentials came along, too.
+ * Others' may be at home here, and nobody closes those where they work.
  */
 #define CLOSE \
 	"INSERT INTO activate.destination_state AS d (destination, closed)" \
-	" SELECT DISTINCT s.destination, true FROM activate.sync AS s" \
-	" LEFT JOIN pg_catalog.pg_foreign_server AS f ON f.srvname = s.destination::pg_catalog.name," \
-	SYNCS_OF_USER " AND (" IS_AWAY " OR pg_catalog.pg_has_role($1, f.srvowner, 'USAGE'))" \
+	" SELECT a.destination, true FROM" \
+	" (SELECT s.destination FROM activate.sync AS s," SYNCS_OF_USER " AND " IS_AWAY \
+	" UNION SELECT f.srvname::pg_catalog.text FROM pg_catalog.pg_foreign_server AS f" \
+	" JOIN pg_catalog.pg_foreign_data_wrapper AS w ON w.oid = f.srvfdw" \
+	" WHERE w.fdwname = 'activate' AND pg_catalog.pg_has_role($1, f.srvowner, 'USAGE')) AS a" \
 	" ORDER BY 1 ON CONFLICT (destination) DO UPDATE SET closed = true RETURNING d.destination"
 
 /* What somebody set here while it was closed before came with this copy, too. */
@@ -352,7 +354,7 @@ act_confirm_cluster(PG_FUNCTION_ARGS)
 			act_sql(SPI_OK_UPDATE, FORGET_BACK_OFF, 0, NULL);
 		act_identity_leave(&identity);
 	}
-	if (syncs > 0)
+	if (syncs > 0 || closed != NULL)
 	{
 		record_confirmation(kind, syncs, host, closed);
 		act_wake_at_commit();

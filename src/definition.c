@@ -390,7 +390,8 @@ refuse_while_running(const Sync *sync)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("sync \"%s\" is running in process %d", sync->name, pid),
-				 errhint("Wait until the run has ended, or SELECT pg_cancel_backend(%d);", pid)));
+				 errhint("Wait until the run has ended, or end it: SELECT activate.cancel_run(run_id) FROM activate.progress WHERE sync = %s;",
+						 quote_literal_cstr(sync->name))));
 }
 
 /*

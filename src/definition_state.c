@@ -51,7 +51,8 @@ refuse_while_running(const Sync *sync, const char *what)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("sync \"%s\" cannot be %s while it is running", sync->name, what),
 				 errdetail("It runs in process %d.", pid),
-				 errhint("Wait until the run has ended, or SELECT pg_cancel_backend(%d);", pid)));
+				 errhint("Wait until the run has ended, or end it: SELECT activate.cancel_run(run_id) FROM activate.progress WHERE sync = %s;",
+						 quote_literal_cstr(sync->name))));
 }
 
 /* One of ours with the sync's id and a text. */

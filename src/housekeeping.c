@@ -38,14 +38,14 @@ static int	done_retention = 0;
 /*
  * For each sync these stay: what is under way, waits or is held, the newest
  * ten, and what the view status goes by however old it is.  A newer run takes
- * the place of one that says no more than it does.  Runs that were merged
- * into another one are seen nowhere.
+ * the place of one that says no more than it does; one that never began says
+ * nothing.  Runs that were merged into another one are seen nowhere.
  *
  * Numbers above the newest sync's may belong to syncs that a restore has yet
  * to bring.
  */
 #define RUNS_SQL \
-	"WITH looked AS (SELECT r.run_id, r.sync_id, r.status, r.keyed, r.untried, r.merged_into," \
+	"WITH looked AS (SELECT r.run_id, r.sync_id, r.status, r.keyed, r.untried, r.merged_into, r.started_at," \
 	"  COALESCE(r.finished_at, r.started_at, r.queued_at) AS at" \
 	"  FROM activate.run AS r WHERE r.run_id > $1 ORDER BY r.run_id LIMIT 1000)," \
 	" old AS (SELECT l.* FROM looked AS l WHERE l.at < $2 AND l.status NOT IN ('queued', 'running', 'held'))," \
@@ -55,7 +55,8 @@ static int	done_retention = 0;
 	"    OR (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM activate.run AS n WHERE n.sync_id = o.sync_id" \
 	"     AND n.run_id > o.run_id AND n.merged_into IS NULL LIMIT 10) AS newer) = 10" \
 	"    AND EXISTS (SELECT 1 FROM activate.run AS n WHERE n.sync_id = o.sync_id AND n.run_id > o.run_id" \
-	"     AND n.status NOT IN ('superseded', 'queued', 'running') AND (o.keyed OR o.status = 'superseded'" \
+	"     AND n.started_at IS NOT NULL AND n.status NOT IN ('superseded', 'queued', 'running')" \
+	"     AND (o.keyed OR o.started_at IS NULL OR o.status = 'superseded'" \
 	"      OR NOT n.keyed AND CASE o.status" \
 	"       WHEN 'succeeded' THEN n.status = 'succeeded'" \
 	"       WHEN 'partial' THEN n.status IN ('succeeded', 'partial') AND (n.untried = 0 OR o.untried > 0)" \
@@ -73,7 +74,10 @@ static int	done_retention = 0;
 	"  AND l.event_id < (SELECT e.event_id FROM activate.event AS e ORDER BY e.event_id DESC OFFSET 99 LIMIT 1)))" \
 	" SELECT pg_catalog.max(event_id), pg_catalog.min(at) < $2 FROM looked"
 
-/* Whatever a sync that is gone left behind: none do, but for what was done by hand. */
+/*
+ * Whatever a sync that is gone left behind: none do, but for what was done by
+ * hand.  And destinations that are gone.
+ */
 static const char *const leftovers_sql[] = {
 	"DELETE FROM activate.sync_state AS t WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = t.sync_id)"
 	" AND t.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s)",
@@ -83,6 +87,8 @@ static const char *const leftovers_sql[] = {
 	"DELETE FROM activate.claim AS t WHERE t.claim_id IN (SELECT c.claim_id FROM activate.claim AS c"
 	" WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = c.sync_id)"
 	" AND c.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s) LIMIT 1000)",
+	"DELETE FROM activate.destination_state AS d WHERE NOT d.closed"
+	" AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_server AS f WHERE f.srvname = d.destination::pg_catalog.name)",
 };
 
 /* False: that was all, or all that is old enough. */

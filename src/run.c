@@ -325,12 +325,13 @@ run_deliver(Run *run)
 	act_deliver(run);
 }
 
-/* Rows that delivery never came to. */
+/* Rows that delivery never came to; counted once, though finishing may fail and be done again. */
 static void
 count_rest(Run *run)
 {
 	int64		counted = 0;
 
+	run->counts.outcomes[ROW_DELAYED] -= run->counts.untried;
 	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
 		counted += run->counts.outcomes[i];
 	run->counts.untried = run->diff.counts.to_send - counted;

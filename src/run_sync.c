@@ -52,7 +52,8 @@ lock_sync(Run *run, const char *name)
 			(errcode(ERRCODE_OBJECT_IN_USE),
 			 errmsg("sync \"%s\" is already running", sync->name),
 			 pid != 0 ? errdetail("Process %d runs it.", pid) : 0,
-			 errhint("Wait for it, or end it: SELECT pg_cancel_backend(%d);", pid)));
+			 errhint("Wait for it, or end it: SELECT activate.cancel_run(run_id) FROM activate.progress WHERE sync = %s;",
+					 quote_literal_cstr(sync->name))));
 }
 
 static void

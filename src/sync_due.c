@@ -188,8 +188,9 @@ start_due_at(const Candidate *candidate, TimestampTz now)
 {
 	TimestampTz due = PG_INT64_MAX;
 
+	/* Whatever the clock said when it was queued. */
 	if (candidate->queued_at != 0)
-		due = candidate->queued_at;
+		due = Min(candidate->queued_at, now);
 	if (!candidate->closed && candidate->state.next_run_at != 0)
 		due = Min(due, candidate->state.next_run_at);
 	if (!candidate->closed && candidate->after)
@@ -253,7 +254,7 @@ complete(DueSync *due)
 }
 
 static List *
-find_due(TimestampTz now, int limit, TimestampTz *next_due)
+find_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *next_due)
 {
 	List	   *candidates = read_candidates();
 	List	   *due = NIL;
@@ -279,14 +280,14 @@ find_due(TimestampTz now, int limit, TimestampTz *next_due)
 	{
 		if (list_length(complete_ones) == limit)
 			break;
-		if (complete(lfirst(cell)))
+		if (complete(lfirst(cell)) && filter(lfirst(cell), arg))
 			complete_ones = lappend(complete_ones, lfirst(cell));
 	}
 	return complete_ones;
 }
 
 List *
-act_sync_state_due(TimestampTz now, int limit, TimestampTz *next_due)
+act_sync_state_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *next_due)
 {
 	Identity	identity;
 	List	   *due;
@@ -295,7 +296,7 @@ act_sync_state_due(TimestampTz now, int limit, TimestampTz *next_due)
 	if (!act_enabled)
 		return NIL;
 	act_identity_extension(&identity);
-	due = find_due(now, limit, next_due);
+	due = find_due(now, limit, filter, arg, next_due);
 	act_identity_leave(&identity);
 	return due;
 }

@@ -12,10 +12,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "settings.h"
@@ -169,6 +172,21 @@ launcher_missing(void)
 	return missing;
 }
 
+/* The launcher leaves these alone (to_be_served() in launcher.c). */
+static bool
+is_template(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	bool		template = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	return template;
+}
+
 const char *
 act_workers_problem(const char **hint)
 {
@@ -191,6 +209,11 @@ act_workers_problem(const char **hint)
 	{
 		*hint = "Add it to pg_activate.databases.";
 		return "pg_activate.databases does not name this database";
+	}
+	if (is_template())
+	{
+		*hint = "ALTER DATABASE ... IS_TEMPLATE false;";
+		return "no worker connects to a template database";
 	}
 	if (launcher_missing())
 	{

@@ -39,6 +39,7 @@
 
 /* One of the two in a scheduler or run worker; as they were registered. */
 static DatabaseEntry *my_entry = NULL;
+static bool only_looks = false;
 static RunSlot *my_slot = NULL;
 static uint32 my_generation;
 
@@ -227,6 +228,8 @@ act_scheduler_attach(Datum arg)
 		}
 		else
 		{
+			/* One of before has said when it would be needed. */
+			only_looks = !entry->looked && !entry->wake && entry->next_due != PG_INT64_MAX;
 			entry->state = DATABASE_RUNNING;
 			entry->pid = MyProcPid;
 			entry->proc = act_compat_my_proc();
@@ -239,6 +242,12 @@ act_scheduler_attach(Datum arg)
 	my_entry = entry;
 	on_shmem_exit(scheduler_ends, (Datum) 0);
 	return entry;
+}
+
+bool
+act_scheduler_only_looks(void)
+{
+	return only_looks;
 }
 
 static void
@@ -440,6 +449,8 @@ try_door(void)
 bool
 act_worker_begin(void)
 {
+	static uint32 wait_event = 0;
+
 	for (;;)
 	{
 		Door		door = DOOR_CLOSED;
@@ -472,7 +483,8 @@ act_worker_begin(void)
 		if (door == DOOR_CLOSED)
 			return false;
 
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, DOOR_PAUSE_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, DOOR_PAUSE_MS,
+						 act_compat_wait_event(&wait_event, "PgActivateExtension"));
 		ResetLatch(MyLatch);
 	}
 }

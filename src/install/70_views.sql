@@ -83,7 +83,8 @@ GRANT SELECT ON activate.events TO PUBLIC;
 
 /*
  * A run of keys that somebody named, or of rows tried again, says nothing of
- * the other rows: whole is the last one that does, counted the last that
+ * the other rows, and one that was cancelled before it began says nothing at
+ * all: whole is the last one that does, counted the last that
  * looked at all of them, and only one that left no row untried is fresh.
  * Times in the past: it is due, and waits for its turn.
  */
@@ -129,11 +130,11 @@ LEFT JOIN LATERAL (SELECT r.run_id, r.status FROM activate.run AS r
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued'])
 	ORDER BY r.run_id DESC LIMIT 1) AS last ON true
 LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
-	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
-	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed
+	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running', 'postponed'])
 	ORDER BY r.run_id DESC LIMIT 1) AS counted ON true
 LEFT JOIN LATERAL (SELECT r.finished_at FROM activate.run AS r

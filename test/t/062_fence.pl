@@ -78,7 +78,9 @@ $copy->goes_on('template copy', confirmed => 1);
 # given a template copy that is a sandbox, then nothing that came along opens a destination
 $node->safe_psql('postgres', 'CREATE DATABASE sandbox TEMPLATE warehouse');
 my $sandbox = $warehouse->copy($node, 'sandbox');
-$sandbox->sql(q(CREATE SERVER plain FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:1')));
+$sandbox->sql(q(CREATE SERVER plain FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:1');
+	CREATE SERVER unused FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:1');
+	CREATE USER MAPPING FOR PUBLIC SERVER unused OPTIONS (bearer_token 'x')));
 my (undef, $count, $said) = $sandbox->try(q(SELECT activate.confirm_cluster('sandbox')), 'loader');
 is($count, 3, 'sandbox: three syncs');
 like($said, qr/NOTICE: .*closed until their credentials are set here: "crm", "hook"\n.*HINT:  ALTER USER MAPPING/s, 'sandbox: which destinations');
@@ -89,6 +91,12 @@ $sandbox->refused(q(SELECT * FROM activate.check_destination('crm')), qr/55000: 
 is($sandbox->loader(q(SELECT activate.confirm_cluster('move'))), 0, 'sandbox: they are at home');
 $sandbox->holds_still('sandbox, moved', $closed);
 $sandbox->loader(q(SELECT count(*) FROM activate.preview_requests('customers')));
+
+# a destination that no sync uses has its credentials from there, too
+$sandbox->sql(q(SELECT activate.confirm_cluster('sandbox')));
+$sandbox->refused(q(SELECT * FROM activate.check_destination('unused')), qr/55000: destination "unused" is closed/, 'sandbox: without a sync, too');
+$sandbox->sql(q(ALTER SERVER plain OPTIONS (ADD timeout '5s'); ALTER SERVER unused OPTIONS (ADD timeout '5s')));
+$sandbox->refused(q(SELECT * FROM activate.check_destination('unused')), qr/55000: credentials of destination "unused" are closed/, 'sandbox: nor by its server alone');
 
 # who may only use the server opens it for himself
 $sandbox->loader(q(CREATE USER MAPPING FOR loader SERVER crm OPTIONS (api_key 'own')));

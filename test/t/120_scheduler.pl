@@ -165,6 +165,20 @@ cmp_ok(time - $begun, '<', 4, sprintf 'a sync that runs is dropped (%.2f s)', ti
 is($s->value("SELECT count(*) FROM activate.sync_state WHERE sync_id NOT IN (SELECT sync_id FROM activate.sync)"), 0,
 	'and leaves nothing behind');
 
+# However many cannot run just now, their definitions being locked, and were due before: others can.
+$s->value(q{SELECT activate.pause_sync(name) FROM activate.sync WHERE NOT paused});
+$s->sync("locked$_", schedule => '1 second') foreach 1 .. 40;
+my $locker = Session->start($s->node, 'postgres');
+$locker->query(q{BEGIN; SELECT FROM activate.sync WHERE name LIKE 'locked%' FOR UPDATE});
+$s->wait_for('all are due', 'SELECT bool_and(next_run_at < clock_timestamp() + interval \'' . $s->ahead
+	. q{ s') FROM activate.status WHERE sync LIKE 'locked%'});
+$s->sync('unlocked', schedule => '1 second');
+$s->wait_until('the other one runs', sub { $s->runs('unlocked') > 1 });
+pass('those that wait in vain keep nobody from running');
+$locker->stop;
+$s->wait_for('they do, too', q{SELECT count(DISTINCT sync) = 40 FROM activate.runs WHERE sync LIKE 'locked%'}, 90);
+$s->value(q{SELECT activate.drop_sync(name) FROM activate.sync WHERE name LIKE 'locked%' OR name = 'unlocked'});
+
 # A thousand syncs that are called only cost next to nothing.
 $s->value(q{SELECT activate.pause_sync(name) FROM activate.sync});
 $s->value(q{INSERT INTO activate.sync (name, model, model_is_query, key, destination, mapping, mode, on_removed, schedule,

@@ -75,6 +75,15 @@ like(create('off', '1 hour'),
 	qr/^NOTICE:  pg_activate\.enabled is off: syncs run only by CALL activate\.run_sync\(\)\nHINT:  .*pg_activate\.enabled = on/m,
 	'switched off');
 $p->sql('postgres', q{SELECT activate.drop_sync('off')});
+$p->node->append_conf('postgresql.conf', 'pg_activate.enabled = on');
+$p->node->restart;
+$p->sql('postgres', 'ALTER DATABASE postgres IS_TEMPLATE true');
+like(create('template', '1 hour'),
+	qr/^NOTICE:  no worker connects to a template database: syncs run only by CALL activate\.run_sync\(\)\nHINT:  .*IS_TEMPLATE false/m,
+	'in a template');
+is($p->sql('postgres', q{SELECT health, reason FROM activate.status WHERE sync = 'template'}),
+	'no worker|no worker connects to a template database', 'which the status says, too');
+$p->sql('postgres', q{SELECT activate.drop_sync('template'); ALTER DATABASE postgres IS_TEMPLATE false});
 
 # given a dump, when it is restored, then each schedule and option is as it was
 my $definitions = q{SELECT name, schedule, options, time_zone FROM activate.sync ORDER BY name};

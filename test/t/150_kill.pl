@@ -31,6 +31,8 @@ foreach my $database (@databases)
 {
 	$w->mirrors($database, \@syncs, schedule => '1 second', rows => 60);
 	$w->mirrors($database, ['follower'], schedule => 'after s1', rows => 20);
+	$w->mirrors($database, ['called'], rows => 20);
+	$w->database($database)->sql("SELECT activate.queue_run('called')");
 }
 $w->wait_until_equal(60, 'before the first kill the destination is equal to the model');
 
@@ -59,15 +61,28 @@ sub change_models
 	foreach my $mirror (@{ $w->{mirrors} })
 	{
 		next if rand() < 0.5;
-		my ($status, undef, $error) = $node->psql($mirror->{database}, $w->change_sql($mirror),
+		my $sql = $w->change_sql($mirror);
+		$sql = "BEGIN; $sql SELECT activate.queue_run('called'); COMMIT" if $mirror->{name} eq 'called';
+		my ($status, undef, $error) = $node->psql($mirror->{database}, $sql,
 			extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 		push @change_failed, $error if $status != 0 && $error !~ qr/$crash|connection to server/;
 	}
 	return;
 }
 
+# What was interrupted again and again waits a while before it is tried again.
+sub queue_called
+{
+	foreach my $database (@databases)
+	{
+		$w->wait_for('a queued run', 30, sub { ($node->psql($database, "SELECT activate.queue_run('called')"))[0] == 0 });
+	}
+	return;
+}
+
 # -------------------------------------------------------------------- killing
 my ($slowest_orphan, $slowest_name) = (0, 'none');
+my %count;
 
 # The children of a postmaster that is gone.
 sub wait_for_orphans
@@ -129,7 +144,7 @@ sub kill_while_starting
 	}
 	sleep rand 0.4;
 	my %children = %{ $w->children($pid) };
-	kill 'KILL', $pid;
+	$count{'new postmaster KILL'} += kill 'KILL', $pid;
 	waitpid $pid, 0;
 	wait_for_orphans(%children);
 	return;
@@ -149,7 +164,6 @@ sub victim
 my @kinds = (
 	(map { [ run => $_ ] } qw(KILL KILL KILL KILL TERM)), (map { [ scheduler => $_ ] } qw(KILL KILL TERM)),
 	(map { [ launcher => $_ ] } qw(KILL KILL)), (map { [ postmaster => $_ ] } qw(KILL KILL fast immediate)));
-my %count;
 
 sub kill_something
 {
@@ -192,12 +206,38 @@ while ($done < $kills)
 	$w->alive;
 	ask_bystander();
 	$done = 0;
-	$done += $_ foreach values %count;
+	$done += $count{$_} foreach grep { /KILL/ } keys %count;
 }
-note sprintf '%d kills in %.0f s: %s', $done, time - $start, join ', ', map { "$_ $count{$_}" } sort keys %count;
+note sprintf '%d kill -9 in %.0f s: %s', $done, time - $start, join ', ', map { "$_ $count{$_}" } sort keys %count;
+
+# ----------------------------------------------------- at each point, at least once
+# Each process that comes by dies there, those that a crash starts anew, too.
+sub crashes
+{
+	my @lines = slurp_file($node->logfile) =~ /^.* was terminated by signal 9: .*$/mg;
+	return scalar @lines;
+}
+
+foreach my $point (qw(before_attach scheduler_looked before_claim after_claim after_send before_settle after_settle))
+{
+	my $before = crashes();
+	my $start = time;
+
+	$node->append_conf('postgresql.conf', "pg_activate.debug_faults = '$point:kill'\n");
+	$node->reload;
+	change_models();
+	$w->wait_for("two crashes at $point", 30, sub { crashes() >= $before + 2 });
+	$node->append_conf('postgresql.conf', "pg_activate.debug_faults = ''\n");
+	$node->reload;
+	queue_called();
+	$w->wait_until_equal(30, "killed at $point: the destination becomes equal to the model");
+	note sprintf '%s: %.1f s, %d crashes', $point, time - $start, crashes() - $before;
+	ask_bystander();
+}
 
 # ------------------------------------------------------------------- what holds
 change_models();
+queue_called();
 $w->wait_until_equal(90, 'after the last kill the destination becomes equal to the model');
 cmp_ok($done, '>=', $kills, 'so many were killed');
 cmp_ok($slowest_orphan, '<', ORPHAN, sprintf 'without a postmaster all its processes ended within %.2f s (%s)', $slowest_orphan, $slowest_name);
@@ -209,12 +249,14 @@ foreach my $database (@databases)
 	my $a = $w->database($database);
 	$w->wait_for("the claims of $database", 30, sub { $a->sql('SELECT count(*) FROM activate.claim') == 0 });
 	pass("$database: no claim is left");
+	$w->wait_for("the queued runs of $database", 30, sub { $a->sql("SELECT count(*) FROM activate.run WHERE status = 'queued'") == 0 });
+	pass("$database: what was queued was run");
 	$a->sums_hold($database);
 	is($a->sql(<<'END'), '', "$database: each sync ran and succeeded");
 SELECT name FROM activate.sync s WHERE NOT EXISTS (SELECT FROM activate.run r
 	WHERE r.sync_id = s.sync_id AND status = 'succeeded' AND started_at > now() - interval '5 minutes')
 END
-	is($a->sql("SELECT DISTINCT status FROM activate.run WHERE status NOT IN ('succeeded', 'partial', 'interrupted', 'running', 'cancelled', 'postponed') ORDER BY 1"),
+	is($a->sql("SELECT DISTINCT status FROM activate.run WHERE status NOT IN ('succeeded', 'partial', 'interrupted', 'running', 'cancelled', 'postponed') AND merged_into IS NULL ORDER BY 1"),
 		'', "$database: no run failed");
 	note "$database: ", $a->sql("SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) FROM (SELECT status, count(*) AS n FROM activate.run GROUP BY 1) AS r");
 }
