@@ -97,6 +97,7 @@ check_run_start(int index, TimestampTz now)
 	slot->failures++;
 	slot->retry_at = now + act_backoff(slot->failures);
 	strlcpy(slot->problem, problem, ACT_PROBLEM_SIZE);
+	act_run_slot_failed(slot);
 }
 
 static bool

@@ -184,6 +184,15 @@ act_database_runs_leave(Oid database)
 	}
 }
 
+void
+act_run_slot_failed(const RunSlot *slot)
+{
+	DatabaseEntry *entry = act_database_find(slot->database);
+
+	if (entry != NULL)
+		act_database_wake(entry);
+}
+
 TimestampTz
 act_backoff(int failures)
 {

@@ -159,6 +159,9 @@ extern void act_database_wake(DatabaseEntry *entry);
 extern void act_database_leave(DatabaseEntry *entry);
 extern void act_database_runs_leave(Oid database);
 
+/* Its worker did: the scheduler hears when it may ask for the run again. */
+extern void act_run_slot_failed(const RunSlot *slot);
+
 /* How long to wait after so many failures in a row: 5 s doubling to 5 min. */
 extern TimestampTz act_backoff(int failures);
 

@@ -268,6 +268,7 @@ run_worker_ends(int code, Datum arg)
 		slot->failures++;
 		slot->retry_at = now + act_backoff(slot->failures);
 		strlcpy(slot->problem, end_problem(), ACT_PROBLEM_SIZE);
+		act_run_slot_failed(slot);
 		act_wake_launcher();
 	}
 	LWLockRelease(&act_shared->lock);

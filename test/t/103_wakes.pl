@@ -63,5 +63,25 @@ sub arrives
 	arrives('a', 'what was queued before the extension was not dropped');
 }
 
+# A run worker that ends before it has a run to write that into: after five seconds.
+$node->append_conf('postgresql.conf', "max_worker_processes = 8\n");
+$node->restart;
+{
+	my $locker = Session->start($node, 'b');
+
+	$p->wait_for_one('scheduler', 'b');
+	$crm->reset;
+	$p->sql('b', q{UPDATE model SET name = 'b'});
+	$locker->query('BEGIN; LOCK TABLE activate.sync IN EXCLUSIVE MODE');
+	$p->sql('b', 'SELECT activate.queue_run($$s$$)');
+	my $run = $p->wait_for_one('run', 'b');
+	$p->wait_until('the run to wait for a lock', sub {
+		$p->sql('postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $run") eq 'Lock' });
+	kill 'TERM', $run;
+	$p->wait_until('the run worker to end', sub { !$p->pids('run') });
+	$locker->query('ROLLBACK');
+	arrives('b', 'what was queued when its worker was terminated');
+}
+
 $node->stop('fast');
 done_testing();
