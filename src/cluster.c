@@ -34,6 +34,7 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/json.h"
 #include "utils/varlena.h"
 
 #include "cluster.h"
@@ -84,15 +85,17 @@ static const char *const kind_names[] = {
 	" AND ($7 OR " IS_AWAY ")"
 
 /*
- * Destinations of syncs that come from elsewhere, and of those at home (a
- * copy that looks like the original) the user's own: nobody closes others'
- * where they work.
+ * Destinations of syncs that come from elsewhere, and all that are the user's
+ * own, whether a sync uses them yet or not: their credentials came along, too.
+ * Others' may be at home here, and nobody closes those where they work.
  */
 #define CLOSE \
 	"INSERT INTO activate.destination_state AS d (destination, closed)" \
-	" SELECT DISTINCT s.destination, true FROM activate.sync AS s" \
-	" LEFT JOIN pg_catalog.pg_foreign_server AS f ON f.srvname = s.destination::pg_catalog.name," \
-	SYNCS_OF_USER " AND (" IS_AWAY " OR pg_catalog.pg_has_role($1, f.srvowner, 'USAGE'))" \
+	" SELECT a.destination, true FROM" \
+	" (SELECT s.destination FROM activate.sync AS s," SYNCS_OF_USER " AND " IS_AWAY \
+	" UNION SELECT f.srvname::pg_catalog.text FROM pg_catalog.pg_foreign_server AS f" \
+	" JOIN pg_catalog.pg_foreign_data_wrapper AS w ON w.oid = f.srvfdw" \
+	" WHERE w.fdwname = 'activate' AND pg_catalog.pg_has_role($1, f.srvowner, 'USAGE')) AS a" \
 	" ORDER BY 1 ON CONFLICT (destination) DO UPDATE SET closed = true RETURNING d.destination"
 
 /* What somebody set here while it was closed before came with this copy, too. */
@@ -199,6 +202,16 @@ act_sync_require_home(const Sync *sync)
 				 errhint("%s", hint)));
 }
 
+static char *
+json_text(const char *text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	escape_json(&buf, text);
+	return buf.data;
+}
+
 /* activate.sync_home_problem(system_identifier int8, database_oid oid, host text) */
 Datum
 act_home_problem(PG_FUNCTION_ARGS)
@@ -219,6 +232,29 @@ act_home_problem(PG_FUNCTION_ARGS)
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}
+
+void
+act_cluster_note_fenced(const char *problem)
+{
+	static bool noted = false;	/* by this process */
+	char	   *place = psprintf("{\"system_identifier\": " INT64_FORMAT ", \"database\": %u, \"host\": %s}",
+								 act_system_identifier(), MyDatabaseId, json_text(act_host_name()));
+	SqlArgument args[] = {SQL_TEXT(place)};
+	Identity	identity;
+	bool		known;
+
+	if (noted)
+		return;
+	noted = true;
+	act_identity_extension(&identity);
+	known = act_sql(SPI_OK_SELECT,
+					"SELECT 1 FROM activate.event WHERE kind = 'fence' AND details @> $1::pg_catalog.jsonb LIMIT 1",
+					1, args) > 0;
+	act_identity_leave(&identity);
+	if (!known)
+		act_event_record("fence", "warning", NULL, 0,
+						 psprintf("there are syncs that may not send from here: %s", problem), place);
 }
 
 /* --------------------------------------------------------- confirm_cluster */
@@ -318,7 +354,7 @@ act_confirm_cluster(PG_FUNCTION_ARGS)
 			act_sql(SPI_OK_UPDATE, FORGET_BACK_OFF, 0, NULL);
 		act_identity_leave(&identity);
 	}
-	if (syncs > 0)
+	if (syncs > 0 || closed != NULL)
 	{
 		record_confirmation(kind, syncs, host, closed);
 		act_wake_at_commit();
@@ -463,9 +499,10 @@ act_cluster_doubts(Run *run)
 		int64		rows = act_snapshot_doubt(sync, reason);
 
 		widen_run(run);
-		act_event_record("in_doubt", "warning", sync, run->run_id,
-						 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
-						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+		if (rows > 0)
+			act_event_record("in_doubt", "warning", sync, run->run_id,
+							 psprintf("all rows of sync \"%s\" are in doubt and are sent again: %s", sync->name, reason),
+							 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 	}
 	sync->in_doubt = false;
 	sync->timeline = act_timeline();

@@ -18,6 +18,9 @@ struct Run;
 extern const char *act_sync_home_problem(int64 system_identifier, Oid database_oid,
 										 const char *host, const char **hint);
 
+/* Workers found syncs that may not run here: an event, once for each copy. */
+extern void act_cluster_note_fenced(const char *problem);
+
 /* 55000 unless this cluster, database and host may run the sync. */
 extern void act_sync_require_home(const struct Sync *sync);
 extern void act_require_enabled(void);	/* the part of it that needs no sync */

@@ -305,6 +305,8 @@ open_destination(const ForeignServer *server, Oid mapping, Oid user)
 	whole = act_sql_bool(0, 1);
 	if (!whole && !act_sql_bool(0, 2))
 		return;
+	/* Runs that end lock the state of their sync before that of the destination. */
+	act_sql(SPI_OK_UPDATE, RETRY_NOW, lengthof(retry), retry);
 	if (whole && has_privs_of_role(user, server->owner))
 	{
 		bind_all();
@@ -312,7 +314,6 @@ open_destination(const ForeignServer *server, Oid mapping, Oid user)
 		act_sql(SPI_OK_UPDATE, OPEN_DESTINATION, 1, args);
 	}
 	act_sql(SPI_OK_UPDATE, OPEN_CREDENTIAL, 1, &args[1]);
-	act_sql(SPI_OK_UPDATE, RETRY_NOW, lengthof(retry), retry);
 	act_wake_at_commit();
 }
 

@@ -193,6 +193,20 @@ act_decide(const RowPolicy *policy, const uint8 *fingerprint,
 }
 
 void
+act_doubt_state(const RowPolicy *policy, RowState *state)
+{
+	if (state->state == STATE_UNKNOWN || (policy->never_again && state->there && !state->in_doubt))
+		return;
+	state->in_doubt = true;
+	if (state->state != STATE_LEFT && state->state != STATE_LEAVING)
+		state->state = STATE_DOUBT;
+	state->has_fingerprint = false;
+	state->has_tried = false;
+	state->attempts = 0;
+	state->next_attempt_at = 0;
+}
+
+void
 act_removal_fingerprint(RowOp op, uint8 *fingerprint)
 {
 	memset(fingerprint, 0, ACT_DIGEST_LEN);

@@ -92,6 +92,9 @@ typedef struct Decision
 extern void act_decide(const RowPolicy *policy, const uint8 *fingerprint,
 					   const RowState *state, Decision *decision);
 
+/* The snapshot's row where what is there is not certain of any (act_snapshot_doubt()). */
+extern void act_doubt_state(const RowPolicy *policy, RowState *state);
+
 /* Stands for the fingerprint where a removal is the version sent. */
 extern void act_removal_fingerprint(RowOp op, uint8 *fingerprint);
 

@@ -127,8 +127,8 @@ note_up(const Run *run)
 	act_event_record_destination("destination_up", "info", destination, run->run_id,
 								 psprintf("destination \"%s\" answers again, after " INT64_FORMAT " s%s",
 										  destination, seconds,
-										  syncs == 0 ? "" : syncs == 1 ? "; one more sync goes on now" :
-										  psprintf("; " INT64_FORMAT " more syncs go on now", syncs)),
+										  syncs == 0 ? "" : syncs == 1 ? "; 1 sync that waited goes on" :
+										  psprintf("; " INT64_FORMAT " syncs that waited go on", syncs)),
 								 psprintf("{\"seconds\": " INT64_FORMAT ", \"syncs\": " INT64_FORMAT "}",
 										  seconds, syncs));
 	act_wake_at_commit();

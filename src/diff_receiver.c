@@ -115,20 +115,6 @@ column_time(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 		DatumGetTimestampTz(column_value(state, slot, which));
 }
 
-/* What act_snapshot_doubt() will make of it. */
-static void
-doubt(const Sync *sync, RowState *row)
-{
-	if (row->state == STATE_UNKNOWN || (sync->mode == MODE_INSERT && row->there && !row->in_doubt))
-		return;
-	row->in_doubt = true;
-	if (row->state != STATE_LEFT && row->state != STATE_LEAVING)
-		row->state = STATE_DOUBT;
-	row->has_fingerprint = row->has_tried = false;
-	row->attempts = 0;
-	row->next_attempt_at = 0;
-}
-
 static void
 read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 {
@@ -162,7 +148,7 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 	row->next_attempt_at = column_time(state, slot, DIFF_NEXT_ATTEMPT_AT);
 	row->missing_since = column_time(state, slot, DIFF_MISSING_SINCE);
 	if (state->model->sync->in_doubt)
-		doubt(state->model->sync, row);
+		act_doubt_state(&state->policy, row);
 }
 
 /*
@@ -440,12 +426,10 @@ same_key(const DiffState *state, TupleTableSlot *slot)
 static void
 note_next_attempt(DiffState *state, const RowState *row_state)
 {
-	Diff	   *diff = state->diff;
-	RowAction	action = state->group_decision.action;
+	TimestampTz *first = &state->diff->next_attempt_at;
 
-	if ((action == ACTION_DELAY || action == ACTION_ABSENT) &&
-		(diff->next_attempt_at == 0 || row_state->next_attempt_at < diff->next_attempt_at))
-		diff->next_attempt_at = row_state->next_attempt_at;
+	if (state->group_decision.action == ACTION_DELAY || state->group_decision.action == ACTION_ABSENT)
+		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
 }
 
 /* Renders the group's row in the group's context. */

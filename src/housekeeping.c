@@ -74,7 +74,10 @@ static int	done_retention = 0;
 	"  AND l.event_id < (SELECT e.event_id FROM activate.event AS e ORDER BY e.event_id DESC OFFSET 99 LIMIT 1)))" \
 	" SELECT pg_catalog.max(event_id), pg_catalog.min(at) < $2 FROM looked"
 
-/* Whatever a sync that is gone left behind: none do, but for what was done by hand. */
+/*
+ * Whatever a sync that is gone left behind: none do, but for what was done by
+ * hand.  And destinations that are gone.
+ */
 static const char *const leftovers_sql[] = {
 	"DELETE FROM activate.sync_state AS t WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = t.sync_id)"
 	" AND t.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s)",
@@ -84,6 +87,8 @@ static const char *const leftovers_sql[] = {
 	"DELETE FROM activate.claim AS t WHERE t.claim_id IN (SELECT c.claim_id FROM activate.claim AS c"
 	" WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = c.sync_id)"
 	" AND c.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s) LIMIT 1000)",
+	"DELETE FROM activate.destination_state AS d WHERE NOT d.closed"
+	" AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_server AS f WHERE f.srvname = d.destination::pg_catalog.name)",
 };
 
 /* False: that was all, or all that is old enough. */

@@ -16,6 +16,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
 #include "miscadmin.h"
@@ -123,6 +124,41 @@ find_extension(Oid *extension, Oid *owner)
 	return OidIsValid(*extension);
 }
 
+/* Whether DROP EXTENSION could come to wait for us: a query of a view has such. */
+static bool
+holds_relations(void)
+{
+	LockData   *data = GetLockStatusData();
+
+	for (int i = 0; i < data->nelements; i++)
+	{
+		const LockInstanceData *lock = &data->locks[i];
+
+		if (lock->pid == MyProcPid && lock->holdMask != 0 &&
+			lock->locktag.locktag_type == LOCKTAG_RELATION &&
+			lock->locktag.locktag_field1 == MyDatabaseId &&
+			lock->locktag.locktag_field2 >= FirstNormalObjectId)
+			return true;
+	}
+	return false;
+}
+
+/* Never waits with a lock in hand that DROP EXTENSION may want next. */
+static LockAcquireResult
+lock_patiently(const LOCKTAG *tag)
+{
+	LockAcquireResult result = LockAcquire(tag, AccessShareLock, false, true);
+
+	if (result != LOCKACQUIRE_NOT_AVAIL)
+		return result;
+	if (holds_relations())
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("extension \"pg_activate\" is being dropped"),
+				 errhint("Try again when that has ended.")));
+	return LockAcquire(tag, AccessShareLock, false, false);
+}
+
 /* What DROP EXTENSION locks first; it may be another one once it is locked. */
 static Oid
 lock_extension(bool conditional, Oid *owner)
@@ -136,7 +172,7 @@ lock_extension(bool conditional, Oid *owner)
 		LockAcquireResult result;
 
 		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
-		result = LockAcquire(&tag, AccessShareLock, false, conditional);
+		result = conditional ? LockAcquire(&tag, AccessShareLock, false, true) : lock_patiently(&tag);
 		if (result == LOCKACQUIRE_NOT_AVAIL)
 			return InvalidOid;
 		AcceptInvalidationMessages();

@@ -43,7 +43,8 @@ extern Oid	act_extension_owner(void);
  * EXTENSION locks the extension first, too, so that neither waits for what
  * the other one has.  InvalidOid: there is none, or (conditional) somebody is
  * about to drop it.  act_identity_extension() takes it as well, with an error
- * (42704) where there is none.
+ * where there is none (42704), or where to wait for it could be a deadlock
+ * (55P03).
  */
 extern Oid	act_extension_lock(bool conditional);
 

@@ -177,13 +177,13 @@ note_presence(void)
 
 /* What may run here, and whether anything may, can be another thing with new settings. */
 static void
-wake_idle(void)
+look_into_idle(void)
 {
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < ACT_MAX_DATABASES; i++)
 	{
 		if (act_shared->databases[i].state == DATABASE_IDLE)
-			act_shared->databases[i].wake = true;
+			act_shared->databases[i].looked = false;
 	}
 	LWLockRelease(&act_shared->lock);
 }
@@ -227,7 +227,7 @@ act_launcher_main(Datum arg)
 		if (act_worker_wait(act_now() + wait, "PgActivateLauncher", &wait_event))
 		{
 			read_at = 0;
-			wake_idle();
+			look_into_idle();
 		}
 	}
 }

@@ -29,6 +29,9 @@
 /* How long a scheduler may stay while others wait for a process. */
 #define QUANTUM USECS_PER_SEC
 
+/* Processes that ended a moment ago are not free yet: nobody leaves for that. */
+#define MOMENT (100 * INT64CONST(1000))
+
 /* A shortage that lasts no longer is not worth a line: processes end all the time. */
 #define SHORTAGE (10 * USECS_PER_SEC)
 
@@ -456,7 +459,7 @@ next_pass(TimestampTz now)
 	TimestampTz due_clock = act_now();
 
 	if (act_shared->short_since != 0)
-		next = Min(next, now + QUANTUM);
+		next = Min(next, now + (now - act_shared->short_since < MOMENT ? MOMENT : QUANTUM));
 	for (int i = 0; i < ACT_MAX_DATABASES; i++)
 	{
 		DatabaseEntry *entry = &act_shared->databases[i];
@@ -519,9 +522,9 @@ act_launcher_pass(void)
 		refresh_run(i, now);
 
 	enough = start_wanted(now);
-	if (!enough)
-		make_room(now);
 	waiting = note_shortage(enough, now);
+	if (!enough && now - act_shared->short_since >= MOMENT)
+		make_room(now);
 	next = next_pass(now);
 	LWLockRelease(&act_shared->lock);
 

@@ -10,8 +10,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_authid.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -128,53 +131,73 @@ act_progress_end(Run *run)
 	return cancelled;
 }
 
-/*
- * activate.progress_slots(): runs of this database as they say themselves;
- * none without preload.  Names and numbers only; the view shows each to whom
- * it concerns.
- */
-Datum
-act_progress_slots(PG_FUNCTION_ARGS)
+/* Copies of the slots of this database; they are palloc'ed. */
+static RunSlot *
+read_slots(int *count)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	RunSlot    *slots;
-	int			count = 0;
+	RunSlot    *slots = palloc(sizeof(RunSlot) * ACT_MAX_RUNS);
 
-	act_compat_materialize(fcinfo);
-	if (act_shared == NULL)
-		return (Datum) 0;
-	slots = palloc(sizeof(RunSlot) * ACT_MAX_RUNS);
+	*count = 0;
 	LWLockAcquire(&act_shared->lock, LW_SHARED);
 	for (int i = 0; i < ACT_MAX_RUNS; i++)
 	{
 		const RunSlot *slot = &act_shared->runs[i];
 
 		if (slot->state == SLOT_RUNNING && slot->database == MyDatabaseId && slot->run_id > 0)
-			slots[count++] = *slot;
+			slots[(*count)++] = *slot;
 	}
 	LWLockRelease(&act_shared->lock);
+	return slots;
+}
 
+static void
+put_slot(ReturnSetInfo *result, const RunSlot *slot)
+{
+	bool		delivering = slot->phase >= PHASE_DELIVER;
+	Datum		values[] = {
+		Int64GetDatum(slot->run_id),
+		Int32GetDatum(slot->pid),
+		CStringGetTextDatum(phase_names[slot->phase]),
+		Int64GetDatum(slot->rows_total),
+		Int64GetDatum(slot->rows_done),
+		Int32GetDatum(slot->in_flight),
+		TimestampTzGetDatum(slot->deliver_started_at),
+		CStringGetTextDatum(slot->waiting_for),
+	};
+	bool		nulls[] = {
+		false, false, false, !delivering || slot->rows_total < 0, !delivering, !delivering,
+		slot->deliver_started_at == 0, slot->waiting_for[0] == '\0'
+	};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * activate.progress_slots(): runs of this database as they say themselves, to
+ * their owners and members of pg_monitor; none without preload.
+ */
+Datum
+act_progress_slots(PG_FUNCTION_ARGS)
+{
+	Oid			user = GetUserId();
+	bool		monitor = has_privs_of_role(user, ROLE_PG_MONITOR);
+	RunSlot    *slots;
+	int			count;
+
+	act_compat_materialize(fcinfo);
+	if (act_shared == NULL)
+		return (Datum) 0;
+	SPI_connect();
+	slots = read_slots(&count);
 	for (int i = 0; i < count; i++)
 	{
-		const RunSlot *slot = &slots[i];
-		bool		delivering = slot->phase >= PHASE_DELIVER;
-		Datum		values[] = {
-			Int64GetDatum(slot->run_id),
-			Int32GetDatum(slot->pid),
-			CStringGetTextDatum(phase_names[slot->phase]),
-			Int64GetDatum(slot->rows_total),
-			Int64GetDatum(slot->rows_done),
-			Int32GetDatum(slot->in_flight),
-			TimestampTzGetDatum(slot->deliver_started_at),
-			CStringGetTextDatum(slot->waiting_for),
-		};
-		bool		nulls[] = {
-			false, false, false, !delivering, !delivering, !delivering,
-			slot->deliver_started_at == 0, slot->waiting_for[0] == '\0'
-		};
+		const Sync *sync = act_sync_load_by_id(slots[i].sync_id);
 
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		if (sync != NULL && OidIsValid(sync->owner) &&
+			(monitor || has_privs_of_role(user, sync->owner)))
+			put_slot((ReturnSetInfo *) fcinfo->resultinfo, &slots[i]);
 	}
+	SPI_finish();
 	return (Datum) 0;
 }
 

@@ -33,6 +33,7 @@
 #include "identity.h"
 #include "run.h"
 #include "run_lock.h"
+#include "settings.h"
 #include "transaction.h"
 #include "wakeup.h"
 
@@ -119,13 +120,15 @@ require_workers(const char *sync)
 {
 	const char *hint;
 	const char *problem = act_workers_problem(&hint);
+	bool		here = act_enabled && !RecoveryInProgress();
 
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a run cannot be queued: %s", problem),
 				 errdetail("Nobody would run it."),
-				 errhint("%s Or run it here: CALL activate.run_sync(%s);", hint, quote_literal_cstr(sync))));
+				 here ? errhint("%s Or run it here: CALL activate.run_sync(%s);", hint, quote_literal_cstr(sync)) :
+				 errhint("%s", hint)));
 }
 
 /*
@@ -238,7 +241,7 @@ wait_for_any(int64 ended, int64 us)
 	static uint32 wait_event = 0;
 
 	act_runs_wait(ended, (long) Min(us / 1000 + 1, POLL_MS),
-				  act_compat_wait_event(&wait_event, "ActivateWaitForRun"));
+				  act_compat_wait_event(&wait_event, "PgActivateWaitForRun"));
 }
 
 /* Looks and waits by turns; nothing of the database is held while it waits. */

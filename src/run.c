@@ -25,8 +25,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
+#include "compat.h"
 #include "deliver.h"
 #include "fault.h"
 #include "progress.h"
@@ -156,6 +156,8 @@ act_run_poll(Run *run)
 static bool
 begin_settling(Run *run)
 {
+	static uint32 wait_event = 0;
+
 	for (;;)
 	{
 		act_run_poll(run);
@@ -170,7 +172,7 @@ begin_settling(Run *run)
 			return true;
 		act_transaction_commit(false);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOCKED_TABLE_PAUSE_MS, PG_WAIT_EXTENSION);
+						 LOCKED_TABLE_PAUSE_MS, act_compat_wait_event(&wait_event, "PgActivateTableLock"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -323,12 +325,13 @@ run_deliver(Run *run)
 	act_deliver(run);
 }
 
-/* Rows that delivery never came to. */
+/* Rows that delivery never came to; counted once, though finishing may fail and be done again. */
 static void
 count_rest(Run *run)
 {
 	int64		counted = 0;
 
+	run->counts.outcomes[ROW_DELAYED] -= run->counts.untried;
 	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
 		counted += run->counts.outcomes[i];
 	run->counts.untried = run->diff.counts.to_send - counted;

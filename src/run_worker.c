@@ -19,8 +19,8 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/wait_event.h"
 
+#include "compat.h"
 #include "identity.h"
 #include "run.h"
 #include "run_lock.h"
@@ -28,15 +28,15 @@
 #include "transaction.h"
 #include "worker.h"
 
-/* How long it waits for a definition or a run of somebody else's, and how often it looks. */
+/* How long it waits for a run of somebody else's, and how often it looks. */
 #define HOLD_PAUSE_MS 100
-#define HOLD_TRIES 50
+#define HOLD_TRIES 3
 
 typedef enum Hold
 {
 	HOLD_GOT,
-	HOLD_LATER,					/* somebody else has it just now */
-	HOLD_NEVER
+	HOLD_LATER,					/* somebody else runs it just now */
+	HOLD_NEVER					/* not by this process */
 } Hold;
 
 /* Its definition stays as it is until the transaction ends. */
@@ -54,7 +54,10 @@ lock_definition(int64 sync_id)
 	return locked;
 }
 
-/* Never waits: whoever changes the definition may want a lock that we have. */
+/*
+ * Never waits: whoever changes the definition may want a lock that we have,
+ * and may take his time while others wait for a worker.
+ */
 static Hold
 hold_sync(Run *run, int64 sync_id)
 {
@@ -65,7 +68,9 @@ hold_sync(Run *run, int64 sync_id)
 	if (sync == NULL || !OidIsValid(sync->owner) || sync->paused || !act_enabled ||
 		act_sync_home_problem(sync->system_identifier, sync->database_oid, sync->host, &hint) != NULL)
 		return HOLD_NEVER;
-	if (!locked || !act_run_lock_acquire(sync_id))
+	if (!locked)
+		return HOLD_NEVER;
+	if (!act_run_lock_acquire(sync_id))
 		return HOLD_LATER;
 	return HOLD_GOT;
 }
@@ -77,6 +82,8 @@ hold_sync(Run *run, int64 sync_id)
 static bool
 begin(Run *run, int64 sync_id)
 {
+	static uint32 wait_event = 0;
+
 	for (int i = 0; i < HOLD_TRIES; i++)
 	{
 		Hold		hold;
@@ -89,7 +96,7 @@ begin(Run *run, int64 sync_id)
 		if (hold == HOLD_NEVER || run->slot->leave || run->slot->cancel)
 			return false;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, HOLD_PAUSE_MS,
-						 PG_WAIT_EXTENSION);
+						 act_compat_wait_event(&wait_event, "PgActivateRunLock"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -7,7 +7,8 @@
  * until the next one is or somebody wakes it.  What is due stands in tables
  * and what was asked for in shared memory, so that it can end at any time: an
  * error ends it, and the launcher starts another one.  It leaves when asked
- * to, when the extension is gone, and when nothing has been due for a while.
+ * to, when the extension is gone, and when nothing has been due for a while,
+ * at once when it only came to see.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,7 +64,7 @@ typedef struct Asked
 	int64		sync_id;		/* hash key */
 	int64		last_run_id;
 	int			times;
-	TimestampTz again_at;
+	TimestampTz again_at;		/* further away than the limit: the clock went back */
 } Asked;
 
 typedef struct Scheduler
@@ -85,6 +86,8 @@ scheduler_init(Scheduler *scheduler)
 	scheduler->pass = AllocSetContextCreate(TopMemoryContext, "pg_activate pass", ALLOCSET_DEFAULT_SIZES);
 	scheduler->asked = hash_create("pg_activate asked", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	scheduler->busy_at = act_now();
+	if (act_scheduler_only_looks())
+		scheduler->busy_at -= IDLE_LIMIT;
 }
 
 /* ----------------------------------------------------------------
@@ -137,27 +140,42 @@ wait_no_longer_than(Scheduler *scheduler, TimestampTz until)
 	scheduler->wait_until = Min(scheduler->wait_until, until);
 }
 
+/*
+ * Those asked for in vain wait, however many and urgent they are, while others
+ * are asked for.  An end of the pause further away than a pause is long was
+ * left behind by the clock.
+ */
+static bool
+may_ask(const DueSync *due, void *arg)
+{
+	Scheduler  *scheduler = arg;
+	Asked	   *asked = hash_search(scheduler->asked, &due->sync_id, HASH_FIND, NULL);
+	TimestampTz now = act_now();
+	TimestampTz again = 0;
+
+	if (asked != NULL && asked->last_run_id == due->last_run_id && asked->again_at <= now + VAIN_LIMIT)
+		again = asked->again_at;
+	if (again <= now)
+		(void) worker_failed(due->sync_id, &again);
+	if (again <= now)
+		return true;
+	scheduler->next_due = Min(scheduler->next_due, again);
+	return false;
+}
+
 static void
 ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 {
 	bool		found;
 	Asked	   *asked = hash_search(scheduler->asked, &due->sync_id, HASH_ENTER, &found);
 	TimestampTz pause = VAIN_PAUSE;
-	TimestampTz again = 0;
+	TimestampTz again;
 	bool		failed = worker_failed(due->sync_id, &again);
 
-	if (!found || asked->last_run_id != due->last_run_id)
+	if (!found || asked->last_run_id != due->last_run_id || asked->again_at > now + VAIN_LIMIT)
 	{
 		asked->last_run_id = due->last_run_id;
 		asked->times = 0;
-		asked->again_at = 0;
-	}
-	if (failed)
-		wait_no_longer_than(scheduler, again);
-	if (asked->again_at > now)
-	{
-		wait_no_longer_than(scheduler, asked->again_at);
-		return;
 	}
 	if (!act_run_request(due->sync_id, due->name, failed ? InvalidOid : due->owner, due->priority, due->due_at))
 	{
@@ -219,7 +237,7 @@ look(Scheduler *scheduler, TimestampTz now)
 		scheduler->checked_at = now;
 	}
 	(void) act_sync_state_recover();
-	due = act_sync_state_due(now, PASS_LIMIT, &scheduler->next_due);
+	due = act_sync_state_due(now, PASS_LIMIT, may_ask, scheduler, &scheduler->next_due);
 	foreach(cell, due)
 	{
 		DueSync    *sync = lfirst(cell);

@@ -24,6 +24,9 @@
 #include "settings.h"
 #include "sync_state_private.h"
 
+/* A restore brings definitions first, and their states soon after. */
+#define RESTORE_TIME (2 * USECS_PER_MINUTE)
+
 typedef struct Candidate
 {
 	DueSync		due;
@@ -59,7 +62,7 @@ typedef struct Home
 	int64		system_identifier;
 	Oid			database;
 	char	   *host;
-	bool		right;
+	const char *problem;		/* NULL: the right one */
 } Home;
 
 static bool
@@ -77,15 +80,15 @@ is_home(List **homes, uint64 row)
 		home = lfirst(cell);
 		if (home->system_identifier == system_identifier && home->database == database &&
 			strcmp(home->host, host) == 0)
-			return home->right;
+			return home->problem == NULL;
 	}
 	home = palloc(sizeof(Home));
 	home->system_identifier = system_identifier;
 	home->database = database;
 	home->host = host;
-	home->right = act_sync_home_problem(system_identifier, database, host, &hint) == NULL;
+	home->problem = act_sync_home_problem(system_identifier, database, host, &hint);
 	*homes = lappend(*homes, home);
-	return home->right;
+	return home->problem == NULL;
 }
 
 static Candidate *
@@ -114,6 +117,7 @@ read_candidates(void)
 {
 	List	   *candidates = NIL;
 	List	   *homes = NIL;
+	ListCell   *cell;
 	uint64		count = act_sql(SPI_OK_SELECT, CANDIDATES_SQL, 0, NULL);
 
 	for (uint64 i = 0; i < count; i++)
@@ -122,18 +126,47 @@ read_candidates(void)
 		if (is_home(&homes, i))
 			candidates = lappend(candidates, read_candidate(i));
 	}
+	foreach(cell, homes)
+	{
+		const Home *home = lfirst(cell);
+
+		if (home->problem != NULL)
+			act_cluster_note_fenced(home->problem);
+	}
 	return candidates;
 }
 
-/* Its planned times begin now. */
-static void
-give_state(Candidate *candidate, TimestampTz now)
+/*
+ * Planned times of syncs without any begin now, but not while a restore may
+ * be about to bring them.  Returns when to look again (PG_INT64_MAX: never).
+ */
+static TimestampTz
+give_states(List *candidates, TimestampTz now)
 {
-	SyncState  *state = &candidate->state;
+	static TimestampTz since = 0;
+	bool		any = false;
+	bool		now_is_time = since != 0 && now - since >= RESTORE_TIME;
+	ListCell   *cell;
 
-	(void) act_sync_state_load(candidate->due.sync_id, true, state);
-	act_sync_state_begin(state, candidate->schedule, candidate->time_zone, now);
-	act_sync_state_store(state);
+	foreach(cell, candidates)
+	{
+		Candidate  *candidate = lfirst(cell);
+		SyncState  *state = &candidate->state;
+
+		if (!candidate->stateless)
+			continue;
+		any = true;
+		if (!now_is_time)
+			continue;
+		(void) act_sync_state_load(candidate->due.sync_id, true, state);
+		act_sync_state_begin(state, candidate->schedule, candidate->time_zone, now);
+		act_sync_state_store(state);
+	}
+	if (!any || now_is_time || now < since)
+		since = 0;
+	else if (since == 0)
+		since = now;
+	return since == 0 ? PG_INT64_MAX : since + RESTORE_TIME;
 }
 
 static void
@@ -155,8 +188,9 @@ start_due_at(const Candidate *candidate, TimestampTz now)
 {
 	TimestampTz due = PG_INT64_MAX;
 
+	/* Whatever the clock said when it was queued. */
 	if (candidate->queued_at != 0)
-		due = candidate->queued_at;
+		due = Min(candidate->queued_at, now);
 	if (!candidate->closed && candidate->state.next_run_at != 0)
 		due = Min(due, candidate->state.next_run_at);
 	if (!candidate->closed && candidate->after)
@@ -220,20 +254,20 @@ complete(DueSync *due)
 }
 
 static List *
-find_due(TimestampTz now, int limit, TimestampTz *next_due)
+find_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *next_due)
 {
+	List	   *candidates = read_candidates();
 	List	   *due = NIL;
 	List	   *complete_ones = NIL;
 	ListCell   *cell;
 
-	foreach(cell, read_candidates())
+	*next_due = give_states(candidates, now);
+	foreach(cell, candidates)
 	{
 		Candidate  *candidate = lfirst(cell);
 		TimestampTz at;
 
 		CHECK_FOR_INTERRUPTS();
-		if (candidate->stateless)
-			give_state(candidate, now);
 		look_after(candidate);
 		at = candidate->due.due_at = due_at(candidate, now);
 		if (at <= now)
@@ -246,14 +280,14 @@ find_due(TimestampTz now, int limit, TimestampTz *next_due)
 	{
 		if (list_length(complete_ones) == limit)
 			break;
-		if (complete(lfirst(cell)))
+		if (complete(lfirst(cell)) && filter(lfirst(cell), arg))
 			complete_ones = lappend(complete_ones, lfirst(cell));
 	}
 	return complete_ones;
 }
 
 List *
-act_sync_state_due(TimestampTz now, int limit, TimestampTz *next_due)
+act_sync_state_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *next_due)
 {
 	Identity	identity;
 	List	   *due;
@@ -262,7 +296,7 @@ act_sync_state_due(TimestampTz now, int limit, TimestampTz *next_due)
 	if (!act_enabled)
 		return NIL;
 	act_identity_extension(&identity);
-	due = find_due(now, limit, next_due);
+	due = find_due(now, limit, filter, arg, next_due);
 	act_identity_leave(&identity);
 	return due;
 }

@@ -31,6 +31,9 @@
 #define RETRY_FIRST USECS_PER_MINUTE
 #define RETRY_LIMIT USECS_PER_DAY
 
+/* How long a schedule of seconds rests after a run that failed, at first. */
+#define FAILED_PAUSE (5 * USECS_PER_SEC)
+
 /* A schedule that is not understood any more does not stop its sync. */
 #define UNKNOWN_SCHEDULE_PAUSE USECS_PER_HOUR
 
@@ -494,9 +497,33 @@ try_again(SyncState *state, TimestampTz pause, bool rows)
 	state->retry_rows = rows;
 }
 
-/* A person named a few rows: the others wait for what they waited for. */
+/* A schedule of seconds does not repeat what just failed as often. */
 static void
-finish_keyed(const Run *run, SyncState *state)
+slow_down(SyncState *state)
+{
+	TimestampTz pause = FAILED_PAUSE;
+
+	for (int i = 1; i < state->failures && pause < RETRY_FIRST; i++)
+		pause *= 2;
+	if (state->next_run_at != 0)
+		state->next_run_at = Max(state->next_run_at, act_now() + Min(pause, RETRY_FIRST));
+}
+
+/*
+ * Whether a person named a few rows, or had it end before all were sent: the
+ * others wait for what they waited for.
+ */
+static bool
+is_part(const Run *run, RunStatus status)
+{
+	if (run->retry_rows)
+		return false;
+	return run->keys != NULL || status == RUN_CANCELLED ||
+		(status == RUN_PARTIAL && run->diff.counts.beyond > 0);
+}
+
+static void
+finish_part(const Run *run, SyncState *state)
 {
 	if (run->rows_retry_at == 0)
 		return;
@@ -526,7 +553,11 @@ finish_whole(const Run *run, RunStatus status, SyncState *state)
 	if (run->unreachable)
 		try_again(state, act_destination_state_pause(state->failures), run->retry_rows);
 	else if (status != RUN_INTERRUPTED)
+	{
 		try_again(state, retry_pause(state->failures), run->retry_rows);
+		if (status == RUN_FAILED)
+			slow_down(state);
+	}
 	else
 		try_again(state, state->failures > 1 ? retry_pause(state->failures - 1) : 0, false);
 }
@@ -559,8 +590,8 @@ act_sync_state_finish(const Run *run, RunStatus status)
 
 	act_identity_extension(&identity);
 	(void) act_sync_state_load(run->sync->sync_id, true, &state);
-	if (run->keys != NULL && !run->retry_rows)
-		finish_keyed(run, &state);
+	if (is_part(run, status))
+		finish_part(run, &state);
 	else
 		finish_whole(run, status, &state);
 	leave_to_schedule(run->sync->schedule,

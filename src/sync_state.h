@@ -35,13 +35,16 @@ typedef struct DueSync
 	int64		last_run_id;	/* of any run so far; 0: none.  Another one: it has run since */
 } DueSync;
 
+/* Whether to ask for one now; which is not asked for takes nobody's place. */
+typedef bool (*DueFilter) (const DueSync *due, void *arg);
+
 /*
  * Syncs that may run here and are due now, most urgent first, at most limit;
  * next_due: when the first of the others is (PG_INT64_MAX: never).  Those that
  * are under way are neither.  Where a destination is down, what comes due is
  * written down as postponed.
  */
-extern List *act_sync_state_due(TimestampTz now, int limit, TimestampTz *next_due);
+extern List *act_sync_state_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *next_due);
 
 /*
  * With the run lock held, in the transaction that writes the run's row: why

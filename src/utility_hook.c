@@ -28,7 +28,6 @@
 #include "utils/acl.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "compat.h"
 #include "shared_state.h"
@@ -169,6 +168,7 @@ clear_database(Oid database)
 {
 	TimestampTz begun = GetCurrentTimestamp();
 	bool		told = false;
+	static uint32 wait_event = 0;
 
 	block_database(database);
 	for (;;)
@@ -184,7 +184,8 @@ clear_database(Oid database)
 		/* Whoever is still there then, the statement itself will say. */
 		if (nobody || waited >= WAIT_FOR || waited < 0)
 			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_EVERY_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_EVERY_MS,
+						 act_compat_wait_event(&wait_event, "PgActivateWorkersLeave"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -39,8 +39,12 @@
 
 /* One of the two in a scheduler or run worker; as they were registered. */
 static DatabaseEntry *my_entry = NULL;
+static bool only_looks = false;
 static RunSlot *my_slot = NULL;
 static uint32 my_generation;
+
+/* What it was started or woken for has not been answered by act_scheduler_publish() yet. */
+static bool unanswered = true;
 
 static Oid	my_extension = InvalidOid;
 static bool extension_absent = false;
@@ -191,6 +195,9 @@ scheduler_ends(int code, Datum arg)
 		{
 			entry->state = extension_absent ? DATABASE_ABSENT : DATABASE_IDLE;
 			entry->failures = 0;
+			/* Asked to leave between taking a wake and looking: that is for another one. */
+			if (unanswered && !extension_absent)
+				entry->wake = true;
 			strlcpy(entry->problem, problem, ACT_PROBLEM_SIZE);
 		}
 		entry->changed_at = now;
@@ -221,6 +228,8 @@ act_scheduler_attach(Datum arg)
 		}
 		else
 		{
+			/* One of before has said when it would be needed. */
+			only_looks = !entry->looked && !entry->wake && entry->next_due != PG_INT64_MAX;
 			entry->state = DATABASE_RUNNING;
 			entry->pid = MyProcPid;
 			entry->proc = act_compat_my_proc();
@@ -233,6 +242,12 @@ act_scheduler_attach(Datum arg)
 	my_entry = entry;
 	on_shmem_exit(scheduler_ends, (Datum) 0);
 	return entry;
+}
+
+bool
+act_scheduler_only_looks(void)
+{
+	return only_looks;
 }
 
 static void
@@ -356,6 +371,7 @@ void
 act_scheduler_take_wake(void)
 {
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	unanswered = unanswered || my_entry->wake;
 	my_entry->wake = false;
 	LWLockRelease(&act_shared->lock);
 }
@@ -364,6 +380,7 @@ void
 act_scheduler_publish(TimestampTz next_due)
 {
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
+	unanswered = false;
 	my_entry->next_due = next_due;
 	LWLockRelease(&act_shared->lock);
 }
@@ -431,6 +448,8 @@ try_door(void)
 bool
 act_worker_begin(void)
 {
+	static uint32 wait_event = 0;
+
 	for (;;)
 	{
 		Door		door = DOOR_CLOSED;
@@ -463,7 +482,8 @@ act_worker_begin(void)
 		if (door == DOOR_CLOSED)
 			return false;
 
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, DOOR_PAUSE_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, DOOR_PAUSE_MS,
+						 act_compat_wait_event(&wait_event, "PgActivateExtension"));
 		ResetLatch(MyLatch);
 	}
 }

@@ -33,6 +33,12 @@ extern DatabaseEntry *act_scheduler_attach(Datum arg);
 extern RunSlot *act_run_slot_attach(Datum arg);
 
 /*
+ * Nobody woke this scheduler, and one before it had nothing more to do: it
+ * came to see whether new settings change that.
+ */
+extern bool act_scheduler_only_looks(void);
+
+/*
  * Connects; role InvalidOid: as the bootstrap superuser.  Afterwards no
  * setting of the role or the database that could stop or mislead a worker
  * holds any more (timeouts, read only, isolation, role, search_path ...).

@@ -16,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -46,6 +47,31 @@ typedef struct WorkerRow
 	const char *last_error;
 } WorkerRow;
 
+/*
+ * As another database may have written it, in its own encoding, and cut at
+ * any byte: what is no character in this one's is shown as a question mark.
+ */
+static Datum
+text_of_any_database(const char *text)
+{
+	int			left = strlen(text);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	while (left > 0)
+	{
+		int			valid = pg_encoding_verifymbstr(GetDatabaseEncoding(), text, left);
+
+		appendBinaryStringInfo(&buf, text, valid);
+		if (valid < left)
+			appendStringInfoChar(&buf, '?');
+		valid = Min(valid + 1, left);
+		text += valid;
+		left -= valid;
+	}
+	return CStringGetTextDatum(buf.data);
+}
+
 static void
 put(ReturnSetInfo *result, const WorkerRow *row)
 {
@@ -57,12 +83,12 @@ put(ReturnSetInfo *result, const WorkerRow *row)
 	values[1] = CStringGetTextDatum(row->kind);
 	values[2] = ObjectIdGetDatum(row->database);
 	nulls[2] = !OidIsValid(row->database);
-	values[3] = row->sync ? CStringGetTextDatum(row->sync) : (Datum) 0;
+	values[3] = row->sync ? text_of_any_database(row->sync) : (Datum) 0;
 	nulls[3] = row->sync == NULL;
 	values[4] = CStringGetTextDatum(row->state);
 	values[5] = TimestampTzGetDatum(row->started_at);
 	nulls[5] = row->pid == 0;
-	values[6] = row->last_error[0] ? CStringGetTextDatum(row->last_error) : (Datum) 0;
+	values[6] = row->last_error[0] ? text_of_any_database(row->last_error) : (Datum) 0;
 	nulls[6] = row->last_error[0] == '\0';
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

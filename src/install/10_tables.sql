@@ -98,7 +98,7 @@ COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent diges
 COMMENT ON COLUMN activate.run.missed IS 'planned starts before this one that passed without a run: one run stands for them all';
 COMMENT ON COLUMN activate.run.merged_into IS 'of a queued run: the run that did its work, too';
 CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
-CREATE INDEX run_waiting_idx ON activate.run (sync_id) WHERE status OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'running']);
+CREATE INDEX run_waiting_idx ON activate.run (sync_id) WHERE status OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'running', 'held']);
 SELECT pg_catalog.pg_extension_config_dump('activate.run', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.run_run_id_seq', '');
 

@@ -110,7 +110,7 @@ SELECT s.name AS sync, s.destination, state.health,
 			WHEN due.late THEN pg_catalog.format('it is due since %s, and has not begun', due.since)
 			ELSE pg_catalog.format('option freshness promises %s', d.options OPERATOR(pg_catalog.->>) 'freshness') END
 		WHEN state.health OPERATOR(pg_catalog.=) 'rejecting' THEN
-			pg_catalog.format('%s rows are refused or invalid', COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(counted.invalid, 0))
+			pg_catalog.format('rows that are refused or invalid: %s', COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(counted.invalid, 0))
 		END AS reason
 FROM activate.visible_sync AS s
 JOIN activate.sync AS d ON d.sync_id OPERATOR(pg_catalog.=) s.sync_id

@@ -170,7 +170,8 @@ sub wait_until_equal
 	my $start = time;
 	my $difference;
 
-	while (($difference = $self->difference) ne '' && time < $start + $seconds)
+	# A server that crashes just now does not answer.
+	while (($difference = eval { $self->difference } // "$@") ne '' && time < $start + $seconds)
 	{
 		sleep 0.1;
 	}

@@ -190,6 +190,17 @@ is(value("SELECT string_agg(status, ' ' ORDER BY run_id) FROM activate.run WHERE
 	'calls it interrupted');
 is(value("SELECT count(*) FROM activate.claim"), 0, 'and settles its claims');
 
+# ------------------------------------------------- cancel_run, without preload
+value("UPDATE model SET name = 'cancelled'");
+start_hanging($session, 'people');
+my $run = value("SELECT run_id FROM activate.runs WHERE status = 'running'");
+is(value('SELECT * FROM activate.progress'), "$run|people|@{[$session->pid]}|||||||", 'the view progress has what can be known');
+$start = time;
+value("SELECT activate.cancel_run($run)");
+like($session->wait, qr/57014: canceling statement due to user request/, 'cancel_run cancels, as pg_cancel_backend does');
+at_once(time - $start, 'cancel_run');
+nothing_left($session, 'people', 'cancel_run');
+
 # -------------------------------------------------------- statement_timeout
 value("UPDATE model SET name = 'timeout'");
 $crm->script({ hang => 1, times => -1 });

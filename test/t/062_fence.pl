@@ -78,7 +78,9 @@ $copy->goes_on('template copy', confirmed => 1);
 # given a template copy that is a sandbox, then nothing that came along opens a destination
 $node->safe_psql('postgres', 'CREATE DATABASE sandbox TEMPLATE warehouse');
 my $sandbox = $warehouse->copy($node, 'sandbox');
-$sandbox->sql(q(CREATE SERVER plain FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:1')));
+$sandbox->sql(q(CREATE SERVER plain FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:1');
+	CREATE SERVER unused FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://127.0.0.1:1');
+	CREATE USER MAPPING FOR PUBLIC SERVER unused OPTIONS (bearer_token 'x')));
 my (undef, $count, $said) = $sandbox->try(q(SELECT activate.confirm_cluster('sandbox')), 'loader');
 is($count, 3, 'sandbox: three syncs');
 like($said, qr/NOTICE: .*closed until their credentials are set here: "crm", "hook"\n.*HINT:  ALTER USER MAPPING/s, 'sandbox: which destinations');
@@ -89,6 +91,12 @@ $sandbox->refused(q(SELECT * FROM activate.check_destination('crm')), qr/55000: 
 is($sandbox->loader(q(SELECT activate.confirm_cluster('move'))), 0, 'sandbox: they are at home');
 $sandbox->holds_still('sandbox, moved', $closed);
 $sandbox->loader(q(SELECT count(*) FROM activate.preview_requests('customers')));
+
+# a destination that no sync uses has its credentials from there, too
+$sandbox->sql(q(SELECT activate.confirm_cluster('sandbox')));
+$sandbox->refused(q(SELECT * FROM activate.check_destination('unused')), qr/55000: destination "unused" is closed/, 'sandbox: without a sync, too');
+$sandbox->sql(q(ALTER SERVER plain OPTIONS (ADD timeout '5s'); ALTER SERVER unused OPTIONS (ADD timeout '5s')));
+$sandbox->refused(q(SELECT * FROM activate.check_destination('unused')), qr/55000: credentials of destination "unused" are closed/, 'sandbox: nor by its server alone');
 
 # who may only use the server opens it for himself
 $sandbox->loader(q(CREATE USER MAPPING FOR loader SERVER crm OPTIONS (api_key 'own')));
@@ -200,7 +208,7 @@ like($restored->loader(q(SELECT guard FROM activate.plan_sync('orders'))), qr/co
 is($restored->loader(q(SELECT string_agg(state, ',') FROM activate.explain_row('customers', '8'))), 'doubt', 'recovered: a row is in doubt');
 like($restored->loader(q(SELECT explanation FROM activate.explain_row('customers', '8'))), qr/confirmed as recovered/, 'recovered: explain_row says why');
 is($restored->loader(q(SELECT string_agg(sync || ' ' || (details ->> 'rows'), ',' ORDER BY sync) FROM activate.events WHERE kind = 'in_doubt')),
-	'customers 8,empty 0,orders 6,relations 2', 'recovered: one event for each sync');
+	'customers 8,orders 6,relations 2', 'recovered: one event for each sync');
 # a model that went on is another diff: what was approved is not what would go out
 $restored->loader(q(SELECT activate.approve_run(max(run_id)) FROM activate.runs WHERE sync = 'orders' AND status = 'held'));
 $restored->sql(q(UPDATE shop.orders SET amount = 5 WHERE (region, number) = ('south', 2)));

@@ -136,8 +136,28 @@ $s->server('crm', $crm);
 setup();
 is(ended(value("SELECT activate.queue_run('people')")), 'succeeded', 'created again, it works');
 
-# Only what it does with an answer needs the extension.
+# Who waits for DROP EXTENSION has nothing that it waits for.
 my $dropper = Session->start($node, 'postgres', options => '-c client_min_messages=error');
+my $user = Session->start($node, 'postgres', options => '-c client_min_messages=error');
+my $block = Session->start($node, 'postgres', options => '-c client_min_messages=error');
+$block->query("BEGIN; SELECT activate.queue_run('people')");
+$dropper->send('DROP EXTENSION pg_activate CASCADE');
+wait_until('its wait', sub { value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = @{[$dropper->pid]}") eq 'Lock' });
+like($user->query('SELECT * FROM activate.status'), qr/^ERROR:  55P03: extension "pg_activate" is being dropped/,
+	'a view does not wait for DROP EXTENSION');
+$user->send("SELECT activate.pause_sync('people')");
+wait_until('its wait', sub { value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = @{[$user->pid]}") eq 'Lock' });
+is($block->query('ROLLBACK'), '', 'who keeps it waiting is in nobody\'s way');
+is($dropper->wait, '', 'it goes through');
+like($user->wait, qr/^ERROR:  42704: extension "pg_activate" is not installed/, 'who waited is told');
+$_->stop for $user, $block;
+$crm->reset;
+value('CREATE EXTENSION pg_activate');
+$s->server('crm', $crm);
+setup();
+is(ended(value("SELECT activate.queue_run('people')")), 'succeeded', 'created again, it works');
+
+# Only what it does with an answer needs the extension.
 ($run, $pid) = begin_hanging(delay_ms => 300);
 is($dropper->query('BEGIN; DROP EXTENSION pg_activate CASCADE'), '', 'DROP EXTENSION in a block');
 wait_until('the end of the process', sub { !kill 0, $pid });

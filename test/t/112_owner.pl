@@ -47,7 +47,7 @@ sub create
 
 value($_) for 'GRANT USAGE ON SCHEMA activate TO PUBLIC',
   'GRANT USAGE ON FOREIGN SERVER crm TO PUBLIC',
-  'CREATE ROLE plain LOGIN', 'CREATE ROLE nologin NOLOGIN', 'CREATE ROLE locked LOGIN', 'CREATE ROLE other', 'GRANT other TO plain';
+  'CREATE ROLE plain LOGIN', 'CREATE ROLE nologin NOLOGIN', 'CREATE ROLE locked LOGIN', 'CREATE ROLE other', 'GRANT other TO plain', 'CREATE ROLE watching IN ROLE pg_monitor';
 create($_) for qw(plain nologin locked);
 value('REVOKE CONNECT, TEMPORARY ON DATABASE postgres FROM PUBLIC');
 value('GRANT CONNECT ON DATABASE postgres TO plain');
@@ -71,6 +71,9 @@ foreach my $role (sort keys %connected)
 	wait_until('a request', sub { $crm->stats->{requests} > $seen });
 	is(value("SELECT usename FROM pg_stat_activity WHERE backend_type = 'pg_activate run'"), $connected{$role},
 		"$role: connected as $connected{$role}");
+	is(join(' ', map { value("SET ROLE $_; SELECT count(*) FROM activate.progress_slots(); RESET ROLE") } $role, 'other', 'watching'), '1 0 1',
+		"$role: his run is seen by him, and by who may watch");
+	is(value("SET ROLE watching; SELECT sync, phase FROM activate.progress; RESET ROLE"), "$role|deliver", 'in the view, too');
 	value("SELECT activate.cancel_run($run)");
 	wait_until('its end', sub { value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_activate run'") eq '0' });
 }

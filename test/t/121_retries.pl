@@ -95,6 +95,35 @@ $s->crm->script([]);
 is(queue('failing'), 'succeeded', 'once it works');
 is(state_of('failing')->{failures}, 0, 'all is forgotten');
 
+# A schedule of seconds rests a little after each failure.
+$s->crm->script({ match => { path => '/impatient' }, status => 401, times => -1 });
+$s->sync('impatient', schedule => '1 second');
+foreach my $nth (1, 2, 3)
+{
+	my $wait = 5 * 2**($nth - 1);
+	is(wait_ended('impatient', $nth)->{status}, 'failed', 'a sync that runs every second fails');
+	my $rest = state_of('impatient')->{next_run};
+	ok($rest > $wait / 2 - 1 && $rest <= $wait, "and then rests for $wait s") or diag "it goes again in $rest s";
+	$s->clock($s->ahead + $wait + 1);
+}
+$s->crm->script([]);
+$s->wait_until('once it works', sub { (($s->runs('impatient'))[-1]{status} // '') eq 'succeeded' });
+$s->value("SELECT activate.drop_sync('impatient')");
+
+# A person who calls it and gives up takes nothing away.
+$s->crm->script({ match => { path => '/failing' }, status => 401, times => 1 });
+$s->value("UPDATE failing SET v = 'x'");
+is(queue('failing'), 'failed', 'it fails again');
+$s->crm->script({ match => { path => '/failing' }, hang => 1, times => 1 });
+my $person = Session->start($s->node, 'postgres');
+$person->send("CALL activate.run_sync('failing')");
+$s->wait_until('the destination hangs', sub { $s->crm->stats->{busy} > 0 });
+$s->value('SELECT pg_cancel_backend(' . $person->pid . ')');
+like($person->wait, qr/57014/, 'somebody calls it, and gives up');
+near(state_of('failing')->{retry}, 60, 'it is tried again as before');
+$person->stop;
+is(queue('failing'), 'succeeded', 'and is well');
+
 # One that was altered is tried at once: perhaps that was it.
 $s->value('CREATE TABLE bad (id int PRIMARY KEY, v text)');
 $s->value("INSERT INTO bad VALUES (1, 'x')");
@@ -186,5 +215,49 @@ is($s->row("SELECT health, reason FROM activate.status WHERE sync = 'held'")->{r
 $s->value("SELECT activate.approve_run($held->{run_id})");
 is(wait_ended('held', 4)->{status}, 'succeeded', 'approved, it goes out at once');
 is($s->crm->record('held', { id => 5 })->{fields}{v}, 'all', 'and arrives');
+
+# What a person's own run leaves undone is tried again as it was to be before.
+foreach my $how (qw(max_rows statement_timeout cancel_run))
+{
+	my $sync = "kept_$how";
+	$s->sync($sync, schedule => '1 day', rows => 3);
+	$s->crm->script({ match => { path => "/$sync" }, status => 401, times => 1 },
+		$how eq 'max_rows' ? () : { match => { path => "/$sync" }, hang => 1, times => -1 });
+	is(queue($sync), 'failed', "$how: a run fails");
+	my $before = state_of($sync);
+	my $session = Session->start($s->node, 'postgres');
+	$session->query("SET statement_timeout = '300ms'") if $how eq 'statement_timeout';
+	$session->send("CALL activate.run_sync('$sync'" . ($how eq 'max_rows' ? ', max_rows => 1)' : ')'));
+	if ($how eq 'cancel_run')
+	{
+		$s->wait_until('the destination hangs', sub { $s->crm->stats->{busy} > 0 });
+		$s->value("SELECT activate.cancel_run(run_id) FROM activate.progress WHERE sync = '$sync'");
+	}
+	$session->wait;
+	isnt(ended($sync, 2)->{status}, 'succeeded', "$how: one in a session does not come to the end");
+	near(state_of($sync)->{retry}, 60, "$how: the whole is tried again all the same");
+	ok(!state_of($sync)->{retry_rows}, "$how: as a whole");
+	$s->crm->script([]);
+}
+
+# The clock may have gone back since a run was queued.
+$s->sync('earlier');
+$s->value("BEGIN; SELECT activate.queue_run('earlier'); UPDATE activate.run SET queued_at = queued_at + interval '3 hours'"
+	. " WHERE status = 'queued'; COMMIT");
+is(wait_ended('earlier', 1)->{status}, 'succeeded', 'a run queued in the future is due now');
+
+# An end that is written down at the second try counts what was not tried, too.
+$s->sync('twice', rows => 3, options => '{"batch_size": 1}');
+$s->crm->script({ match => { path => '/twice' }, status => 401, delay_ms => 500, times => 1 });
+my $run_id = $s->value("SELECT activate.queue_run('twice')");
+$s->wait_until('the destination takes its time', sub { $s->crm->stats->{busy} > 0 });
+my $locker = Session->start($s->node, 'postgres');
+$locker->query("BEGIN; SELECT FROM activate.run WHERE run_id = $run_id FOR UPDATE");
+$s->wait_for('its end is to be written down', 'SELECT count(*) = 1 FROM pg_locks WHERE NOT granted');
+$s->value('SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted');
+$s->wait_for('it was, in vain, and is again', "SELECT pg_sleep(0.3)::text = '' AND count(*) = 1 FROM pg_locks WHERE NOT granted");
+$locker->query('ROLLBACK');
+wait_ended('twice', 1);
+is($s->value("SELECT untried FROM activate.run WHERE run_id = $run_id"), 2, 'rows that were never tried');
 
 done_testing;

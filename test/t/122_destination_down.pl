@@ -99,7 +99,7 @@ $s->wait_until('all syncs have gone', sub {
 pass(sprintf 'when it is back all of them go (%.1f s)', time - $begun);
 is(events('destination_up'), 1, 'which is one event');
 $event = $s->row("SELECT message, details FROM activate.events WHERE kind = 'destination_up'");
-like($event->{message}, qr/^destination "crm" answers again, after \d+ s; \d syncs go on now$/, $event->{message});
+like($event->{message}, qr/^destination "crm" answers again, after \d+ s; \d syncs that waited go on$/, $event->{message});
 cmp_ok($event->{details}{syncs}, '>=', 3, 'that counts them');
 is(destination()->{down_since}, undef, 'it is not down any more');
 $s->wait_until('they are well', sub { !grep { status_of($_)->{health} ne 'ok' } @syncs, 'called' });

@@ -60,6 +60,7 @@ $s->value("INSERT INTO activate.run (sync_id, cause, status, queued_at, merged_i
 $s->value('INSERT INTO activate.invalid_row (sync_id, key, code, message, run_id) VALUES (0, $${}$$, $$x$$, $$x$$, 1), (1000000, $${}$$, $$x$$, $$x$$, 1)');
 $s->value('INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids) SELECT v, 1, $${}$$, $${}$$, $${}$$, $${}$$ FROM unnest(ARRAY[0, 1000000]) AS v');
 $s->value('INSERT INTO activate.sync_state (sync_id, anchor) VALUES (0, now()), (1000000, now())');
+$s->value("INSERT INTO activate.destination_state (destination, closed) VALUES ('gone', false), ('closed', true), ('crm', false)");
 # Events: a thousand old ones.
 $s->value(q{INSERT INTO activate.event (kind, severity, message, at) SELECT 'old', 'info', i::text, clock_timestamp() - interval '50 days' FROM generate_series(1, 1000) AS i});
 my $before = $s->value('SELECT row_to_json(s) FROM (SELECT sync, health, last_run_id, last_status, last_success_at, fresh_as_of, rows_synced, rows_rejected, backlog, reason FROM activate.status) AS s ORDER BY sync');
@@ -68,7 +69,7 @@ my $before = $s->value('SELECT row_to_json(s) FROM (SELECT sync, health, last_ru
 my $begun = time;
 $s->clock(11 * 60);
 $s->wait_for('old runs are gone', "SELECT count(*) < 100 FROM activate.run WHERE sync_id = $second");
-$s->wait_for('and what comes last, too', 'SELECT NOT EXISTS (SELECT 1 FROM activate.claim WHERE sync_id = 0)');
+$s->wait_for('and what comes last, too', 'SELECT NOT EXISTS (SELECT 1 FROM activate.destination_state WHERE destination = $$gone$$)');
 pass(sprintf 'three thousand runs and a thousand events are gone in %.1f s', time - $begun);
 my %there = map { $_ => 1 } split /\n/, $s->value("SELECT run_id FROM activate.run");
 my @wrong = grep { ($there{ $numbers[$_] } ? 'stays' : 'goes') ne $history[$_][5] } 0 .. $#history;
@@ -79,6 +80,8 @@ is($s->value('SELECT row_to_json(s) FROM (SELECT sync, health, last_run_id, last
 is($s->value("SELECT count(*) FROM activate.event WHERE kind = 'old'"), 100, 'the newest hundred events stay, however old');
 is($s->value("SELECT string_agg(sync_id::text, ' ') FROM activate.$_ WHERE sync_id NOT IN (SELECT sync_id FROM activate.sync)"),
 	'1000000', "$_ of a sync that is gone goes; what may yet come stays") foreach qw(invalid_row claim sync_state);
+is($s->value("SELECT string_agg(destination, ' ' ORDER BY 1) FROM activate.destination_state"), 'closed crm',
+	'and so does one of a destination, unless it is closed');
 $s->value("DELETE FROM activate.$_ WHERE sync_id = 1000000") foreach qw(invalid_row claim sync_state);
 cmp_ok($s->value("SELECT n_tup_del FROM pg_stat_user_tables WHERE relid = 'activate.run'::regclass"), '>=', 3000,
 	'and autovacuum is told');
@@ -107,12 +110,20 @@ my ($all, $hot) = (updates('upd'), updates('hot_upd'));
 my $rate = runs(200);
 is(size(), 8192, 'after 200 runs the table of states is still one page');
 cmp_ok(updates('hot_upd') - $hot, '>=', 0.98 * (updates('upd') - $all), 'its updates are all in place');
+
+# What a run reads of the runs before does not grow with them.
+sub fetched { return $s->value("SELECT pg_stat_force_next_flush(); SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relid = 'activate.run'::regclass") }
+$s->value('VACUUM activate.run');
+my $fetched = fetched();
+runs(20);
+my $read = (fetched() - $fetched) / 20;
+cmp_ok($read, '<', 100, sprintf 'after 200 runs one more reads %.0f of them', $read);
 my $reader = Session->start($s->node, 'postgres');
 $reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
 my $held_rate = runs(200);
 my $size = size();
 cmp_ok($size, '<=', 8192 * (2 + 200 / 40), "with a snapshot held 200 runs add no more than they wrote ($size bytes)");
-cmp_ok($held_rate, '>', 0.2 * $rate, sprintf '%.0f runs a second before, %.0f with it', $rate, $held_rate);
+cmp_ok($held_rate, '>', 0.4 * $rate, sprintf '%.0f runs a second before, %.0f with it', $rate, $held_rate);
 $reader->stop;
 $s->value('VACUUM activate.sync_state');
 runs(50);

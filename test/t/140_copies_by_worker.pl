@@ -146,6 +146,9 @@ $node->backup('base');
 $node->safe_psql('postgres', 'CREATE DATABASE template_copy TEMPLATE warehouse');
 my $template = $warehouse->copy($node, 'template_copy');
 is_silent($template, 'template copy');
+is($template->sql(q(SELECT string_agg(severity || ': ' || message, ',') FROM activate.event WHERE kind = 'fence')),
+	'warning: there are syncs that may not send from here: It was created in another database of this cluster: this one is a copy.',
+	'template copy: one event');
 $template->sql(q(SET client_min_messages = error; SELECT activate.confirm_cluster('sandbox')));
 is_silent($template, 'sandbox');
 $template->sql(q(ALTER USER MAPPING FOR PUBLIC SERVER crm OPTIONS (SET api_key 'literal secret');

@@ -1,11 +1,11 @@
 # Whatever process is killed, whenever: the syncs go on by themselves, and the
 # destination ends equal to the model.
 #
-# SEED, KILLS: another order of events, another number of kill -9; what ends
-# processes more gently is not counted.
+# SEED, KILLS: another order of events, another number of them.
 use strict;
 use warnings;
 
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -26,11 +26,13 @@ my @syncs = qw(s1 s2 s3);
 my $w = Workers->start('main', databases => \@databases, conf => "shared_buffers = 16MB\nmax_wal_size = 256MB\n");
 my $node = $w->node;
 
-$w->destination->config({ delay_ms => 30 });
+$w->destination->config({ delay_ms => 50 });
 foreach my $database (@databases)
 {
 	$w->mirrors($database, \@syncs, schedule => '1 second', rows => 60);
 	$w->mirrors($database, ['follower'], schedule => 'after s1', rows => 20);
+	$w->mirrors($database, ['called'], rows => 20);
+	$w->database($database)->sql("SELECT activate.queue_run('called')");
 }
 $w->wait_until_equal(60, 'before the first kill the destination is equal to the model');
 
@@ -59,9 +61,21 @@ sub change_models
 	foreach my $mirror (@{ $w->{mirrors} })
 	{
 		next if rand() < 0.5;
-		my ($status, undef, $error) = $node->psql($mirror->{database}, $w->change_sql($mirror),
+		my $sql = $w->change_sql($mirror);
+		$sql = "BEGIN; $sql SELECT activate.queue_run('called'); COMMIT" if $mirror->{name} eq 'called';
+		my ($status, undef, $error) = $node->psql($mirror->{database}, $sql,
 			extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 		push @change_failed, $error if $status != 0 && $error !~ qr/$crash|connection to server/;
+	}
+	return;
+}
+
+# What was interrupted again and again waits a while before it is tried again.
+sub queue_called
+{
+	foreach my $database (@databases)
+	{
+		$w->wait_for('a queued run', 30, sub { ($node->psql($database, "SELECT activate.queue_run('called')"))[0] == 0 });
 	}
 	return;
 }
@@ -94,24 +108,15 @@ sub wait_for_orphans
 	return;
 }
 
-# As long as nobody has waited for it, the next one thinks that it runs.
-sub wait_for_postmaster
-{
-	my ($pid) = @_;
-	$w->wait_for("postmaster $pid to be gone", 60, sub { !kill 0, $pid });
-	return;
-}
-
 sub stop_postmaster
 {
 	my ($how) = @_;
 	my %children = %{ $w->children };
+	my $pid = $w->postmaster;
 
 	if ($how eq 'KILL')
 	{
-		my $pid = $node->{_pid};
 		$node->kill9;
-		wait_for_postmaster($pid);
 	}
 	else
 	{
@@ -120,54 +125,40 @@ sub stop_postmaster
 		note sprintf '%s stop: %.2f s', $how, time - $start;
 	}
 	wait_for_orphans(%children);
+	# Until somebody has taken note of its end, the next one believes that it lives.
+	$w->wait_for('the end of the postmaster', 30, sub { !kill 0, $pid });
 	return;
 }
 
-# 0: nobody has written it.
-sub postmaster_pid
-{
-	open my $file, '<', $node->data_dir . '/postmaster.pid' or return 0;
-	return int(readline($file) // 0);
-}
-
-# Killed once more while it starts.
+# Killed once more while it starts, by whatever it has come to.
 sub kill_while_starting
 {
-	my $data = $node->data_dir;
-	my $before = postmaster_pid();
-	my ($pid, %children);
+	my $pid = fork // die "fork: $!";
 
-	system_log('pg_ctl', '-W', '-D', $data, '-l', $node->logfile, 'start');
-	$w->wait_for('a postmaster', 60, sub { ($pid = postmaster_pid()) > 1 && $pid != $before });
+	if ($pid == 0)
+	{
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>>', $node->logfile;
+		open STDERR, '>&', \*STDOUT;
+		exec 'postgres', '-D', $node->data_dir or POSIX::_exit(127);
+	}
 	sleep rand 0.4;
-	%children = %{ $w->children($pid) };
-	kill 'KILL', $pid and $count{'new postmaster KILL'}++;
-	wait_for_orphans(%children, $pid => 'postmaster');
-	wait_for_postmaster($pid);
+	my %children = %{ $w->children($pid) };
+	$count{'new postmaster KILL'} += kill 'KILL', $pid;
+	waitpid $pid, 0;
+	wait_for_orphans(%children);
 	return;
 }
 
-# A process of the kind: a new one, as soon as it is there, or any.
+# A process of the kind; starting: one that was not there before, at once.
 sub victim
 {
-	my ($kind, $new) = @_;
-	my %known = map { $_ => 1 } $new ? $w->pids($kind) : ();
-	my $until = time + (%known ? 3 : 15);	# a launcher comes back after five
-	my @found;
+	my ($kind, $starting) = @_;
+	my %known = map { $_ => 1 } $starting ? $w->pids($kind) : ();
+	my ($pid) = $w->wait_for("a $kind", 15, sub { (grep { !$known{$_} } $w->pids($kind))[0] });
 
-	until (@found = grep { !$known{$_} } $w->pids($kind))
-	{
-		if (time > $until)
-		{
-			# A launcher or a scheduler that lives on has no successor.
-			return (sort { $a <=> $b } keys %known)[0] if $new && %known;
-			$w->diagnose;
-			die "no $kind came";
-		}
-		sleep 0.001;
-	}
-	sleep($new ? rand(0.01) : rand(0.2));
-	return $found[ rand @found ];
+	sleep rand($starting ? 0.02 : $kind eq 'run' ? 0.05 : 0.2);
+	return $pid;
 }
 
 my @kinds = (
@@ -180,26 +171,26 @@ sub kill_something
 
 	# It is a while until the next launcher comes.
 	($kind, $how) = (launcher => 'TERM') if rand() < 0.03;
-	$count{"$kind $how"}++;
 	if ($kind eq 'postmaster')
 	{
+		$count{"$kind $how"}++;
 		sleep rand 0.3;
 		stop_postmaster($how);
 		kill_while_starting() if $how eq 'KILL' && rand() < 0.5;
 		$node->start;
 		return;
 	}
-	# What a crash starts anew is killed while it starts.
-	my $new = $kind eq 'run' ? rand() < 0.5 : rand() < 0.3;
-	my $pid = victim($kind, $new);
-	note "$how $kind $pid" . ($new ? ', new' : '');
-	kill $how, $pid;
-	if ($new && $kind ne 'run' && $how eq 'KILL')
+	# Run workers come all the time, the others when a crash starts them anew.
+	my $starting = rand() < 0.5;
+	my $pid = victim($kind, $starting && $kind eq 'run');
+	note "$how $kind $pid" . ($starting ? ', starting' : '');
+	# A run that has ended meanwhile does not count.
+	kill($how, $pid) or return;
+	$count{"$kind $how"}++;
+	if ($starting && $kind ne 'run' && $how eq 'KILL')
 	{
-		# And its successor, too.
-		$w->alive;
-		kill 'KILL', victim($kind, 1);
-		$count{"$kind $how"}++;
+		$w->wait_for('the crash', 10, sub { $w->title($pid) eq '' });
+		$count{"$kind KILL"} += kill 'KILL', victim($kind, 1);
 	}
 	return;
 }
@@ -219,8 +210,34 @@ while ($done < $kills)
 }
 note sprintf '%d kill -9 in %.0f s: %s', $done, time - $start, join ', ', map { "$_ $count{$_}" } sort keys %count;
 
+# ----------------------------------------------------- at each point, at least once
+# Each process that comes by dies there, those that a crash starts anew, too.
+sub crashes
+{
+	my @lines = slurp_file($node->logfile) =~ /^.* was terminated by signal 9: .*$/mg;
+	return scalar @lines;
+}
+
+foreach my $point (qw(before_attach scheduler_looked before_claim after_claim after_send before_settle after_settle))
+{
+	my $before = crashes();
+	my $start = time;
+
+	$node->append_conf('postgresql.conf', "pg_activate.debug_faults = '$point:kill'\n");
+	$node->reload;
+	change_models();
+	$w->wait_for("two crashes at $point", 30, sub { crashes() >= $before + 2 });
+	$node->append_conf('postgresql.conf', "pg_activate.debug_faults = ''\n");
+	$node->reload;
+	queue_called();
+	$w->wait_until_equal(30, "killed at $point: the destination becomes equal to the model");
+	note sprintf '%s: %.1f s, %d crashes', $point, time - $start, crashes() - $before;
+	ask_bystander();
+}
+
 # ------------------------------------------------------------------- what holds
 change_models();
+queue_called();
 $w->wait_until_equal(90, 'after the last kill the destination becomes equal to the model');
 cmp_ok($done, '>=', $kills, 'so many were killed');
 cmp_ok($slowest_orphan, '<', ORPHAN, sprintf 'without a postmaster all its processes ended within %.2f s (%s)', $slowest_orphan, $slowest_name);
@@ -232,12 +249,14 @@ foreach my $database (@databases)
 	my $a = $w->database($database);
 	$w->wait_for("the claims of $database", 30, sub { $a->sql('SELECT count(*) FROM activate.claim') == 0 });
 	pass("$database: no claim is left");
+	$w->wait_for("the queued runs of $database", 30, sub { $a->sql("SELECT count(*) FROM activate.run WHERE status = 'queued'") == 0 });
+	pass("$database: what was queued was run");
 	$a->sums_hold($database);
 	is($a->sql(<<'END'), '', "$database: each sync ran and succeeded");
 SELECT name FROM activate.sync s WHERE NOT EXISTS (SELECT FROM activate.run r
 	WHERE r.sync_id = s.sync_id AND status = 'succeeded' AND started_at > now() - interval '5 minutes')
 END
-	is($a->sql("SELECT DISTINCT status FROM activate.run WHERE status NOT IN ('succeeded', 'partial', 'interrupted', 'running', 'cancelled', 'postponed') ORDER BY 1"),
+	is($a->sql("SELECT DISTINCT status FROM activate.run WHERE status NOT IN ('succeeded', 'partial', 'interrupted', 'running', 'cancelled', 'postponed') AND merged_into IS NULL ORDER BY 1"),
 		'', "$database: no run failed");
 	note "$database: ", $a->sql("SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) FROM (SELECT status, count(*) AS n FROM activate.run GROUP BY 1) AS r");
 }
@@ -248,6 +267,7 @@ is(join("\n", $log =~ /^.*(?:PANIC|TRAP|deadlock detected|terminated by signal (
 	'the log tells of nothing worse than kill -9');
 is(join("\n", grep { !/57P0|terminating/ } $log =~ /^.*\/pg_activate.* (?:ERROR|FATAL|WARNING): .*$/mg), '',
 	'the workers had no error of their own');
+unlike($log, qr/were left out/, 'nor any that the log left out');
 
 $bystander->stop;
 done_testing();

@@ -22,7 +22,7 @@ $w->destination->config({ log => 0 });
 foreach my $database (@databases)
 {
 	$w->mirrors($database, \@manual);
-	$w->mirrors($database, \@often, schedule => '2 seconds');
+	$w->mirrors($database, \@often, schedule => '1 second');
 }
 
 sub total
@@ -91,7 +91,7 @@ sub queue_all
 
 # given the settings that a server has without anybody's thinking of it
 my ($from, $since) = (0, time);
-my %last = map { $_ => 0 } @databases;
+my %last = last_runs();
 queue_all();
 everybody('max_worker_processes = 8', %last);
 $w->wait_until_equal(PATIENCE, 'max_worker_processes = 8: the destination is equal to all models');
@@ -111,6 +111,7 @@ queue_all();
 my (undef, $short) = everybody('max_worker_processes = 2', %last);
 like($short, qr/max_worker_processes/, "max_worker_processes = 2: the view workers says what is short: $short");
 $w->wait_until_equal(PATIENCE, 'max_worker_processes = 2: the destination is equal to all models');
+$w->wait_for('a word about it in the log', 60, sub { grep { /wait for a worker process: raise max_worker_processes/ } $w->worker_lines($from) });
 quiet('max_worker_processes = 2', $from, $since);
 
 # given enough of them again
