@@ -49,9 +49,11 @@ SELECT count(*) AS down FROM activate.destination_state WHERE down_since IS NOT 
 INSERT INTO activate.destination_state (destination, down_since, probe_at, failures, message)
 VALUES ('crm', '2026-01-01 00:00+00', '2026-01-01 00:05+00', 1, 'no answer');
 SELECT health FROM now;
-UPDATE activate.sync_state SET retry_at = '2026-01-01 00:01+00';
 SET timezone = 'UTC';
+BEGIN;		-- what is due here no worker is to see
+UPDATE activate.sync_state SET retry_at = '2026-01-01 00:01+00';
 SELECT health, reason, next_run_at FROM now;
+ROLLBACK;
 CALL activate.run_sync('health');
 SELECT health, reason, next_run_at FROM now;
 SELECT kind, severity, destination, message ~ '^destination "crm" answers again, after \d+ s$' AS told, details - 'seconds' AS details FROM activate.events WHERE kind LIKE 'destination%';
@@ -66,9 +68,10 @@ UPDATE activate.run SET started_at = started_at - interval '2 hours';
 SELECT health, reason FROM now;
 SELECT activate.alter_sync('health', options => '{"freshness": null}');
 SELECT health FROM now;
+BEGIN;
 UPDATE activate.sync_state SET retry_at = now() - interval '1 hour';
 SELECT health, reason ~ '^it is due since .*, and has not begun$' AS says_since, next_run_at < now() AS is_due FROM now;
-UPDATE activate.sync_state SET retry_at = NULL;
+ROLLBACK;
 
 -- not here
 UPDATE activate.sync SET database_oid = 1;

@@ -152,7 +152,10 @@ record_event(const Run *run, RunStatus status, const char *before, bool was_bad,
 	if (run->keys != NULL)		/* a few rows are not the sync */
 		return;
 	if (status == RUN_HELD)
-		act_event_record("run_held", "warning", run->sync, run->run_id, message, counts);
+	{
+		if (!run->held_again)
+			act_event_record("run_held", "warning", run->sync, run->run_id, message, counts);
+	}
 	else if (status == RUN_FAILED && strcmp(before, "failed") != 0)
 		act_event_record("run_failed", "error", run->sync, run->run_id, message, counts);
 	else if (status == RUN_CANCELLED)
@@ -298,7 +301,10 @@ act_ledger_approved(Run *run)
 	return found > 0;
 }
 
-/* Whatever was held before: this diff is newer, where it is one of the whole model. */
+/*
+ * Whatever was held before: this diff is newer, where it is one of the whole
+ * model.  A sync that stays held is told of once, not with each planned start.
+ */
 void
 act_ledger_supersede(Run *run, bool approved)
 {
@@ -309,11 +315,12 @@ act_ledger_supersede(Run *run, bool approved)
 	if (run->keys != NULL)
 		return;
 	act_identity_extension(&identity);
-	count = act_sql(SPI_OK_UPDATE,
+	count = act_sql(SPI_OK_UPDATE_RETURNING,
 					"UPDATE activate.run SET status = 'superseded'"
-					" WHERE sync_id = $1 AND status = 'held' AND run_id < $2", 2, args);
+					" WHERE sync_id = $1 AND status = 'held' AND run_id < $2 RETURNING approved_at IS NULL", 2, args);
+	run->held_again = run->stop.set && run->stop.status == RUN_HELD && count > 0 && act_sql_bool(0, 1);
 	act_identity_leave(&identity);
-	if (count > 0)
+	if (count > 0 && !run->held_again)
 		act_event_record("superseded", "info", run->sync, run->run_id,
 						 psprintf("the held run of sync \"%s\" %s run " INT64_FORMAT, run->sync->name,
 								  approved ? "was approved and goes out with" : "was superseded by",

@@ -82,6 +82,7 @@ typedef struct Run
 	int64		missed;			/* planned starts that this run stands for, besides its own */
 	TimestampTz rows_retry_at;	/* first end of a back-off among the rows seen; 0: none */
 	bool		recorded;		/* its row says that it began, or how it ended */
+	bool		held_again;		/* as the whole run before, which nobody approved */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */
 	RunSlot    *slot;			/* or NULL */
 	TimestampTz titled_at;		/* pg_stat_activity was last told */

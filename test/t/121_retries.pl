@@ -207,10 +207,13 @@ is(queue('held'), 'succeeded', 'the first run');
 $s->value("UPDATE held SET v = 'all'");
 is(queue('held'), 'held', 'too many changes are held');
 is(state_of('held')->{retry}, undef, 'and not tried again');
+is(queue('held'), 'held', 'nor is the next run let out');
+is($s->value("SELECT string_agg(kind, ' ' ORDER BY event_id) FROM activate.events WHERE sync = 'held'"), 'created run_held',
+	'which is no other event');
 my $held = ($s->runs('held'))[-1];
 is($s->row("SELECT health, reason FROM activate.status WHERE sync = 'held'")->{reason}, $held->{error}, 'status says why');
 $s->value("SELECT activate.approve_run($held->{run_id})");
-is(wait_ended('held', 3)->{status}, 'succeeded', 'approved, it goes out at once');
+is(wait_ended('held', 4)->{status}, 'succeeded', 'approved, it goes out at once');
 is($s->crm->record('held', { id => 5 })->{fields}{v}, 'all', 'and arrives');
 
 # What a person's own run leaves undone is tried again as it was to be before.
