@@ -60,6 +60,12 @@ INSERT INTO activate.run (sync_id, cause, status, queued_at) SELECT sync_id, 'ma
 SELECT activate.cancel_run(run_id) FROM activate.runs WHERE status = 'queued';
 TABLE keys_test.status;
 ROLLBACK;
+
+-- and what a person discards was no failure: the sync is what it was before
+BEGIN;
+SELECT activate.discard_run(run_id) FROM activate.runs WHERE status = 'held';
+TABLE keys_test.status;
+ROLLBACK;
 SET client_min_messages = warning;
 BEGIN;
 SELECT activate.approve_run(run_id) FROM activate.runs WHERE status = 'held';

@@ -132,6 +132,7 @@ LEFT JOIN LATERAL (SELECT r.run_id, r.status FROM activate.run AS r
 LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
+		AND (r.status OPERATOR(pg_catalog.<>) 'cancelled' OR r.digest IS NULL)	-- discarded
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
