@@ -56,6 +56,13 @@ run_test()
 		prepare_cluster
 		[ ${#regress[@]} -eq 0 ] || suite_regress "${regress[@]}" || STATUS=1
 		[ ${#isolation[@]} -eq 0 ] || suite_isolation "${isolation[@]}" || STATUS=1
+		# What holds without workers must hold beside them.
+		if [ ${#regress[@]} -gt 0 ]; then
+			echo "shared_preload_libraries = 'pg_activate'" >>"$CLUSTER/postgresql.conf"
+			cluster_start "$CLUSTER"
+			echo "with the library preloaded:"
+			suite_regress "${regress[@]}" || STATUS=1
+		fi
 		cluster_stop "$CLUSTER"
 		destination_stop
 	fi
