@@ -157,7 +157,8 @@ may_ask(const DueSync *due, void *arg)
 		again = asked->again_at;
 	if (again <= now)
 		(void) worker_failed(due->sync_id, &again);
-	if (again <= now)
+	/* By the clock as it is now: a back-off that is over ends at this very moment. */
+	if (again <= act_now())
 		return true;
 	scheduler->next_due = Min(scheduler->next_due, again);
 	return false;
