@@ -142,19 +142,27 @@ static void
 block_database(Oid database)
 {
 	DatabaseEntry *entry;
-	bool		blocked = false;
+	DatabaseBlock *ours = NULL;
 
 	act_unblock_at_end();
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < ACT_MAX_BLOCKS && !blocked; i++)
+	for (int i = 0; i < ACT_MAX_BLOCKS; i++)
 	{
 		DatabaseBlock *block = &act_shared->blocks[i];
 
-		if (block->pid != 0)
-			continue;
-		block->database = database;
-		block->pid = MyProcPid;
-		blocked = true;
+		/* A transaction may try several times, each after a savepoint. */
+		if (block->pid == MyProcPid && block->database == database)
+		{
+			ours = block;
+			break;
+		}
+		if (block->pid == 0 && ours == NULL)
+			ours = block;
+	}
+	if (ours != NULL)
+	{
+		ours->database = database;
+		ours->pid = MyProcPid;
 	}
 	entry = act_database_find(database);
 	if (entry != NULL)
