@@ -224,9 +224,7 @@ timeout_argument(FunctionCallInfo fcinfo)
 static void
 require_own_transactions(FunctionCallInfo fcinfo)
 {
-	CallContext *call = (CallContext *) fcinfo->context;
-
-	if (call == NULL || !IsA(call, CallContext) || call->atomic || IsSubTransaction())
+	if (!act_transaction_is_own(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("wait_for_run cannot run inside a transaction block"),

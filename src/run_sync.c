@@ -115,9 +115,7 @@ run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
 static void
 require_own_transactions(FunctionCallInfo fcinfo)
 {
-	CallContext *call = (CallContext *) fcinfo->context;
-
-	if (call == NULL || !IsA(call, CallContext) || call->atomic || IsSubTransaction())
+	if (!act_transaction_is_own(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("run_sync cannot run inside a transaction block"),

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
@@ -233,6 +234,14 @@ act_transaction_try(void (*work) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return done;
+}
+
+bool
+act_transaction_is_own(FunctionCallInfo fcinfo)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+
+	return call != NULL && IsA(call, CallContext) && !call->atomic && !IsSubTransaction();
 }
 
 /* SPI would leave the caller in its own context, which lives as long as the run. */

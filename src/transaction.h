@@ -44,7 +44,7 @@ extern void act_transaction_rollback(void);
  */
 extern void act_transaction_writable(void);
 
-/* REPEATABLE READ and READ ONLY: nothing that the model calls may write. */
+/* READ COMMITTED and READ ONLY: nothing that the model calls may write. */
 extern void act_transaction_read_only(void);
 
 /*
@@ -53,6 +53,9 @@ extern void act_transaction_read_only(void);
  */
 extern bool act_transaction_forbid_writes(void);
 extern void act_transaction_allow_writes(bool before);
+
+/* Whether a procedure may commit: not in a block, a function or an EXCEPTION clause. */
+extern bool act_transaction_is_own(FunctionCallInfo fcinfo);
 
 /*
  * Does it in a subtransaction; false: it failed and left nothing behind.

@@ -101,7 +101,7 @@ COMMENT ON COLUMN activate.runs.run_id IS 'number of the run; later runs have hi
 COMMENT ON COLUMN activate.runs.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.runs.cause IS 'what began the run: schedule, manual (run_sync() or queue_run()), retry or after';
 COMMENT ON COLUMN activate.runs.status IS 'queued, running, succeeded, partial, failed, held, superseded, postponed, cancelled or interrupted';
-COMMENT ON COLUMN activate.runs.started_at IS 'when the run began';
+COMMENT ON COLUMN activate.runs.started_at IS 'when the run began; null: it did not yet';
 COMMENT ON COLUMN activate.runs.finished_at IS 'when the run ended; null: it did not yet, or nobody found yet that its process is gone';
 COMMENT ON COLUMN activate.runs.rows_in_model IS 'rows that the model had, duplicates and invalid ones included; of a run of named keys, the rows with these';
 COMMENT ON COLUMN activate.runs.added IS 'rows of the model that the destination does not have';
