@@ -41,7 +41,7 @@ row_operation(const Run *run, const Row *row)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("connector \"%s\" of destination \"%s\" knows no operation \"%s\"",
 						run->destination->connector_name, run->destination->name,
-						act_row_op_name(row->op))));
+						act_row_op_sent_name(row->op))));
 	return operation;
 }
 

@@ -294,9 +294,13 @@ static void
 compile_operations(const Document *document, const cJSON *operations, Connector *connector)
 {
 	const char *names[ROW_OP_COUNT] = {0};
+	int			nnames = 0;
 
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
-		names[op - 1] = act_row_op_name((RowOp) op);
+	{
+		if (act_row_op_sent((RowOp) op) == (RowOp) op)
+			names[nnames++] = act_row_op_name((RowOp) op);
+	}
 	act_document_check(document, operations, names, NULL);
 	if (operations->child == NULL)
 		act_document_error(document, operations, NULL, "no operation");
@@ -309,6 +313,11 @@ compile_operations(const Document *document, const cJSON *operations, Connector 
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
 		connector->row_templates[op] = operation->row;
+	}
+	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
+	{
+		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
+		connector->row_templates[op] = connector->row_templates[act_row_op_sent((RowOp) op)];
 	}
 }
 

@@ -36,7 +36,7 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 
 		if (operation == NULL || other == NULL || other->owner != operation->owner)
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
-				 connector->name, act_row_op_name(rows[i]->op));
+				 connector->name, act_row_op_sent_name(rows[i]->op));
 	}
 	template = operation->owner->request;
 	if (template->row == NULL && nrows > 1)

@@ -24,6 +24,7 @@ static const char *const state_names[] = {
 	[STATE_ABSENT] = "absent",
 	[STATE_DOUBT] = "doubt",
 	[STATE_UNKNOWN] = "unknown",
+	[STATE_WAITING] = "waiting",
 	[STATE_LEAVING] = "leaving",
 	[STATE_LEFT] = "left",
 	[STATE_REMOVED] = "removed",

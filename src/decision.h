@@ -25,6 +25,7 @@ typedef enum SnapshotState
 	STATE_ABSENT,
 	STATE_DOUBT,
 	STATE_UNKNOWN,
+	STATE_WAITING,				/* what it refers to has no external id yet */
 	STATE_LEAVING,				/* gone from the model, within remove_after */
 	STATE_LEFT,					/* gone, on_removed ignore */
 	STATE_REMOVED,				/* archived or cleared at the destination */
@@ -72,7 +73,8 @@ typedef enum RowAction
 	ACTION_DELAY,				/* in back-off */
 	ACTION_SKIP,				/* parked or refused before */
 	ACTION_ABSENT,				/* known to be absent, asked again later */
-	ACTION_UNKNOWN				/* waits for a person */
+	ACTION_UNKNOWN,				/* waits for a person */
+	ACTION_WAIT					/* waits for a row that it refers to */
 } RowAction;
 
 typedef struct Decision

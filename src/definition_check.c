@@ -207,51 +207,17 @@ load_destination(const Sync *sync)
 	return act_destination_load(sync->destination, sync->owner, false);
 }
 
-static RowOp
-removal_op(OnRemoved on_removed)
-{
-	switch (on_removed)
-	{
-		case REMOVED_DELETE:
-			return ROW_OP_DELETE;
-		case REMOVED_ARCHIVE:
-			return ROW_OP_ARCHIVE;
-		case REMOVED_CLEAR:
-			return ROW_OP_CLEAR;
-		case REMOVED_IGNORE:
-			break;
-	}
-	return ROW_OP_NONE;
-}
-
-static RowOp
-mode_op(SyncMode mode)
-{
-	switch (mode)
-	{
-		case MODE_INSERT:
-			return ROW_OP_INSERT;
-		case MODE_UPDATE:
-			return ROW_OP_UPDATE;
-		case MODE_UPSERT:
-		case MODE_MIRROR:
-			break;
-	}
-	return ROW_OP_UPSERT;
-}
-
 /* What on_removed can be with this connector: 'delete', 'clear' or 'ignore'. */
 static char *
 removal_choices(const Destination *destination)
 {
-	static const OnRemoved choices[] = {REMOVED_DELETE, REMOVED_ARCHIVE, REMOVED_CLEAR};
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (int i = 0; i < lengthof(choices); i++)
+	for (OnRemoved choice = REMOVED_IGNORE + 1; choice < ON_REMOVED_COUNT; choice++)
 	{
-		if (act_connector_operation(destination->connector, removal_op(choices[i])) != NULL)
-			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? ", " : "", act_on_removed_name(choices[i]));
+		if (act_connector_operation(destination->connector, act_on_removed_op(choice)) != NULL)
+			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? ", " : "", act_on_removed_name(choice));
 	}
 	appendStringInfo(&buf, "%s'ignore'", buf.len > 0 ? " or " : "");
 	return buf.data;
@@ -263,9 +229,9 @@ mode_choices(const Destination *destination)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (SyncMode mode = MODE_UPSERT; mode <= MODE_MIRROR; mode++)
+	for (SyncMode mode = MODE_UPSERT; mode < SYNC_MODE_COUNT; mode++)
 	{
-		if (act_connector_operation(destination->connector, mode_op(mode)) != NULL)
+		if (act_connector_operation(destination->connector, act_sync_mode_op(mode, REMOVED_IGNORE)) != NULL)
 			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? " or " : "", act_sync_mode_name(mode));
 	}
 	return buf.data;
@@ -294,7 +260,7 @@ apply_mode(Sync *sync, const DefinitionInput *input)
 static void
 check_mode(const Sync *sync, const DefinitionInput *input, bool was_mirror, const Destination *destination)
 {
-	RowOp		wanted[2] = {mode_op(sync->mode), removal_op(sync->on_removed)};
+	RowOp		wanted[2] = {act_sync_mode_op(sync->mode, sync->on_removed), act_on_removed_op(sync->on_removed)};
 
 	if (sync->mode == MODE_MIRROR && !was_mirror && input->on_removed == NULL)
 		ereport(ERROR,
@@ -311,7 +277,7 @@ check_mode(const Sync *sync, const DefinitionInput *input, bool was_mirror, cons
 				 errmsg("%s \"%s\" is not possible: connector \"%s\" has no operation \"%s\"",
 						i == 0 ? "mode" : "on_removed",
 						i == 0 ? act_sync_mode_name(sync->mode) : act_on_removed_name(sync->on_removed),
-						destination->connector_name, act_row_op_name(wanted[i])),
+						destination->connector_name, act_row_op_sent_name(wanted[i])),
 				 i == 0 ? errhint("mode => %s.", mode_choices(destination)) :
 				 errhint("on_removed => %s.", removal_choices(destination))));
 	}

@@ -47,6 +47,9 @@ enum
 	STORE_IN_DOUBT,
 	STORE_KEY,
 	STORE_FIELDS,
+	STORE_PAYLOAD,
+	STORE_FIELD_HASHES,
+	STORE_WAS_THERE,
 	STORE_EXTERNAL_ID,
 	STORE_FINGERPRINT,
 	STORE_CHANGE_ID,
@@ -64,6 +67,9 @@ store_desc(int nkeys)
 	TupleDescInitEntry(desc, STORE_IN_DOUBT, "in_doubt", BOOLOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_KEY, "key", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_FIELDS, "fields", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_PAYLOAD, "payload", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_FIELD_HASHES, "field_hashes", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_WAS_THERE, "was_there", BOOLOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_EXTERNAL_ID, "external_id", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_CHANGE_ID, "change_id", UUIDOID, -1, 0);
@@ -152,22 +158,9 @@ share_memory(void)
 static void
 set_policy(const Sync *sync, bool forced, RowPolicy *policy)
 {
-	static const RowOp ops[] = {
-		[MODE_UPSERT] = ROW_OP_UPSERT,
-		[MODE_INSERT] = ROW_OP_INSERT,
-		[MODE_UPDATE] = ROW_OP_UPDATE,
-		[MODE_MIRROR] = ROW_OP_UPSERT
-	};
-	static const RowOp removals[] = {
-		[REMOVED_IGNORE] = ROW_OP_NONE,
-		[REMOVED_DELETE] = ROW_OP_DELETE,
-		[REMOVED_ARCHIVE] = ROW_OP_ARCHIVE,
-		[REMOVED_CLEAR] = ROW_OP_CLEAR
-	};
-
-	policy->op = ops[sync->mode];
-	policy->removal = sync->mode == MODE_MIRROR ? removals[sync->on_removed] : ROW_OP_NONE;
-	policy->never_again = sync->mode == MODE_INSERT;
+	policy->op = act_sync_mode_op(sync->mode, sync->on_removed);
+	policy->removal = act_on_removed_op(sync->on_removed);
+	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
 	policy->forced = forced;
 	policy->now = act_now();
@@ -384,6 +377,9 @@ act_diff_next(Diff *diff)
 	row->in_doubt = DatumGetBool(slot_getattr(slot, STORE_IN_DOUBT, &isnull));
 	row->key = slot_text(slot, STORE_KEY);
 	row->fields = slot_text(slot, STORE_FIELDS);
+	row->payload = slot_text(slot, STORE_PAYLOAD);
+	row->field_hashes = slot_text(slot, STORE_FIELD_HASHES);
+	row->was_there = DatumGetBool(slot_getattr(slot, STORE_WAS_THERE, &isnull));
 	row->external_id = slot_text(slot, STORE_EXTERNAL_ID);
 	slot_digest(slot, STORE_FINGERPRINT, row->fingerprint);
 	slot_digest(slot, STORE_CHANGE_ID, row->change_id);
@@ -409,6 +405,14 @@ act_diff_next_mark(Diff *diff)
 	return mark;
 }
 
+static void
+put_text(Datum *values, bool *nulls, int column, const char *text)
+{
+	nulls[column - 1] = text == NULL;
+	if (text != NULL)
+		values[column - 1] = CStringGetTextDatum(text);
+}
+
 /* Puts a row (or, with a state for its op, a mark) into a store. */
 void
 act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
@@ -424,23 +428,16 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	values[STORE_OP - 1] = Int32GetDatum(op);
 	values[STORE_CAUSE - 1] = Int32GetDatum(row->cause);
 	values[STORE_IN_DOUBT - 1] = BoolGetDatum(row->in_doubt);
-	if (row->key != NULL)
-		values[STORE_KEY - 1] = CStringGetTextDatum(row->key);
-	nulls[STORE_KEY - 1] = row->key == NULL;
-	if (row->fields != NULL)
-		values[STORE_FIELDS - 1] = CStringGetTextDatum(row->fields);
-	nulls[STORE_FIELDS - 1] = row->fields == NULL;
-	if (row->external_id != NULL)
-		values[STORE_EXTERNAL_ID - 1] = CStringGetTextDatum(row->external_id);
-	nulls[STORE_EXTERNAL_ID - 1] = row->external_id == NULL;
+	values[STORE_WAS_THERE - 1] = BoolGetDatum(row->was_there);
+	put_text(values, nulls, STORE_KEY, row->key);
+	put_text(values, nulls, STORE_FIELDS, row->fields);
+	put_text(values, nulls, STORE_PAYLOAD, row->payload);
+	put_text(values, nulls, STORE_FIELD_HASHES, row->field_hashes);
+	put_text(values, nulls, STORE_EXTERNAL_ID, row->external_id);
 	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
 	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);
 	values[STORE_ATTEMPTS - 1] = Int32GetDatum(row->attempts);
 	for (int i = 0; i < diff->nkeys; i++)
-	{
-		nulls[STORE_FIRST_KEY - 1 + i] = row->key_values[i] == NULL;
-		if (row->key_values[i] != NULL)
-			values[STORE_FIRST_KEY - 1 + i] = CStringGetTextDatum(row->key_values[i]);
-	}
+		put_text(values, nulls, STORE_FIRST_KEY + i, row->key_values[i]);
 	tuplestore_putvalues(store, diff->desc, values, nulls);
 }

@@ -33,6 +33,7 @@ typedef struct DiffCounts
 	int64		skipped;
 	int64		absent;
 	int64		unknown;
+	int64		waiting;
 	int64		to_send;
 } DiffCounts;
 

@@ -320,6 +320,9 @@ count(DiffState *state, const Decision *decision, const Row *row)
 		case ACTION_UNKNOWN:
 			counts->unknown++;
 			break;
+		case ACTION_WAIT:
+			counts->waiting++;
+			break;
 		default:
 			break;
 	}
@@ -446,6 +449,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	row->op = decision->op;
 	row->cause = decision->cause;
 	row->in_doubt = decision->in_doubt;
+	row->was_there = decision->was_there;
 	row->attempts = decision->attempts;
 	for (int i = 0; i < nkeys; i++)
 		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);

@@ -178,7 +178,7 @@ static char *
 next_action(const Explanation *explanation)
 {
 	const Decision *decision = &explanation->key.decision;
-	const char *op = act_row_op_name(decision->op);
+	const char *op = act_row_op_sent_name(decision->op);
 
 	if (!explanation->key.found || explanation->key.problem != NULL)
 		return "nothing";
@@ -255,7 +255,7 @@ explain_send(StringInfo buf, const Explanation *explanation)
 	else
 		appendStringInfo(buf, "Its values differ from those that were accepted at %s.",
 						 stored_time(explanation, STORED_ACCEPTED_AT));
-	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_name(decision->op));
+	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_sent_name(decision->op));
 }
 
 /* Versions that were tried and are not sent by the next run. */
@@ -263,7 +263,7 @@ static void
 explain_refused(StringInfo buf, const Explanation *explanation)
 {
 	const RowState *state = &explanation->key.state;
-	const char *op = act_row_op_name(explanation->key.decision.op);
+	const char *op = act_row_op_sent_name(explanation->key.decision.op);
 	const char *at = stored_time(explanation, STORED_LAST_AT);
 	const char *answer = answer_text(explanation);
 

@@ -101,6 +101,8 @@ outcome_sum(const Run *run, RowOutcome outcome)
 			return outcomes[ROW_ABSENT] + counts->absent;
 		case ROW_UNKNOWN:
 			return outcomes[ROW_UNKNOWN] + counts->unknown;
+		case ROW_WAITING:
+			return outcomes[ROW_WAITING] + counts->waiting;
 		default:
 			return outcomes[outcome];
 	}

@@ -124,7 +124,7 @@ put_row(Preview *preview, const Row *row)
 	Datum		values[ROW_COLUMNS] = {0};
 	bool		nulls[ROW_COLUMNS] = {false, false, true, false, true};
 
-	values[0] = CStringGetTextDatum(act_row_op_name(row->op));
+	values[0] = CStringGetTextDatum(act_row_op_sent_name(row->op));
 	values[1] = act_preview_jsonb(row->key);
 	nulls[3] = row->fields == NULL;
 	if (row->fields != NULL)

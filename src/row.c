@@ -29,6 +29,8 @@ static const OpProperties ops[] = {
 	[ROW_OP_CLEAR] = {"clear", true, true},
 	[ROW_OP_ADD] = {"add", true, false},
 	[ROW_OP_REMOVE] = {"remove", false, true},
+	[ROW_OP_UPDATE_REMOVED] = {"update_removed", true, true},
+	[ROW_OP_REPLACE] = {"replace", true, false},
 };
 
 StaticAssertDecl(lengthof(ops) == ROW_OP_COUNT, "every operation has its properties");
@@ -48,6 +50,18 @@ act_row_op_parse(const char *name)
 			return (RowOp) i;
 	}
 	return ROW_OP_NONE;
+}
+
+RowOp
+act_row_op_sent(RowOp op)
+{
+	return op == ROW_OP_UPDATE_REMOVED ? ROW_OP_UPDATE : op;
+}
+
+const char *
+act_row_op_sent_name(RowOp op)
+{
+	return ops[act_row_op_sent(op)].name;
 }
 
 bool

@@ -27,9 +27,11 @@ typedef enum RowOp
 	ROW_OP_ARCHIVE,
 	ROW_OP_CLEAR,
 	ROW_OP_ADD,
-	ROW_OP_REMOVE
+	ROW_OP_REMOVE,
+	ROW_OP_UPDATE_REMOVED,		/* on_removed update: an update for those who get it */
+	ROW_OP_REPLACE				/* the whole model as one unit */
 } RowOp;
-#define ROW_OP_COUNT (ROW_OP_REMOVE + 1)
+#define ROW_OP_COUNT (ROW_OP_REPLACE + 1)
 
 /* Why the row is here: under which of the run's three sums it counts. */
 typedef enum RowCause
@@ -69,6 +71,9 @@ typedef struct Row
 	char	  **key_values;		/* type output of each key column, for settling */
 	char	   *key;			/* {"customer_id": 7}: JSON, UTF-8 */
 	char	   *fields;			/* payload as a JSON object, UTF-8, or NULL */
+	char	   *payload;		/* all that the record has then, where that is kept; NULL: it is not */
+	char	   *field_hashes;	/* of each of its fields (field_hash.h), where kept, in hex; NULL: not */
+	bool		was_there;		/* accepted before and not removed since */
 	char	   *external_id;	/* UTF-8, or NULL while unknown */
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	uint8		change_id[ACT_DIGEST_LEN];
@@ -82,8 +87,10 @@ typedef struct Row
 	char	   *new_external_id;
 } Row;
 
-extern const char *act_row_op_name(RowOp op);
+extern const char *act_row_op_name(RowOp op);	/* as stored; each its own */
 extern RowOp act_row_op_parse(const char *name);	/* ROW_OP_NONE: no such op */
+extern RowOp act_row_op_sent(RowOp op); /* the operation that the destination is asked for */
+extern const char *act_row_op_sent_name(RowOp op);
 extern bool act_row_op_has_fields(RowOp op);
 extern bool act_row_op_removes(RowOp op);
 

@@ -349,7 +349,7 @@ final_status(const Run *run)
 	if (run->stop.set)
 		return run->stop.status;
 	if (outcomes[ROW_ACCEPTED] < counts->to_send ||
-		counts->invalid + counts->delayed + counts->absent + counts->unknown > 0)
+		counts->invalid + counts->delayed + counts->absent + counts->unknown + counts->waiting > 0)
 		return RUN_PARTIAL;
 	return RUN_SUCCEEDED;
 }

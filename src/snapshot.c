@@ -49,7 +49,9 @@ static const char engine_columns[] =
 " activate_code pg_catalog.text,"
 " activate_message pg_catalog.text,"
 " activate_request_id pg_catalog.int8,"
-" activate_missing_since pg_catalog.timestamptz";
+" activate_missing_since pg_catalog.timestamptz,"
+" activate_field_hashes pg_catalog.text,"
+" activate_payload pg_catalog.json";
 
 static const struct
 {
@@ -58,7 +60,7 @@ static const struct
 }			column_comments[] =
 {
 	{"activate_external_id", "the destination's id of the record; null: it told none"},
-	{"activate_state", "accepted, rejected, refused, absent, doubt, leaving, left or removed"},
+	{"activate_state", "accepted, rejected, refused, absent, doubt, unknown, waiting, leaving, left or removed"},
 	{"activate_accepted_at", "when the destination last accepted the row, or a baseline took it for accepted; null: never, or nothing of it is left there"},
 	{"activate_fingerprint", "digest of the mapped values that the destination has; null: not known"},
 	{"activate_in_doubt", "an answer was lost: what the destination has is not certain"},
@@ -73,6 +75,8 @@ static const struct
 	{"activate_code", "the destination's word for the reason; null: none given"},
 	{"activate_message", "the reason as a sentence, mostly the destination's own; null: none given"},
 	{"activate_request_id", "number of the request; always null in this version"},
+	{"activate_field_hashes", "option changed_fields_only: a digest of each field that the destination has; null: not kept, or not known"},
+	{"activate_payload", "option keep_payload: what the destination last accepted; null: not kept, or not known"},
 	{"activate_missing_since", "when a run first missed the row in the model; null: it is there, or nobody waits for remove_after"},
 };
 
@@ -435,7 +439,7 @@ act_snapshot_doubt(const Sync *sync, const char *reason)
 	SqlArgument args[] = {
 		SQL_TEXT(reason),
 		{TIMESTAMPTZOID, TimestampTzGetDatum(act_now()), false},
-		SQL_BOOL(sync->mode == MODE_INSERT),
+		SQL_BOOL(sync->mode == MODE_INSERT || sync->mode == MODE_APPEND),
 	};
 
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);

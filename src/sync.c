@@ -33,6 +33,8 @@ static const char *const mode_names[] = {
 	[MODE_INSERT] = "insert",
 	[MODE_UPDATE] = "update",
 	[MODE_MIRROR] = "mirror",
+	[MODE_APPEND] = "append",
+	[MODE_REPLACE] = "replace",
 	NULL
 };
 
@@ -41,6 +43,8 @@ static const char *const on_removed_names[] = {
 	[REMOVED_DELETE] = "delete",
 	[REMOVED_ARCHIVE] = "archive",
 	[REMOVED_CLEAR] = "clear",
+	[REMOVED_UPDATE] = "update",
+	[REMOVED_REMOVE] = "remove",
 	NULL
 };
 
@@ -48,7 +52,7 @@ static const char *const on_removed_names[] = {
 	"SELECT sync_id, name, model, model_is_query, key, destination, object, match," \
 	" mapping, mode, on_removed, schedule, options::pg_catalog.text, search_path, time_zone," \
 	" system_identifier, database_oid, host, paused, pause_reason, first_batch_alone," \
-	" timeline, in_doubt, hold_next" \
+	" timeline, in_doubt, hold_next, first_run_pending" \
 	" FROM activate.sync "
 
 const char *
@@ -64,47 +68,78 @@ act_on_removed_name(OnRemoved on_removed)
 }
 
 static int
-parse_name(const char *what, const char *name, const char *const *names,
-		   const char *const *later)
+parse_name(const char *what, const char *name, const char *const *names)
 {
 	const char *nearest;
+	StringInfoData list;
 
+	initStringInfo(&list);
 	for (int i = 0; names[i] != NULL; i++)
 	{
 		if (strcmp(names[i], name) == 0)
 			return i;
-	}
-	for (int i = 0; later[i] != NULL; i++)
-	{
-		if (strcmp(later[i], name) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s \"%s\" is not supported by this version of pg_activate", what, name),
-					 errhint("It is one of: %s, %s, %s, %s.", names[0], names[1], names[2], names[3])));
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", names[i]);
 	}
 	nearest = act_nearest_name(name, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown %s \"%s\"", what, name),
 			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
-			 errhint("It is one of: %s, %s, %s, %s.", names[0], names[1], names[2], names[3])));
+			 errhint("It is one of: %s.", list.data)));
 	return -1;
 }
 
 SyncMode
 act_sync_mode_parse(const char *name)
 {
-	static const char *const later[] = {"append", "replace", NULL};
-
-	return (SyncMode) parse_name("mode", name, mode_names, later);
+	return (SyncMode) parse_name("mode", name, mode_names);
 }
 
 OnRemoved
 act_on_removed_parse(const char *name)
 {
-	static const char *const later[] = {"update", "remove", NULL};
+	return (OnRemoved) parse_name("on_removed", name, on_removed_names);
+}
 
-	return (OnRemoved) parse_name("on_removed", name, on_removed_names, later);
+/* From what is removed of an object, a row is a member of it, not a record. */
+RowOp
+act_sync_mode_op(SyncMode mode, OnRemoved on_removed)
+{
+	switch (mode)
+	{
+		case MODE_INSERT:
+		case MODE_APPEND:
+			return ROW_OP_INSERT;
+		case MODE_UPDATE:
+			return ROW_OP_UPDATE;
+		case MODE_REPLACE:
+			return ROW_OP_REPLACE;
+		case MODE_UPSERT:
+		case MODE_MIRROR:
+			break;
+	}
+	return on_removed == REMOVED_REMOVE ? ROW_OP_ADD : ROW_OP_UPSERT;
+}
+
+RowOp
+act_on_removed_op(OnRemoved on_removed)
+{
+	switch (on_removed)
+	{
+		case REMOVED_DELETE:
+			return ROW_OP_DELETE;
+		case REMOVED_ARCHIVE:
+			return ROW_OP_ARCHIVE;
+		case REMOVED_CLEAR:
+			return ROW_OP_CLEAR;
+		case REMOVED_UPDATE:
+			return ROW_OP_UPDATE_REMOVED;
+		case REMOVED_REMOVE:
+			return ROW_OP_REMOVE;
+		case REMOVED_IGNORE:
+			break;
+	}
+	return ROW_OP_NONE;
 }
 
 static char **
@@ -179,6 +214,7 @@ sync_from_result(MemoryContext context)
 	sync->timeline = (int) act_sql_int64(0, 22);
 	sync->in_doubt = act_sql_bool(0, 23);
 	sync->hold_next = act_sql_bool(0, 24);
+	sync->first_run_pending = act_sql_bool(0, 25);
 
 	options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text)));
 	act_sync_options_parse(options, sync->on_removed, &sync->options);
@@ -307,6 +343,8 @@ static const struct
 	{"activate_message", TEXTOID},
 	{"activate_request_id", INT8OID},
 	{"activate_missing_since", TIMESTAMPTZOID},
+	{"activate_field_hashes", TEXTOID},
+	{"activate_payload", JSONOID},
 };
 
 /* InvalidOid: there is none. */

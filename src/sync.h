@@ -10,6 +10,7 @@
 
 #include "cluster.h"
 #include "nodes/pg_list.h"
+#include "row.h"
 #include "storage/lockdefs.h"
 #include "utils/jsonb.h"
 
@@ -18,16 +19,22 @@ typedef enum SyncMode
 	MODE_UPSERT,
 	MODE_INSERT,
 	MODE_UPDATE,
-	MODE_MIRROR
+	MODE_MIRROR,
+	MODE_APPEND,
+	MODE_REPLACE
 } SyncMode;
+#define SYNC_MODE_COUNT (MODE_REPLACE + 1)
 
 typedef enum OnRemoved
 {
 	REMOVED_IGNORE,
 	REMOVED_DELETE,
 	REMOVED_ARCHIVE,
-	REMOVED_CLEAR
+	REMOVED_CLEAR,
+	REMOVED_UPDATE,
+	REMOVED_REMOVE
 } OnRemoved;
+#define ON_REMOVED_COUNT (REMOVED_REMOVE + 1)
 
 /* A guard: a count, or a percentage of what is synced. */
 typedef struct GuardLimit
@@ -36,6 +43,36 @@ typedef struct GuardLimit
 	bool		percent;
 	double		value;
 } GuardLimit;
+
+typedef enum FirstRun
+{
+	FIRST_RUN_SEND,
+	FIRST_RUN_BASELINE,
+	FIRST_RUN_LINK
+} FirstRun;
+
+/* What null is for the destination, where the field does not say. */
+typedef enum NullPolicy
+{
+	NULL_SEND,
+	NULL_OMIT,
+	NULL_EMPTY					/* as the empty text */
+} NullPolicy;
+
+typedef enum DeliveryPolicy
+{
+	DELIVERY_DEFAULT,			/* at most once where the operation is not idempotent */
+	DELIVERY_AT_LEAST_ONCE,
+	DELIVERY_AT_MOST_ONCE
+} DeliveryPolicy;
+
+/* What a change of the model that breaks the sync does. */
+typedef enum OnModelChange
+{
+	MODEL_CHANGE_PAUSE,			/* it waits until the model works again */
+	MODEL_CHANGE_REFUSE,		/* the change is refused */
+	MODEL_CHANGE_FAIL			/* each run fails */
+} OnModelChange;
 
 /* Parsed from activate.sync.options, with the defaults of design 2.2. */
 typedef struct SyncOptions
@@ -50,6 +87,18 @@ typedef struct SyncOptions
 	int64		max_run_time_ms;	/* 0: no limit */
 	int			priority;		/* default 0; higher goes first */
 	int64		freshness_ms;	/* 0: none promised */
+	bool		first_run_named;
+	FirstRun	first_run;
+	char	   *removed_mapping;	/* mapping text, or NULL */
+	char	   *insert_mapping; /* mapping text, or NULL */
+	int			canary;			/* rows that go before the others after a change; 0: none */
+	NullPolicy	nulls;
+	int			nignored;
+	char	  **ignored;		/* ignore_fields: top-level fields that are not compared */
+	bool		changed_fields_only;
+	bool		keep_payload;
+	DeliveryPolicy delivery;
+	OnModelChange on_model_change;
 } SyncOptions;
 
 typedef struct Sync
@@ -78,6 +127,7 @@ typedef struct Sync
 	bool		paused;
 	char	   *pause_reason;
 	bool		first_batch_alone;
+	bool		first_run_pending;	/* no run has done what option first_run says */
 	int			timeline;		/* of the cluster when it last ran */
 	bool		in_doubt;		/* all rows are still to be put in doubt; the diff takes them to be */
 	bool		hold_next;		/* and is held */
@@ -122,6 +172,10 @@ extern const char *act_sync_mode_name(SyncMode mode);
 extern const char *act_on_removed_name(OnRemoved on_removed);
 extern SyncMode act_sync_mode_parse(const char *name);
 extern OnRemoved act_on_removed_parse(const char *name);
+
+/* What is asked of the destination for rows of the model, and for those that left. */
+extern RowOp act_sync_mode_op(SyncMode mode, OnRemoved on_removed);
+extern RowOp act_on_removed_op(OnRemoved on_removed);	/* ROW_OP_NONE: nothing */
 
 extern void act_sync_require_unpaused(const Sync *sync);	/* else 55000 */
 

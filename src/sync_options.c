@@ -17,10 +17,12 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "model.h"
 #include "nearest.h"
 #include "sync.h"
 
 #define MAX_BATCH_SIZE 100000
+#define MAX_CANARY 10000
 #define MAX_PRIORITY 100		/* and as far below 0 */
 #define MAX_DURATION_MS ((int64) 365 * 24 * 3600 * 1000)
 
@@ -30,7 +32,11 @@ typedef enum OptionType
 	TYPE_LIMIT,
 	TYPE_COUNT,
 	TYPE_PRIORITY,
-	TYPE_DURATION
+	TYPE_DURATION,
+	TYPE_BOOLEAN,
+	TYPE_CHOICE,				/* an enum; its names in the order of its values */
+	TYPE_NAMES,					/* fields: an array, or 'a, b' */
+	TYPE_MAPPING				/* a select list in a string, or an object */
 } OptionType;
 
 typedef struct KnownOption
@@ -39,7 +45,13 @@ typedef struct KnownOption
 	OptionType	type;
 	size_t		offset;			/* in SyncOptions */
 	int			max;			/* TYPE_COUNT; at least 1 */
+	const char *const *choices; /* TYPE_CHOICE; NULL-ended */
 } KnownOption;
+
+static const char *const first_runs[] = {"send", "baseline", "link", NULL};
+static const char *const null_policies[] = {"send", "omit", "empty", NULL};
+static const char *const deliveries[] = {"default", "at_least_once", "at_most_once", NULL};
+static const char *const model_changes[] = {"pause", "refuse", "fail", NULL};
 
 static const KnownOption known_options[] = {
 	{"max_changed", TYPE_LIMIT, offsetof(SyncOptions, max_changed)},
@@ -52,19 +64,19 @@ static const KnownOption known_options[] = {
 	{"max_run_time", TYPE_DURATION, offsetof(SyncOptions, max_run_time_ms)},
 	{"priority", TYPE_PRIORITY, offsetof(SyncOptions, priority)},
 	{"freshness", TYPE_DURATION, offsetof(SyncOptions, freshness_ms)},
-	{"first_run", TYPE_LATER},
-	{"removed_mapping", TYPE_LATER},
-	{"insert_mapping", TYPE_LATER},
-	{"canary", TYPE_LATER},
-	{"nulls", TYPE_LATER},
-	{"ignore_fields", TYPE_LATER},
-	{"changed_fields_only", TYPE_LATER},
-	{"keep_payload", TYPE_LATER},
+	{"first_run", TYPE_CHOICE, offsetof(SyncOptions, first_run), 0, first_runs},
+	{"removed_mapping", TYPE_MAPPING, offsetof(SyncOptions, removed_mapping)},
+	{"insert_mapping", TYPE_MAPPING, offsetof(SyncOptions, insert_mapping)},
+	{"canary", TYPE_COUNT, offsetof(SyncOptions, canary), MAX_CANARY},
+	{"nulls", TYPE_CHOICE, offsetof(SyncOptions, nulls), 0, null_policies},
+	{"ignore_fields", TYPE_NAMES, offsetof(SyncOptions, ignored)},
+	{"changed_fields_only", TYPE_BOOLEAN, offsetof(SyncOptions, changed_fields_only)},
+	{"keep_payload", TYPE_BOOLEAN, offsetof(SyncOptions, keep_payload)},
 	{"log", TYPE_LATER},
-	{"delivery", TYPE_LATER},
+	{"delivery", TYPE_CHOICE, offsetof(SyncOptions, delivery), 0, deliveries},
 	{"watch", TYPE_LATER},
 	{"confirm_every", TYPE_LATER},
-	{"on_model_change", TYPE_LATER},
+	{"on_model_change", TYPE_CHOICE, offsetof(SyncOptions, on_model_change), 0, model_changes},
 	{"subject", TYPE_LATER},
 	{"experiment", TYPE_LATER},
 	{"strict", TYPE_LATER}
@@ -208,6 +220,86 @@ parse_duration(const KnownOption *option, const char *text)
 	return (int64) total;
 }
 
+static bool
+parse_boolean(const KnownOption *option, const JsonbValue *value, const char *text)
+{
+	if (value->type != jbvBool)
+		refuse_value(option, text, "true or false", "true");
+	return value->val.boolean;
+}
+
+static int
+parse_choice(const KnownOption *option, const char *text)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; option->choices[i] != NULL; i++)
+	{
+		if (strcmp(option->choices[i], text) == 0)
+			return i;
+		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", option->choices[i]);
+	}
+	refuse_value(option, text, psprintf("one of %s", list.data), psprintf("\"%s\"", option->choices[0]));
+	return -1;
+}
+
+/* The only option with names, so that their number has one place. */
+static void
+parse_names(const KnownOption *option, const JsonbValue *value, const char *text, SyncOptions *parsed)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	if (value->type == jbvString)
+	{
+		parsed->ignored = act_identifier_list(option->name, text, &parsed->nignored);
+		return;
+	}
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		refuse_value(option, text, "an array of names, or names in a string, separated by commas", "[\"synced_at\"]");
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		if (token == WJB_ELEM && element.type == jbvString)
+			names = lappend(names, pnstrdup(element.val.string.val, element.val.string.len));
+		else if (token == WJB_ELEM)
+			refuse_value(option, scalar_text(&element), "an array of names", "[\"synced_at\"]");
+	}
+	parsed->ignored = palloc(sizeof(char *) * Max(list_length(names), 1));
+	parsed->nignored = 0;
+	foreach(cell, names)
+		parsed->ignored[parsed->nignored++] = lfirst(cell);
+}
+
+/* As text, which mapping.c reads; that it can is checked where the model is known. */
+static char *
+parse_mapping(const KnownOption *option, const JsonbValue *value, char *text)
+{
+	if (value->type == jbvString)
+		return text;
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		refuse_value(option, text, "a mapping: a select list in a string, or an object", "{\"active\": false}");
+	return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+}
+
+static char *
+list_options(void)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < lengthof(known_options); i++)
+	{
+		if (known_options[i].type != TYPE_LATER)
+			appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", known_options[i].name);
+	}
+	return list.data;
+}
+
 static const KnownOption *
 find_option(const char *name)
 {
@@ -225,7 +317,7 @@ find_option(const char *name)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown option \"%s\"", name),
 			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
-			 errhint("Options are max_changed, max_removed, max_invalid, max_rejected, remove_after, batch_size, max_attempts, max_run_time, priority and freshness.")));
+			 errhint("Options are %s.", list_options())));
 	return NULL;
 }
 
@@ -239,6 +331,8 @@ parse_option(const char *name, const JsonbValue *value, SyncOptions *parsed)
 	if (value->type == jbvNull)
 		return;					/* the default */
 	text = scalar_text(value);
+	if (target == (char *) &parsed->first_run)
+		parsed->first_run_named = true;
 	switch (option->type)
 	{
 		case TYPE_LATER:
@@ -258,6 +352,18 @@ parse_option(const char *name, const JsonbValue *value, SyncOptions *parsed)
 			break;
 		case TYPE_DURATION:
 			*(int64 *) target = parse_duration(option, text);
+			break;
+		case TYPE_BOOLEAN:
+			*(bool *) target = parse_boolean(option, value, text);
+			break;
+		case TYPE_CHOICE:
+			*(int *) target = parse_choice(option, text);
+			break;
+		case TYPE_NAMES:
+			parse_names(option, value, text, parsed);
+			break;
+		case TYPE_MAPPING:
+			*(char **) target = parse_mapping(option, value, text);
 			break;
 	}
 }

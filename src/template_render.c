@@ -399,7 +399,7 @@ resolve(const Expression *expression, TemplateInput *input)
 	switch (expression->path)
 	{
 		case PATH_ROW_OP:
-			return (Value) {VALUE_PLAIN, act_row_op_name(row->op), strlen(act_row_op_name(row->op))};
+			return (Value) {VALUE_PLAIN, act_row_op_sent_name(row->op), strlen(act_row_op_sent_name(row->op))};
 		case PATH_ROW_KEY:
 			return json_value(row->key);
 		case PATH_ROW_KEY_COLUMN:

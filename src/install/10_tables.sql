@@ -37,6 +37,7 @@ CREATE TABLE activate.sync (
 	fingerprint_format pg_catalog.int4 NOT NULL,
 	definition_changed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	first_batch_alone pg_catalog.bool NOT NULL DEFAULT true,
+	first_run_pending pg_catalog.bool NOT NULL DEFAULT true,
 	timeline	pg_catalog.int4 NOT NULL,
 	in_doubt	pg_catalog.bool NOT NULL DEFAULT false,
 	hold_next	pg_catalog.bool NOT NULL DEFAULT false,
@@ -47,6 +48,7 @@ COMMENT ON COLUMN activate.sync.system_identifier IS 'with database_oid and host
 COMMENT ON COLUMN activate.sync.timeline IS 'of the cluster when the sync last ran: another one means that a standby was promoted, or an older state recovered, since';
 COMMENT ON COLUMN activate.sync.in_doubt IS 'the next run begins by putting every row in doubt';
 COMMENT ON COLUMN activate.sync.hold_next IS 'the next run is held until a person approved it: the server was recovered';
+COMMENT ON COLUMN activate.sync.first_run_pending IS 'no run has done yet what option first_run says';
 COMMENT ON COLUMN activate.sync.first_batch_alone IS 'after creation or a change of definition the first batch of a run goes alone';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_sync_id_seq', '');
@@ -113,7 +115,10 @@ CREATE TABLE activate.sync_state (
 	retry_at	pg_catalog.timestamptz,
 	retry_rows	pg_catalog.bool NOT NULL DEFAULT false,
 	failures	pg_catalog.int4 NOT NULL DEFAULT 0,
-	after_runs	pg_catalog.int8[]
+	after_runs	pg_catalog.int8[],
+	unit_digest	pg_catalog.uuid,
+	model_problem pg_catalog.text,
+	model_problem_since pg_catalog.timestamptz
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
 COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
@@ -121,6 +126,9 @@ COMMENT ON COLUMN activate.sync_state.next_run_at IS 'next planned start; in the
 COMMENT ON COLUMN activate.sync_state.retry_at IS 'when to run without waiting for the schedule; null: not';
 COMMENT ON COLUMN activate.sync_state.retry_rows IS 'the run at retry_at is one of the rows whose back-off ended, not of the whole model';
 COMMENT ON COLUMN activate.sync_state.failures IS 'runs in a row that ended failed or interrupted';
+COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted';
+COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
+COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
 
