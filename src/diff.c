@@ -93,7 +93,8 @@ act_diff_keep(PG_FUNCTION_ARGS)
 	if (state == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 
 	counts = &state->diff->counts;
 	if (!PG_ARGISNULL(0))
@@ -130,7 +131,8 @@ act_diff_sieve(PG_FUNCTION_ARGS)
 		PG_NARGS() > INDEX_MAX_KEYS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
 		/* A model can call this, too, with anything. */
