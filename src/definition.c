@@ -233,30 +233,62 @@ count_synced(const Sync *sync)
 	return count;
 }
 
+/* The leaf there, of those that are compared or of the others. */
 static int
-find_path(const Model *model, const char *path)
+find_path(const Model *model, const char *path, bool compared)
 {
 	for (int i = 0; i < model->nleaves; i++)
 	{
-		if (strcmp(model->mapping->leaves[i].path, path) == 0)
+		if (strcmp(model->mapping->leaves[i].path, path) == 0 &&
+			act_mapping_leaf_compared(model->mapping, i) == compared)
 			return i;
 	}
 	return -1;
+}
+
+/* When a field is sent, or what null is for it. */
+static char *
+policy_difference(const Model *old, const Model *new)
+{
+	for (int i = 0; i < act_mapping_nfields(new->mapping); i++)
+	{
+		const char *name = act_mapping_field_name(new->mapping, i);
+		const MappingNode *now = act_mapping_find_field(new->mapping, name);
+		const MappingNode *before = act_mapping_find_field(old->mapping, name);
+
+		if (before != NULL && (now->on == ON_UPDATE) != (before->on == ON_UPDATE))
+			return psprintf("field \"%s\" is sent %s", name,
+							now->on == ON_UPDATE ? "on update only" : "always");
+	}
+	for (int i = 0; i < new->nleaves; i++)
+	{
+		const MappingLeaf *leaf = &new->mapping->leaves[i];
+		int			other = find_path(old, leaf->path, true);
+
+		if (!leaf->uncompared && other >= 0 && leaf->nulls != old->mapping->leaves[other].nulls)
+			return psprintf("null of field \"%s\" is another value", leaf->label);
+	}
+	return NULL;
 }
 
 /* Why the fingerprints of every row differ; NULL: they need not. */
 static char *
 difference(const Model *old, const Model *new)
 {
+	char	   *why;
+
 	if (memcmp(old->seed, new->seed, ACT_DIGEST_LEN) == 0)
 		return NULL;
 	for (int i = 0; i < new->nleaves; i++)
 	{
 		const MappingLeaf *leaf = &new->mapping->leaves[i];
-		int			other = find_path(old, leaf->path);
+		int			other = find_path(old, leaf->path, true);
 
+		if (leaf->uncompared)
+			continue;
 		if (other < 0)
-			return psprintf("new field \"%s\"", leaf->label);
+			return psprintf(find_path(old, leaf->path, false) < 0 ? "new field \"%s\"" :
+							"field \"%s\" was not compared so far", leaf->label);
 		if (strcmp(act_value_type_signature(old->leaf_values[other]),
 				   act_value_type_signature(new->leaf_values[i])) != 0)
 			return psprintf("type of field \"%s\" changed from %s to %s", leaf->label,
@@ -264,9 +296,15 @@ difference(const Model *old, const Model *new)
 	}
 	for (int i = 0; i < old->nleaves; i++)
 	{
-		if (find_path(new, old->mapping->leaves[i].path) < 0)
-			return psprintf("field \"%s\" is gone", old->mapping->leaves[i].label);
+		const MappingLeaf *leaf = &old->mapping->leaves[i];
+
+		if (!leaf->uncompared && find_path(new, leaf->path, true) < 0)
+			return psprintf(find_path(new, leaf->path, false) < 0 ? "field \"%s\" is gone" :
+							"field \"%s\" is no longer compared", leaf->label);
 	}
+	why = policy_difference(old, new);
+	if (why != NULL)
+		return why;
 	return pstrdup("a constant or the order of the fields changed");
 }
 
@@ -405,7 +443,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	bool		same_values = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0;
 	bool		same_key = same_names(old->nkeys, old->key, new->nkeys, new->key);
 	bool		renamed = strcmp(old->name, new->name) != 0;
-	Model	   *old_model = same_values && !moved && resend != RESEND_NONE ? NULL :
+	bool		same_policies = act_mapping_same_options(old, new);
+	Model	   *old_model = same_values && same_policies && !moved && resend != RESEND_NONE ? NULL :
 		act_definition_try_resolve(old);
 	char	   *why = NULL;
 
@@ -436,7 +475,7 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	tell_resend(old, new, why, resend, same_values);
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
-		strcmp(old->mapping, new->mapping) != 0;
+		strcmp(old->mapping, new->mapping) != 0 || !same_policies;
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
@@ -481,6 +520,7 @@ replace_sync(const DefinitionInput *input)
 	model = act_definition_apply(new, input);
 	act_definition_check_schedule(new, old->name);
 	act_definition_tell(new, model, input->mapping);
+	act_mapping_warn_idle(model->mapping, new);
 	change_sync(old, new, model, RESEND_CHANGED);
 	act_definition_tell_schedule(new);
 	return new->sync_id;
@@ -496,6 +536,7 @@ create_sync(const DefinitionInput *input)
 	model = act_definition_apply(sync, input);
 	act_definition_check_schedule(sync, NULL);
 	act_definition_tell(sync, model, input->mapping);
+	act_mapping_warn_idle(model->mapping, sync);
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
@@ -591,6 +632,8 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 		act_definition_check_schedule(new, old->name);
 	if (input->mapping != NULL || input->model != NULL)
 		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
+	if (input->mapping != NULL || input->mode != NULL || input->options != NULL)
+		act_mapping_warn_idle(model->mapping, new);
 	change_sync(old, new, model, resend);
 	if (input->schedule != NULL)
 		act_definition_tell_schedule(new);

@@ -376,7 +376,7 @@ act_snapshot_baseline(const Sync *sync, const Model *model)
 						   " activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
-						   " activate_missing_since = NULL");
+						   " activate_missing_since = NULL, activate_field_hashes = NULL, activate_payload = NULL");
 	rows = act_sql(SPI_OK_INSERT, buf.data, 1, now);
 	act_identity_leave(&identity);
 	return rows;
@@ -419,7 +419,7 @@ act_snapshot_resend_all(const Sync *sync)
 
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_fingerprint = NULL"
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_fingerprint = NULL, activate_field_hashes = NULL"
 									" WHERE activate_fingerprint IS NOT NULL",
 									act_sync_table_name(sync)), 0, NULL);
 	act_identity_leave(&identity);
@@ -445,7 +445,7 @@ act_snapshot_doubt(const Sync *sync, const char *reason)
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	rows = act_sql(SPI_OK_UPDATE,
-				   psprintf("UPDATE %s SET activate_in_doubt = true, activate_fingerprint = NULL,"
+				   psprintf("UPDATE %s SET activate_in_doubt = true, activate_fingerprint = NULL, activate_field_hashes = NULL,"
 							" activate_state = CASE WHEN activate_state IN ('left', 'leaving') THEN activate_state ELSE 'doubt' END,"
 							" activate_tried = NULL, activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
 							" activate_first_at = COALESCE(activate_first_at, $2), activate_last_at = COALESCE(activate_last_at, $2),"
