@@ -246,37 +246,10 @@ find_path(const Model *model, const char *path, bool compared)
 	return -1;
 }
 
-/* When a field is sent, or what null is for it. */
-static char *
-policy_difference(const Model *old, const Model *new)
-{
-	for (int i = 0; i < act_mapping_nfields(new->mapping); i++)
-	{
-		const char *name = act_mapping_field_name(new->mapping, i);
-		const MappingNode *now = act_mapping_find_field(new->mapping, name);
-		const MappingNode *before = act_mapping_find_field(old->mapping, name);
-
-		if (before != NULL && (now->on == ON_UPDATE) != (before->on == ON_UPDATE))
-			return psprintf("field \"%s\" is sent %s", name,
-							now->on == ON_UPDATE ? "on update only" : "always");
-	}
-	for (int i = 0; i < new->nleaves; i++)
-	{
-		const MappingLeaf *leaf = &new->mapping->leaves[i];
-		int			other = find_path(old, leaf->path, true);
-
-		if (!leaf->uncompared && other >= 0 && leaf->nulls != old->mapping->leaves[other].nulls)
-			return psprintf("null of field \"%s\" is another value", leaf->label);
-	}
-	return NULL;
-}
-
 /* Why the fingerprints of every row differ; NULL: they need not. */
 static char *
 difference(const Model *old, const Model *new)
 {
-	char	   *why;
-
 	if (memcmp(old->seed, new->seed, ACT_DIGEST_LEN) == 0)
 		return NULL;
 	for (int i = 0; i < new->nleaves; i++)
@@ -289,6 +262,8 @@ difference(const Model *old, const Model *new)
 		if (other < 0)
 			return psprintf(find_path(old, leaf->path, false) < 0 ? "new field \"%s\"" :
 							"field \"%s\" was not compared so far", leaf->label);
+		if (leaf->nulls != old->mapping->leaves[other].nulls)
+			return psprintf("null of field \"%s\" is another value", leaf->label);
 		if (strcmp(act_value_type_signature(old->leaf_values[other]),
 				   act_value_type_signature(new->leaf_values[i])) != 0)
 			return psprintf("type of field \"%s\" changed from %s to %s", leaf->label,
@@ -302,9 +277,6 @@ difference(const Model *old, const Model *new)
 			return psprintf(find_path(new, leaf->path, false) < 0 ? "field \"%s\" is gone" :
 							"field \"%s\" is no longer compared", leaf->label);
 	}
-	why = policy_difference(old, new);
-	if (why != NULL)
-		return why;
 	return pstrdup("a constant or the order of the fields changed");
 }
 
@@ -410,6 +382,8 @@ change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const 
 				(errmsg(INT64_FORMAT " rows of sync \"%s\" count as sent", kept, new->name),
 				 errdetail("They had not changed under the old definition.")));
 	}
+	if (act_snapshot_keeps_less(old, new))
+		act_snapshot_keep_less(&current, new);
 	if (new->owner != old->owner)
 	{
 		act_snapshot_give(&current, new->owner);
@@ -446,6 +420,7 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	bool		same_policies = act_mapping_same_options(old, new);
 	Model	   *old_model = same_values && same_policies && !moved && resend != RESEND_NONE ? NULL :
 		act_definition_try_resolve(old);
+	const char *sent_more = same_values && same_policies ? NULL : act_mapping_sent_more(old, new_model->mapping);
 	char	   *why = NULL;
 
 	if (!same_key)
@@ -462,7 +437,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 				 errdetail("The old definition no longer works, so old and new values cannot be compared."),
 				 errhint("Leave resend out: rows whose values are the same are not sent in any case. Or SELECT activate.reset_sync(%s, 'baseline');",
 						 quote_literal_cstr(new->name))));
-	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED)
+	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED ||
+		act_snapshot_keeps_less(old, new) || sent_more != NULL)
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);
@@ -472,6 +448,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 					   old->object ? ", " : "", old->object ? old->object : "");
 	else if (old_model != NULL)
 		why = difference(old_model, new_model);
+	if (why == NULL && sent_more != NULL)
+		why = psprintf("field \"%s\" is sent with every row", sent_more);
 	tell_resend(old, new, why, resend, same_values);
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
@@ -480,7 +458,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
-	change_snapshot(old, new, old_model, new_model, resend, moved);
+	change_snapshot(old, new, old_model, new_model,
+					resend == RESEND_CHANGED && sent_more != NULL && !moved ? RESEND_ALL : resend, moved);
 	act_event_record("altered", "info", new, 0, psprintf("sync \"%s\" was altered", new->name), NULL);
 }
 

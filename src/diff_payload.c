@@ -405,14 +405,20 @@ compare(DiffState *state, TupleTableSlot *slot, const RowState *row_state, const
 	Row		   *row = state->group_row;
 	Comparison	comparison = {.payload = payload};
 	bool		certain = row_state->there && !row_state->in_doubt && row_state->has_fingerprint;
+	bool		updates = !payload->insert && (row->op == ROW_OP_UPSERT || row->op == ROW_OP_UPDATE);
 
 	if (!payload->insert && sync->options.changed_fields_only && certain)
 		compare_hashes(&comparison, state, slot);
 	if (!payload->insert && sync->options.keep_payload && row_state->there)
 		compare_payloads(&comparison, state, slot);
 
-	if (comparison.hashed && (row->op == ROW_OP_UPSERT || row->op == ROW_OP_UPDATE))
+	if (updates && comparison.hashed)
 		row->fields = differing_fields(&comparison, sync);
+	else if (updates && sync->options.changed_fields_only)
+	{
+		/* Tried before with some of its fields, maybe: not what that change_id stands for. */
+		act_diff_new_change_id(row->change_id);
+	}
 	if (sync->options.changed_fields_only)
 		row->field_hashes = field_hashes(payload);
 	if (sync->options.keep_payload)

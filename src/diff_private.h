@@ -79,6 +79,9 @@ extern void act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowSt
 /* Whether the snapshot knows the fields of what was accepted. */
 extern bool act_diff_keeps_fields(const DiffState *state);
 
+/* New for each version sent. */
+extern void act_diff_new_change_id(uint8 *change_id);
+
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);
 

@@ -149,12 +149,9 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		act_doubt_state(&state->policy, row);
 }
 
-/*
- * New for each version sent: a random number drawn by this process, and a
- * counter, so that no copy or restored backup ever makes the same one.
- */
-static void
-new_change_id(uint8 *change_id)
+/* A random number drawn by this process, and a counter: no copy or restored backup makes the same one. */
+void
+act_diff_new_change_id(uint8 *change_id)
 {
 	static uint64 nonce = 0;
 	static uint64 counter = 0;
@@ -478,7 +475,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	if (decision->reuse_change_id)
 		memcpy(row->change_id, row_state->change_id, ACT_DIGEST_LEN);
 	else
-		new_change_id(row->change_id);
+		act_diff_new_change_id(row->change_id);
 
 	if (!act_row_op_has_fields(row->op))
 		return;

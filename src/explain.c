@@ -19,6 +19,7 @@
 #include "definition.h"
 #include "fault.h"
 #include "identity.h"
+#include "json_text.h"
 #include "key_argument.h"
 #include "preview.h"
 #include "transaction.h"
@@ -227,6 +228,29 @@ explain_unchanged(StringInfo buf, const Explanation *explanation)
 						 act_on_removed_name(explanation->sync->on_removed));
 }
 
+/* email, score */
+static void
+append_changed(StringInfo buf, const Explanation *explanation)
+{
+	const char *next = explanation->key.row->changed;
+	const char *end;
+	JsonMember	member;
+	StringInfoData names;
+
+	if (next == NULL)
+		return;
+	end = next + strlen(next);
+	initStringInfo(&names);
+	while (act_json_next_member(&next, end, &member))
+	{
+		if (names.len > 0)
+			appendStringInfoString(&names, ", ");
+		act_json_append_unescaped(&names, member.name, member.name_len);
+	}
+	if (names.len > 0)
+		appendStringInfo(buf, " Fields that differ: %s.", act_text_to_server(names.data));
+}
+
 static void
 explain_send(StringInfo buf, const Explanation *explanation)
 {
@@ -256,6 +280,7 @@ explain_send(StringInfo buf, const Explanation *explanation)
 	else
 		appendStringInfo(buf, "Its values differ from those that were accepted at %s.",
 						 stored_time(explanation, STORED_ACCEPTED_AT));
+	append_changed(buf, explanation);
 	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_sent_name(decision->op));
 }
 

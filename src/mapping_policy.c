@@ -230,6 +230,23 @@ act_mapping_warn_idle(const Mapping *mapping, const Sync *sync)
 	}
 }
 
+const char *
+act_mapping_sent_more(const Sync *old, const Mapping *mapping)
+{
+	Mapping    *before = act_mapping_parse(old->mapping);
+
+	act_mapping_apply_options(before, old);
+	for (int i = 0; i < before->root->nchildren; i++)
+	{
+		const MappingNode *node = before->root->children[i];
+		const MappingNode *now = act_mapping_find_field(mapping, node->member);
+
+		if (node->on == ON_UPDATE && now != NULL && now->on == ON_ALWAYS && !now->ignored)
+			return now->member;
+	}
+	return NULL;
+}
+
 static bool
 same_text(const char *a, const char *b)
 {

@@ -57,6 +57,11 @@ extern void act_mapping_apply_nulls(Mapping *mapping, const Sync *sync);
 extern void act_mapping_check_match(const Mapping *mapping, const Sync *sync);
 /* WARNING for each policy that can never act. */
 extern void act_mapping_warn_idle(const Mapping *mapping, const Sync *sync);
+/*
+ * A field that is always sent now and was on update only: what an insert left
+ * out, or set to something else, is to be sent.  NULL: there is none.
+ */
+extern const char *act_mapping_sent_more(const Sync *old, const Mapping *mapping);
 /* Whether the options that act_mapping_apply_options() looks at are the same. */
 extern bool act_mapping_same_options(const Sync *a, const Sync *b);
 

@@ -168,10 +168,6 @@ append_shape(StringInfo buf, const MappingNode *node, ValueType *const *types)
 	}
 }
 
-/*
- * A field that is sent on update only has another value there after an
- * insert, so it is not the field that is always sent.
- */
 void
 act_payload_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
 {
@@ -189,8 +185,6 @@ act_payload_append_shape(StringInfo buf, const Mapping *mapping, ValueType *cons
 			appendStringInfoChar(buf, ',');
 		first = false;
 		appendStringInfoString(buf, node->prefix);
-		if (node->on == ON_UPDATE)
-			appendStringInfoChar(buf, '\3');
 		append_shape(buf, node, types);
 	}
 	appendStringInfoChar(buf, '}');

@@ -412,6 +412,29 @@ act_snapshot_carry_over(const Sync *sync, const Model *old_model, const Model *n
 	return rows;
 }
 
+bool
+act_snapshot_keeps_less(const Sync *old, const Sync *new)
+{
+	return (old->options.keep_payload && !new->options.keep_payload) ||
+		(old->options.changed_fields_only && !new->options.changed_fields_only);
+}
+
+void
+act_snapshot_keep_less(const Sync *sync, const Sync *new)
+{
+	Identity	identity;
+	SqlArgument args[] = {SQL_BOOL(new->options.keep_payload), SQL_BOOL(new->options.changed_fields_only)};
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_payload = CASE WHEN $1 THEN activate_payload END,"
+									" activate_field_hashes = CASE WHEN $2 THEN activate_field_hashes END"
+									" WHERE (activate_payload IS NOT NULL AND NOT $1)"
+									" OR (activate_field_hashes IS NOT NULL AND NOT $2)",
+									act_sync_table_name(sync)), lengthof(args), args);
+	act_identity_leave(&identity);
+}
+
 void
 act_snapshot_resend_all(const Sync *sync)
 {
