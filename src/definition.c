@@ -161,13 +161,14 @@ store_changed(const Sync *sync)
 	SqlArgument args[] = {
 		DEFINITION_SQL_ARGUMENTS(sync),
 		SQL_BOOL(sync->first_batch_alone),
+		SQL_BOOL(sync->first_run_pending),
 		SQL_INT8(sync->sync_id)
 	};
 
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_UPDATE,
-			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, definition_changed_at)"
-			" = (" DEFINITION_VALUES ", $15, pg_catalog.clock_timestamp()) WHERE sync_id = $16",
+			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, first_run_pending, definition_changed_at)"
+			" = (" DEFINITION_VALUES ", $15, $16, pg_catalog.clock_timestamp()) WHERE sync_id = $17",
 			lengthof(args), args);
 	act_identity_leave(&identity);
 }
@@ -437,6 +438,9 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0;
+	/* Nothing is known of the other place; resend says that it is. */
+	new->first_run_pending = old->first_run_pending || (moved && resend == RESEND_CHANGED);
+	act_definition_tell_removed(old, new);
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);

@@ -41,6 +41,15 @@ extern void act_definition_check_name(const char *name);
  */
 extern Model *act_definition_apply(Sync *sync, const DefinitionInput *input);
 
+/*
+ * definition_mode.c: what mode, on_removed and the options that go with them
+ * must say together, 22023; of the match once it is known; and what becomes
+ * of rows that were removed under an older definition, in a NOTICE.
+ */
+extern void act_definition_check_mode(const Sync *sync);
+extern void act_definition_check_removed_match(const Sync *sync);
+extern void act_definition_tell_removed(const Sync *old, const Sync *new);
+
 /* act_model_resolve(), but NULL where the definition no longer works. */
 extern Model *act_definition_try_resolve(const Sync *old);
 

@@ -36,6 +36,7 @@ typedef struct DiffState
 	bool		preview;		/* nothing is kept for the snapshot */
 	int64		keep_rows;		/* of the rows to send; 0: all */
 	bool		only_rows;		/* counts may stay incomplete */
+	bool		baseline;		/* the first run will take all rows as sent */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;

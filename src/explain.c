@@ -197,6 +197,7 @@ next_action(const Explanation *explanation)
 			return "nothing until it changes";
 		case ACTION_UNKNOWN:
 			return "wait for a person";
+		case ACTION_WAIT:
 		case ACTION_NONE:
 		case ACTION_MARK:
 			break;
@@ -293,6 +294,13 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 					 quote_literal_cstr(psprintf("[%s]", act_text_to_server(explanation->key.row->key))));
 }
 
+static bool
+awaits_baseline(const Explanation *explanation)
+{
+	return explanation->in_model && explanation->key.problem == NULL &&
+		explanation->sync->first_run_pending && explanation->sync->options.first_run == FIRST_RUN_BASELINE;
+}
+
 static char *
 explain(const Explanation *explanation)
 {
@@ -303,6 +311,8 @@ explain(const Explanation *explanation)
 	initStringInfo(&buf);
 	if (!key->found)
 		appendStringInfoString(&buf, "Neither the model has a row with this key nor anything that was sent.");
+	else if (awaits_baseline(explanation))
+		appendStringInfoString(&buf, "The first run takes it, as it is then, as sent: option first_run is baseline.");
 	else if (key->problem != NULL)
 		appendStringInfo(&buf, "It cannot be sent: %s. What the destination has of it stays.",
 						 act_text_to_server(key->problem));
@@ -352,7 +362,8 @@ static void
 put_explanation(Preview *preview, const Explanation *explanation)
 {
 	const DiffKey *key = &explanation->key;
-	bool		has_payload = explanation->in_model && key->problem == NULL;
+	bool		has_payload = key->found && key->problem == NULL &&
+		(explanation->in_model || key->decision.action == ACTION_SEND);
 	Datum		values[6 + STORED_COLUMNS];
 	bool		nulls[6 + STORED_COLUMNS] = {false};
 	int			column = 3;

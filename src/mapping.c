@@ -235,7 +235,15 @@ act_mapping_parse(const char *text)
 	const char *start = text + strspn(text, " \t\r\n\f");
 
 	if (*start == '{')
-		return act_mapping_parse_json(text);
+		return act_mapping_parse_json(text, false);
+	return parse_select_list(text);
+}
+
+Mapping *
+act_mapping_parse_removed(const char *text)
+{
+	if (text[strspn(text, " \t\r\n\f")] == '{')
+		return act_mapping_parse_json(text, true);
 	return parse_select_list(text);
 }
 
@@ -454,48 +462,6 @@ act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *cons
 	PayloadWriter writer = {.buf = buf, .types = types};
 
 	append_node(&writer, mapping->root);
-}
-
-static bool
-is_match(const MappingNode *node, int nmatch, char *const *match)
-{
-	for (int i = 0; i < nmatch; i++)
-	{
-		if (strcmp(match[i], node->member) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Objects keep their members, each null; what is in an array is no field. */
-static void
-append_clear(StringInfo buf, const MappingNode *node, int nmatch, char *const *match)
-{
-	bool		first = true;
-
-	if (node->kind != NODE_OBJECT)
-	{
-		appendStringInfoString(buf, "null");
-		return;
-	}
-	appendStringInfoChar(buf, '{');
-	for (int i = 0; i < node->nchildren; i++)
-	{
-		if (is_match(node->children[i], nmatch, match))
-			continue;
-		if (!first)
-			appendStringInfoChar(buf, ',');
-		first = false;
-		appendStringInfoString(buf, node->children[i]->prefix);
-		append_clear(buf, node->children[i], 0, NULL);
-	}
-	appendStringInfoChar(buf, '}');
-}
-
-void
-act_mapping_append_clear(StringInfo buf, const Mapping *mapping, int nmatch, char *const *match)
-{
-	append_clear(buf, mapping->root, nmatch, match);
 }
 
 void

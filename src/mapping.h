@@ -59,8 +59,8 @@ extern void act_mapping_append_shape(StringInfo buf, const Mapping *mapping, Val
 /* WARNING for each name that was folded to lower case. */
 extern void act_mapping_warn_folded(const Mapping *mapping);
 
-/* mapping_json.c: a mapping written as a JSON object. */
-extern Mapping *act_mapping_parse_json(const char *text);
+/* mapping_json.c: a mapping written as a JSON object; constants: it may be of those alone. */
+extern Mapping *act_mapping_parse_json(const char *text, bool constants);
 
 extern MappingNode *act_mapping_node(MappingNodeKind kind, const char *member);
 extern void act_mapping_node_adopt(MappingNode *node, List *children);

@@ -38,6 +38,7 @@
 #include "model_check.h"
 #include "model_text.h"
 #include "nearest.h"
+#include "removal.h"
 #include "snapshot.h"
 #include "sql_text.h"
 
@@ -534,6 +535,7 @@ act_model_resolve(const Sync *sync)
 	resolve_keys(model, query);
 	act_model_check_readable(query);
 	act_model_check_owners(query);
+	model->removal = act_removal_resolve(model);
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 

@@ -25,6 +25,9 @@ typedef struct Mapping Mapping;
  */
 extern Mapping *act_mapping_parse(const char *text);
 
+/* The same of option removed_mapping, which may be constants alone. */
+extern Mapping *act_mapping_parse_removed(const char *text);
+
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
 extern const char *act_mapping_leaf_label(const Mapping *mapping, int leaf); /* for people: health.score */
 
@@ -46,10 +49,6 @@ extern const char *act_mapping_leaf_expression(const Mapping *mapping, int leaf)
 extern const char *act_mapping_append_json(StringInfo buf, const Mapping *mapping,
 										   ValueType *const *types, const Datum *values,
 										   const bool *nulls, int *leaf);
-
-/* The payload of op clear: the same tree with every field null but the match. */
-extern void act_mapping_append_clear(StringInfo buf, const Mapping *mapping,
-									 int nmatch, char *const *match);
 
 /*
  * A sync's model, resolved as it is now.  Made inside a transaction, in the
@@ -80,6 +79,8 @@ typedef struct Model
 	bool	   *leaf_is_key;	/* the leaf is an expression over key columns alone */
 	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
+
+	struct Removal *removal;	/* what rows that left are sent with (removal.h); NULL: no fields */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */

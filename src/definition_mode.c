@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition_mode.c
+ *	  What mode, on_removed, first_run and removed_mapping must say together.
+ *
+ * Called by create_sync() and alter_sync() as the caller, inside a
+ * transaction with SPI connected.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "definition.h"
+#include "identity.h"
+#include "model.h"
+#include "transaction.h"
+
+static void
+check_first_run(const Sync *sync)
+{
+	const SyncOptions *options = &sync->options;
+
+	if (sync->mode == MODE_APPEND && (!options->first_run_named || options->first_run == FIRST_RUN_LINK))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 options->first_run_named ?
+				 errmsg("mode \"append\" cannot have first_run \"link\"") :
+				 errmsg("mode \"append\" needs option first_run: what shall become of the rows that are there already?"),
+				 errdetail("Each key is sent once and never again, so what the first run does cannot be undone."),
+				 errhint("options => '{\"first_run\": \"send\"}' sends them all, '{\"first_run\": \"baseline\"}' takes them as sent and sends what comes after them.")));
+	if (options->first_run == FIRST_RUN_LINK)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("option \"first_run\" \"link\" is not supported by this version of pg_activate"),
+				 errhint("\"send\" sends all rows, \"baseline\" takes them as sent.")));
+}
+
+void
+act_definition_check_mode(const Sync *sync)
+{
+	check_first_run(sync);
+	if (sync->on_removed == REMOVED_UPDATE && sync->options.removed_mapping == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_removed \"update\" needs option removed_mapping: what shall the record of a row that left be set to?"),
+				 errhint("options => '{\"removed_mapping\": {\"active\": false}}', or as a select list: '{\"removed_mapping\": \"false AS active\"}'.")));
+	if (sync->on_removed != REMOVED_UPDATE && sync->options.removed_mapping != NULL)
+		ereport(NOTICE,
+				(errmsg("option removed_mapping of sync \"%s\" has no effect: on_removed is \"%s\"",
+						sync->name, act_on_removed_name(sync->on_removed)),
+				 errhint("on_removed => 'update' sends it for rows that left the model.")));
+}
+
+void
+act_definition_check_removed_match(const Sync *sync)
+{
+	Mapping    *removed;
+
+	if (sync->on_removed != REMOVED_UPDATE)
+		return;
+	removed = act_mapping_parse_removed(sync->options.removed_mapping);
+	for (int i = 0; i < sync->nmatch; i++)
+	{
+		for (int j = 0; j < act_mapping_nfields(removed); j++)
+		{
+			if (strcmp(act_mapping_field_name(removed, j), sync->match[i]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("removed_mapping field \"%s\" is what the record of sync \"%s\" is matched by",
+								sync->match[i], sync->name),
+						 errdetail("The match fields are sent as they are, so that the record is found."),
+						 errhint("Leave it out of removed_mapping.")));
+		}
+	}
+}
+
+static int64
+count_removed(const Sync *sync)
+{
+	Identity	identity;
+	int64		count;
+
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	act_sync_table_open(sync, AccessShareLock, false);
+	act_sql(SPI_OK_SELECT,
+			psprintf("SELECT pg_catalog.count(*) FROM %s WHERE activate_state OPERATOR(pg_catalog.=) 'removed'",
+					 act_sync_table_name(sync)), 0, NULL);
+	count = act_sql_int64(0, 1);
+	act_identity_leave(&identity);
+	return count;
+}
+
+void
+act_definition_tell_removed(const Sync *old, const Sync *new)
+{
+	const char *old_mapping = old->options.removed_mapping;
+	const char *new_mapping = new->options.removed_mapping;
+	bool		same_mapping = old_mapping == NULL || new_mapping == NULL ?
+		old_mapping == new_mapping : strcmp(old_mapping, new_mapping) == 0;
+	int64		removed;
+
+	if (new->on_removed == REMOVED_IGNORE ||
+		(new->on_removed == old->on_removed && (new->on_removed != REMOVED_UPDATE || same_mapping)))
+		return;
+	removed = count_removed(old);
+	if (removed > 0)
+		ereport(NOTICE,
+				(errmsg(INT64_FORMAT " rows of sync \"%s\" that left the model before are removed already and stay as they are",
+						removed, new->name),
+				 errdetail("What was sent for them is not sent again; the change is for rows that leave from now on.")));
+}
