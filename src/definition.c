@@ -434,7 +434,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 					   old->object ? ", " : "", old->object ? old->object : "");
 	else if (old_model != NULL)
 		why = difference(old_model, new_model);
-	tell_resend(old, new, why, resend, same_values);
+	if (act_definition_sends_again(new, moved && resend == RESEND_CHANGED, resend == RESEND_ALL))
+		tell_resend(old, new, why, resend, same_values);
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0;

@@ -50,6 +50,15 @@ extern void act_definition_check_mode(const Sync *sync);
 extern void act_definition_check_removed_match(const Sync *sync);
 extern void act_definition_tell_removed(const Sync *old, const Sync *new);
 
+/* In a NOTICE: the next run will take the rows as sent. */
+extern void act_definition_tell_baseline(const Sync *sync);
+
+/*
+ * Whether a change may make accepted rows go out again; says so in a NOTICE
+ * where a person may expect it and they do not.
+ */
+extern bool act_definition_sends_again(const Sync *new, bool moved, bool resend_all);
+
 /* act_model_resolve(), but NULL where the definition no longer works. */
 extern Model *act_definition_try_resolve(const Sync *old);
 

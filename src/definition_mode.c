@@ -111,3 +111,33 @@ act_definition_tell_removed(const Sync *old, const Sync *new)
 						removed, new->name),
 				 errdetail("What was sent for them is not sent again; the change is for rows that leave from now on.")));
 }
+
+void
+act_definition_tell_baseline(const Sync *sync)
+{
+	ereport(NOTICE,
+			(errmsg("the next run of sync \"%s\" will take the rows as they are then as sent", sync->name),
+			 errdetail("Option first_run is baseline: what changes after that is sent."),
+			 errhint("To send them all: SELECT activate.reset_sync(%s, 'resend');",
+					 quote_literal_cstr(sync->name))));
+}
+
+/* moved: what was accepted is forgotten, since it was accepted somewhere else. */
+bool
+act_definition_sends_again(const Sync *new, bool moved, bool resend_all)
+{
+	if (moved && new->options.first_run == FIRST_RUN_BASELINE)
+	{
+		act_definition_tell_baseline(new);
+		return false;
+	}
+	if (moved || (new->mode != MODE_INSERT && new->mode != MODE_APPEND))
+		return true;
+	if (resend_all)
+		ereport(NOTICE,
+				(errmsg("mode %s of sync \"%s\" sends no accepted row again, whatever resend says",
+						act_sync_mode_name(new->mode), new->name),
+				 errhint("To send every row again: SELECT activate.reset_sync(%s, 'resend');",
+						 quote_literal_cstr(new->name))));
+	return false;
+}

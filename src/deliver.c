@@ -161,11 +161,12 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		batch->uncertain = true;
 	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > MAX_THROTTLE_MS)
 	{
-		if (!delivery->run->stop.set && delivery->accepted == batch->accepted_before)
+		if (!delivery->run->stop.set && act_brake_lost(delivery, batch))
 		{
 			act_run_stop(delivery->run, RUN_FAILED,
 						 psprintf("destination \"%s\" does not answer as it should",
 								  delivery->run->destination->name),
+						 batch->tries == 1 ? psprintf("The only try: %s", answer->message) :
 						 psprintf("%d tries, the last one: %s", batch->tries, answer->message),
 						 answer->hint);
 			delivery->run->unreachable = true;
@@ -296,7 +297,7 @@ answered(Delivery *delivery, Batch *batch)
 	for (int i = 0; i < batch->nrows; i++)
 		any_accepted = any_accepted || batch->rows[i]->outcome == ROW_ACCEPTED;
 	if (any_accepted)
-		delivery->throttles = 0;
+		delivery->throttles = delivery->lost = 0;
 	finish_batch(delivery, batch);
 	act_brake_answered(delivery, batch);
 	if (rest == NULL)

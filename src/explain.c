@@ -259,6 +259,12 @@ explain_send(StringInfo buf, const Explanation *explanation)
 	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_sent_name(decision->op));
 }
 
+static bool
+never_again(const Sync *sync)
+{
+	return sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
+}
+
 /* Versions that were tried and are not sent by the next run. */
 static void
 explain_refused(StringInfo buf, const Explanation *explanation)
@@ -289,7 +295,9 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 	appendStringInfoString(buf, " It is sent ");
 	if (explanation->key.decision.action == ACTION_DELAY || explanation->key.decision.action == ACTION_ABSENT)
 		appendStringInfo(buf, "by the first run after %s, ", stored_time(explanation, STORED_NEXT_ATTEMPT_AT));
-	appendStringInfo(buf, "when it changes, or by CALL activate.run_sync(%s, keys => %s).",
+	appendStringInfo(buf, "%sby CALL activate.run_sync(%s, keys => %s).",
+					 explanation->key.decision.action == ACTION_UNKNOWN && never_again(explanation->sync) ?
+					 "only " : "when it changes, or ",
 					 quote_literal_cstr(explanation->sync->name),
 					 quote_literal_cstr(psprintf("[%s]", act_text_to_server(explanation->key.row->key))));
 }

@@ -56,10 +56,7 @@ act_preview_begin(FunctionCallInfo fcinfo, const char *hint)
 	preview->run.sync->in_doubt = act_cluster_doubt(preview->run.sync) != NULL;
 	(void) act_sync_table_open(preview->run.sync, AccessShareLock, false);
 	if (preview->run.sync->first_run_pending && preview->run.sync->options.first_run == FIRST_RUN_BASELINE)
-		ereport(NOTICE,
-				(errmsg("the first run of sync \"%s\" will take the rows as they are then as sent", name),
-				 errdetail("Option first_run is baseline: what changes after it is sent."),
-				 errhint("To send them all: SELECT activate.reset_sync(%s, 'resend');", quote_literal_cstr(name))));
+		act_definition_tell_baseline(preview->run.sync);
 	return preview;
 }
 

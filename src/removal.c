@@ -306,6 +306,12 @@ rethrow_removed(void)
 		error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN || error->message == NULL)
 		PG_RE_THROW();
 	FlushErrorState();
+	if (error->sqlerrcode == ERRCODE_SYNTAX_ERROR && error->internalpos == 0)
+	{
+		/* It is about leaving the mapping out, or all columns. */
+		error->detail = NULL;
+		error->hint = pstrdup("Name what is to be set: {\"active\": false}, or as a select list false AS active.");
+	}
 	error->message = strncmp(error->message, "mapping", strlen("mapping")) == 0 ?
 		psprintf("removed_%s", error->message) : psprintf("removed_mapping: %s", error->message);
 	ThrowErrorData(error);
@@ -375,8 +381,10 @@ act_removal_append_join(StringInfo buf, const Model *model)
 	appendStringInfoString(buf, " FROM (SELECT ");
 	for (int i = 0; i < sync->nkeys; i++)
 		appendStringInfo(buf, "%sj.k%d AS %s", i > 0 ? ", " : "", i + 1, quote_identifier(sync->key[i]));
-	/* Fenced, so that it is computed only where it is needed. */
-	appendStringInfo(buf, ") AS %s WHERE j.fp IS NULL OFFSET 0) AS " JOIN_ALIAS "(", model_name(model));
+	/* Fenced, so that it is computed only where it is needed: not for what is removed already. */
+	appendStringInfo(buf, ") AS %s WHERE j.fp IS NULL%s OFFSET 0) AS " JOIN_ALIAS "(", model_name(model),
+					 sync->in_doubt ? "" :
+					 " AND (d.activate_accepted_at IS NOT NULL OR d.activate_in_doubt IS NOT FALSE)");
 	for (int i = 1; i <= model->removal->nleaves; i++)
 		appendStringInfo(buf, "%sr%d", i > 1 ? ", " : "", i);
 	appendStringInfoString(buf, ") ON true");

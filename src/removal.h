@@ -32,7 +32,8 @@ extern int	act_removal_leaves(const Model *model);
 
 /*
  * " LEFT JOIN LATERAL (SELECT ...) AS r(r1 .. rn) ON true": its leaves, over
- * the keys of j, which is computed only where j.fp is null.
+ * the keys of j, computed for rows that left the model and are still there
+ * as far as the snapshot, d, knows.
  */
 extern void act_removal_append_join(StringInfo buf, const Model *model);
 

@@ -77,6 +77,7 @@ typedef struct World
 	bool		uncertain;		/* an earlier try may have been applied */
 	bool		overtaken;		/* another version was sent after tried */
 	bool		missed;			/* the run before did not find it in the model */
+	bool		altered;		/* the definition is the mode's other one */
 	Version		flight;
 	Version		claim;
 	Version		tried;			/* what the snapshot's change_id stands for */
@@ -93,6 +94,9 @@ typedef struct Mode
 	bool		never_again;
 	int64		remove_after_ms;
 	bool		once;			/* not sent again once it may have been applied */
+	bool		alters;			/* on_removed becomes another at some time */
+	RowOp		other_op;
+	RowOp		other_removal;
 	bool		dedupe;			/* the destination remembers change_ids */
 	bool		claims;
 } Mode;
@@ -113,6 +117,13 @@ static const Mode modes[] = {
 	{"update, at most once", ROW_OP_UPDATE, ROW_OP_NONE, false, 0, true},
 	{"mirror, delete after an hour, at most once", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000, true},
 	{"mirror, update, at most once", ROW_OP_UPSERT, ROW_OP_UPDATE_REMOVED, false, 0, true},
+	{"delete, then archive", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000, false, true, ROW_OP_UPSERT, ROW_OP_ARCHIVE},
+	{"archive, then delete", ROW_OP_UPSERT, ROW_OP_ARCHIVE, false, 0, false, true, ROW_OP_UPSERT, ROW_OP_DELETE},
+	{"clear, then update", ROW_OP_UPSERT, ROW_OP_CLEAR, false, 0, false, true, ROW_OP_UPSERT, ROW_OP_UPDATE_REMOVED},
+	{"update, then ignore", ROW_OP_UPSERT, ROW_OP_UPDATE_REMOVED, false, 0, false, true, ROW_OP_UPSERT, ROW_OP_NONE},
+	{"ignore, then delete", ROW_OP_UPSERT, ROW_OP_NONE, false, 3600000, false, true, ROW_OP_UPSERT, ROW_OP_DELETE},
+	{"delete, then remove", ROW_OP_UPSERT, ROW_OP_DELETE, false, 0, false, true, ROW_OP_ADD, ROW_OP_REMOVE},
+	{"delete, then archive, at most once", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000, true, true, ROW_OP_UPSERT, ROW_OP_ARCHIVE},
 };
 
 static const Mode *mode;
@@ -196,15 +207,22 @@ fail(int at, const char *what)
 
 /* ------------------------------------------------------------- the protocol */
 
+static RowOp
+current_removal(const World *world)
+{
+	return world->altered ? mode->other_removal : mode->removal;
+}
+
 static RowPolicy
-policy_at(TimestampTz now, bool forced)
+policy_at(const World *world, TimestampTz now, bool forced)
 {
 	RowPolicy	policy = {
-		.op = mode->op,.removal = mode->removal,.never_again = mode->never_again,
+		.op = world->altered ? mode->other_op : mode->op,.removal = current_removal(world),
+		.never_again = mode->never_again,
 		.remove_after_ms = mode->remove_after_ms,.forced = forced,.now = now
 	};
 
-	act_removal_fingerprint(mode->removal, NULL, policy.removal_version);
+	act_removal_fingerprint(policy.removal, NULL, policy.removal_version);
 	return policy;
 }
 
@@ -332,7 +350,7 @@ write_mark(World *world, SnapshotState state, TimestampTz now)
 static bool
 start_run(World *world, TimestampTz now, bool forced, int at)
 {
-	RowPolicy	policy = policy_at(now, forced);
+	RowPolicy	policy = policy_at(world, now, forced);
 	uint8		digest[ACT_DIGEST_LEN];
 	Decision	decision;
 	RowState	before;
@@ -350,7 +368,7 @@ start_run(World *world, TimestampTz now, bool forced, int at)
 		if (world->overtaken && mode->claims)
 			fail(at, "a change_id is used again after another version was sent");
 	}
-	if (decision.op == mode->removal && decision.action == ACTION_SEND &&
+	if (act_row_op_removes(decision.op) && decision.action == ACTION_SEND &&
 		mode->remove_after_ms > 0 && !world->missed && !(forced && before.state == STATE_UNKNOWN))
 		fail(at, "removed at once although remove_after says to wait");
 	world->missed = world->model == NOTHING;
@@ -448,10 +466,12 @@ goal(const World *world)
 	if (world->model == NOTHING)
 	{
 		/* Left alone, archived or cleared; whatever it is, it is not deleted. */
-		if (mode->removal == ROW_OP_NONE)
+		if (current_removal(world) == ROW_OP_NONE)
 			return true;
+		/* What was archived when that was wanted stays. */
 		return world->destination == NOTHING ||
-			(act_row_op_keeps(mode->removal) && world->destination == KEPT);
+			((act_row_op_keeps(current_removal(world)) || (world->altered && act_row_op_keeps(mode->removal))) &&
+			 world->destination == KEPT);
 	}
 	if (mode->op == ROW_OP_INSERT)
 		return world->destination != NOTHING;
@@ -478,6 +498,8 @@ step(const World *from, int at)
 		if (value != from->model)
 			MOVE(names[value], next.model = value);
 	}
+	if (mode->alters && !from->altered && from->phase == IDLE)
+		MOVE("on_removed becomes another", next.altered = true);
 	/* Somebody else makes the record. */
 	if (mode->op == ROW_OP_UPDATE && from->phase == IDLE && from->claim.op == ROW_OP_NONE &&
 		from->destination == NOTHING && !from->snapshot.there)
@@ -617,7 +639,7 @@ main(void)
 			built.claims = (variant & 2) == 0;
 			mode = &built;
 			stuck = search();
-			printf("%-30s %-14s %-24s %7d states, %d stuck\n", built.name,
+			printf("%-42s %-14s %-24s %7d states, %d stuck\n", built.name,
 				   built.claims ? "claims" : "without claims",
 				   built.dedupe ? "change_ids remembered" : "", nworlds, stuck);
 			if (built.claims && stuck > 0)
