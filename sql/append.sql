@@ -99,6 +99,8 @@ SELECT key, code FROM activate.pending WHERE sync = 'messy' ORDER BY code;
 -- given the definition of events changes, then nobody is told that accepted ones are sent again
 SELECT activate.alter_sync('placed', mapping => 'what, amount, id AS number');
 SELECT activate.alter_sync('placed', resend => 'all');
+SELECT activate.alter_sync('placed', options => '{"first_run": "baseline"}');
+SELECT activate.alter_sync('placed', options => '{"first_run": "send"}');
 SELECT added, changed, unchanged FROM activate.plan_sync('placed');
 SELECT activate.alter_sync('placed', object => 'placed_too');
 SELECT added, changed, unchanged FROM activate.plan_sync('placed');

@@ -441,7 +441,7 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 		strcmp(old->mapping, new->mapping) != 0;
 	/* Nothing is known of the other place; resend says that it is. */
 	new->first_run_pending = old->first_run_pending || (moved && resend == RESEND_CHANGED);
-	act_definition_tell_removed(old, new);
+	act_definition_tell_past(old, new);
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);

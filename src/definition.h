@@ -43,12 +43,12 @@ extern Model *act_definition_apply(Sync *sync, const DefinitionInput *input);
 
 /*
  * definition_mode.c: what mode, on_removed and the options that go with them
- * must say together, 22023; of the match once it is known; and what becomes
- * of rows that were removed under an older definition, in a NOTICE.
+ * must say together, 22023; of the match once it is known; and what is over
+ * and not done again, the first run and removals, in a NOTICE.
  */
 extern void act_definition_check_mode(const Sync *sync);
 extern void act_definition_check_removed_match(const Sync *sync);
-extern void act_definition_tell_removed(const Sync *old, const Sync *new);
+extern void act_definition_tell_past(const Sync *old, const Sync *new);
 
 /* In a NOTICE: the next run will take the rows as sent. */
 extern void act_definition_tell_baseline(const Sync *sync);

@@ -93,7 +93,7 @@ count_removed(const Sync *sync)
 }
 
 void
-act_definition_tell_removed(const Sync *old, const Sync *new)
+act_definition_tell_past(const Sync *old, const Sync *new)
 {
 	const char *old_mapping = old->options.removed_mapping;
 	const char *new_mapping = new->options.removed_mapping;
@@ -101,6 +101,12 @@ act_definition_tell_removed(const Sync *old, const Sync *new)
 		old_mapping == new_mapping : strcmp(old_mapping, new_mapping) == 0;
 	int64		removed;
 
+	if (new->options.first_run_named && !new->first_run_pending &&
+		(!old->options.first_run_named || old->options.first_run != new->options.first_run))
+		ereport(NOTICE,
+				(errmsg("option first_run of sync \"%s\" has no effect: its first run was made", new->name),
+				 errhint("To take today's rows as sent: SELECT activate.reset_sync(%s, 'baseline');",
+						 quote_literal_cstr(new->name))));
 	if (new->on_removed == REMOVED_IGNORE ||
 		(new->on_removed == old->on_removed && (new->on_removed != REMOVED_UPDATE || same_mapping)))
 		return;

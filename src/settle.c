@@ -602,7 +602,7 @@ act_claim_recover(Settler *settler)
 	List	   *claims = NIL;
 	int64	   *ids;
 	uint64		count;
-	int64		nrows = 0;
+	int64		unknown = 0;
 	ListCell   *cell;
 
 	act_identity_extension(&identity);
@@ -620,11 +620,14 @@ act_claim_recover(Settler *settler)
 	/* In their order: the version tried last is the one remembered. */
 	foreach(cell, claims)
 	{
-		nrows += list_length(lfirst(cell));
+		ListCell   *row;
+
+		foreach(row, (List *) lfirst(cell))
+			unknown += ((SettledRow *) lfirst(row))->row->outcome == ROW_UNKNOWN;
 		act_settler_rows(settler, lfirst(cell));
 	}
 	act_claim_delete(ids, count);
-	return nrows;
+	return unknown;
 }
 
 char *

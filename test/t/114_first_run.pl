@@ -6,6 +6,7 @@ use warnings;
 use Activate;
 use Destination;
 use Test::More;
+use Time::HiRes qw(sleep time);
 
 my $activate = Activate->start('first_run');
 my $d = Destination->start;
@@ -70,7 +71,7 @@ foreach my $action (qw(kill error))
 	until (known($sync) == 5)
 	{
 		die 'no baseline' if time > $until;
-		select undef, undef, undef, 0.01;
+		sleep 0.01;
 	}
 	grow($sync);
 	$activate->sql('SELECT pg_cancel_backend(' . $activate->backend . ')');
@@ -101,6 +102,20 @@ foreach my $action (qw(kill error))
 	$activate->sql("SELECT activate.alter_sync('$sync', options => '{\"first_run\": \"baseline\"}')");
 	grow($sync);
 	is($activate->run($sync)->{accepted}, 1, 'after the first run: new rows are sent');
+}
+
+# given a worker makes the first run, then it does the same
+{
+	$activate->node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_activate'\n");
+	$activate->node->restart;
+	my $sync = fresh();
+	my $run_id = $activate->sql("SELECT activate.queue_run('$sync')");
+	$activate->sql("CALL activate.wait_for_run($run_id, '30 s')");
+	is(pending($sync), 'f', 'worker: the first run is over');
+	is(events($sync), 1, 'worker: told once');
+	is($activate->sql("SELECT status || ' ' || added || ' ' || unchanged FROM activate.run WHERE run_id = $run_id"),
+		'succeeded 0 5', 'worker: all of it is unchanged');
+	is(scalar(@{ $d->rows }), 0, 'worker: nothing was sent');
 }
 
 $activate->sums_hold('first run');

@@ -73,6 +73,8 @@ foreach my $fault ({ close => 'after' }, { close => 'after', reset => 1 }, { clo
 	$run = $activate->run($sync);
 	is("$run->{sqlstate} $run->{status} $run->{unknown} $run->{requests}", '01PA1 partial 2 0', "$what: not sent again");
 	like($run->{text}, qr/2 unknown/, "$what: and the warning counts them");
+	is($activate->sql("SELECT string_agg(severity || ' ' || details, ',') FROM activate.events WHERE kind = 'unknown' AND sync = '$sync'"),
+		'warning {"rows": 2}', "$what: and one event told of them");
 }
 
 # given a connection that the destination closed meanwhile, then the request is not repeated on another
@@ -94,6 +96,8 @@ foreach my $point (qw(after_send before_settle))
 	$activate->run($sync, faults => "$point:kill");
 	my $run = $activate->run($sync);
 	cmp_ok($run->{unknown}, '>', 0, "$point: rows are unknown");
+	is($activate->sql("SELECT details ->> 'rows' FROM activate.events WHERE kind = 'unknown' AND sync = '$sync'"),
+		$run->{unknown}, "$point: and told of");
 	$activate->run($sync) for 1 .. 3;
 	unlike(sent(), qr/:[^1]/, "$point: no key was sent twice: " . sent());
 	is($activate->sql("SELECT count(*) FROM activate.claim"), 0, "$point: no claim is left");
