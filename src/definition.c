@@ -161,13 +161,14 @@ store_changed(const Sync *sync)
 	SqlArgument args[] = {
 		DEFINITION_SQL_ARGUMENTS(sync),
 		SQL_BOOL(sync->first_batch_alone),
+		SQL_BOOL(sync->first_run_pending),
 		SQL_INT8(sync->sync_id)
 	};
 
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_UPDATE,
-			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, definition_changed_at)"
-			" = (" DEFINITION_VALUES ", $15, pg_catalog.clock_timestamp()) WHERE sync_id = $16",
+			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, first_run_pending, definition_changed_at)"
+			" = (" DEFINITION_VALUES ", $15, $16, pg_catalog.clock_timestamp()) WHERE sync_id = $17",
 			lengthof(args), args);
 	act_identity_leave(&identity);
 }
@@ -450,10 +451,14 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 		why = difference(old_model, new_model);
 	if (why == NULL && sent_more != NULL)
 		why = psprintf("field \"%s\" is sent with every row", sent_more);
-	tell_resend(old, new, why, resend, same_values);
+	if (act_definition_sends_again(new, moved && resend == RESEND_CHANGED, resend == RESEND_ALL))
+		tell_resend(old, new, why, resend, same_values);
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0 || !same_policies;
+	/* Nothing is known of the other place; resend says that it is. */
+	new->first_run_pending = old->first_run_pending || (moved && resend == RESEND_CHANGED);
+	act_definition_tell_past(old, new);
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);

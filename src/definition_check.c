@@ -427,6 +427,7 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 
 	destination = load_destination(sync);
 	check_mode(sync, input, was_mirror, destination);
+	act_definition_check_mode(sync);
 	act_destination_require_allowed(destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	if (is_new || input->mapping != NULL)
@@ -434,7 +435,13 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	model = act_model_resolve(sync);
 	apply_match(sync, input->match, model, destination);
 	act_mapping_check_match(model->mapping, sync);
-	act_model_apply_match(model);
+	if (!act_connector_takes_key(destination->connector))
+		act_definition_check_removed_match(sync);
+	/* With a removal goes the match, which is known only now. */
+	if (model->removal != NULL)
+		model = act_model_resolve(sync);
+	else
+		act_model_apply_match(model);
 	act_destination_wipe(destination);
 	return model;
 }

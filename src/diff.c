@@ -32,6 +32,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "key_argument.h"
+#include "removal.h"
 #include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
@@ -160,10 +161,14 @@ share_memory(void)
 }
 
 static void
-set_policy(const Sync *sync, bool forced, RowPolicy *policy)
+set_policy(const Model *model, bool forced, RowPolicy *policy)
 {
+	const Sync *sync = model->sync;
+
 	policy->op = act_sync_mode_op(sync->mode, sync->on_removed);
 	policy->removal = act_on_removed_op(sync->on_removed);
+	act_removal_fingerprint(policy->removal, model->removal != NULL ? model->removal->digest : NULL,
+							policy->removal_version);
 	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
 	policy->forced = forced;
@@ -260,7 +265,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = model;
 	state->diff = diff;
-	set_policy(sync, forced, &state->policy);
+	state->baseline = sync->first_run_pending && sync->options.first_run == FIRST_RUN_BASELINE;
+	set_policy(model, forced, &state->policy);
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);

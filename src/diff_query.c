@@ -24,6 +24,7 @@
 #include "utils/uuid.h"
 
 #include "diff_query.h"
+#include "removal.h"
 
 /* Arguments of one call: PostgreSQL has at most 100. */
 #define LEAVES_PER_CALL 90
@@ -309,6 +310,8 @@ act_diff_query(const Model *model, DiffScope scope)
 		appendStringInfo(&buf, "j.k%d, ", i);
 	for (int i = 1; i <= model->nleaves; i++)
 		appendStringInfo(&buf, "j.l%d, ", i);
+	for (int i = 1; i <= act_removal_leaves(model); i++)
+		appendStringInfo(&buf, "r.r%d, ", i);
 	appendStringInfoString(&buf,
 						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
 						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
@@ -326,8 +329,10 @@ act_diff_query(const Model *model, DiffScope scope)
 	act_diff_query_append_key_match(&buf, model, "m", "s", false);
 	appendStringInfo(&buf, " WHERE activate.diff_keep(m.fp, s.fp, s.place) OFFSET 0) AS j"
 					 " LEFT JOIN LATERAL (SELECT * FROM %s AS t"
-					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true ORDER BY ",
+					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true",
 					 act_sync_table_name(model->sync));
+	act_removal_append_join(&buf, model);
+	appendStringInfoString(&buf, " ORDER BY ");
 	for (int i = 1; i <= nkeys; i++)
 		appendStringInfo(&buf, "%s%d", i > 1 ? ", " : "", i);
 	return buf.data;

@@ -77,8 +77,8 @@ extern void act_mapping_warn_folded(const Mapping *mapping);
 /* The top-level field of that name, or NULL. */
 extern MappingNode *act_mapping_find_field(const Mapping *mapping, const char *name);
 
-/* mapping_json.c: a mapping written as a JSON object. */
-extern Mapping *act_mapping_parse_json(const char *text, bool constants_suffice);
+/* mapping_json.c: a mapping written as a JSON object; constants: it may be of those alone. */
+extern Mapping *act_mapping_parse_json(const char *text, bool constants);
 
 extern MappingNode *act_mapping_node(MappingNodeKind kind, const char *member);
 extern void act_mapping_node_adopt(MappingNode *node, List *children);

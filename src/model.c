@@ -39,6 +39,7 @@
 #include "model_text.h"
 #include "nearest.h"
 #include "payload.h"
+#include "removal.h"
 #include "snapshot.h"
 #include "sql_text.h"
 
@@ -543,6 +544,7 @@ act_model_resolve(const Sync *sync)
 	resolve_keys(model, query);
 	act_model_check_readable(query);
 	act_model_check_owners(query);
+	model->removal = act_removal_resolve(model);
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 

@@ -24,7 +24,7 @@ typedef struct Mapping Mapping;
  * field, what is wrong and what to type.
  */
 extern Mapping *act_mapping_parse(const char *text);
-/* A part of one: it may be of constants alone. */
+/* Of options insert_mapping and removed_mapping: it may be of constants alone. */
 extern Mapping *act_mapping_parse_part(const char *text);
 
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
@@ -94,6 +94,8 @@ typedef struct Model
 	bool	   *leaf_is_key;	/* the leaf is an expression over key columns alone */
 	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
+
+	struct Removal *removal;	/* what rows that left are sent with (removal.h); NULL: no fields */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
