@@ -13,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "fault.h"
@@ -23,10 +24,7 @@
 /* The rest follows in the next run. */
 #define MAX_RETRIED 10000
 
-/*
- * The object that views show; values that are no scalars as the text that
- * their type reads.
- */
+/* Values as the text that their type reads, but for jsonb, which is read as it is. */
 static char *
 key_object(const Sync *sync)
 {
@@ -36,11 +34,11 @@ key_object(const Sync *sync)
 	appendStringInfoString(&buf, "jsonb_build_object(");
 	for (int i = 0; i < sync->nkeys; i++)
 	{
-		const char *column = quote_identifier(sync->key[i]);
+		AttrNumber	attnum = get_attnum(sync->table_oid, sync->key[i]);
+		bool		is_jsonb = getBaseType(get_atttype(sync->table_oid, attnum)) == JSONBOID;
 
-		appendStringInfo(&buf, "%s%s, CASE WHEN jsonb_typeof(to_jsonb(s.%s)) IN ('object', 'array')"
-						 " THEN to_jsonb(s.%s::text) ELSE to_jsonb(s.%s) END",
-						 i > 0 ? ", " : "", quote_literal_cstr(sync->key[i]), column, column, column);
+		appendStringInfo(&buf, "%s%s, to_jsonb(s.%s%s)", i > 0 ? ", " : "", quote_literal_cstr(sync->key[i]),
+						 quote_identifier(sync->key[i]), is_jsonb ? "" : "::text");
 	}
 	appendStringInfoChar(&buf, ')');
 	return buf.data;
