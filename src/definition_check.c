@@ -447,6 +447,7 @@ act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 				 errhint("To take it in then: SELECT activate.alter_sync(%s, mapping => '*');",
 						 quote_literal_cstr(sync->name))));
 	act_mapping_warn_folded(model->mapping);
+	act_model_warn_hidden(model);
 	for (int i = 0; i < model->nleaves; i++)
 	{
 		if (model->leaf_is_clock[i])

@@ -565,3 +565,22 @@ act_model_columns(const Sync *sync, int *count)
 	pop_context(&context);
 	return columns;
 }
+
+void
+act_model_warn_hidden(const Model *model)
+{
+	const Sync *sync = model->sync;
+	Identity	identity;
+	ModelContext context;
+	bool		pushed = !ActiveSnapshotSet();
+
+	push_context(&context, sync);
+	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
+	if (pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	act_model_warn_row_security(analyse_model(model_sql(model, model->mapping), NULL));
+	if (pushed)
+		PopActiveSnapshot();
+	act_identity_leave(&identity);
+	pop_context(&context);
+}
