@@ -24,7 +24,10 @@
 /* The rest follows in the next run. */
 #define MAX_RETRIED 10000
 
-/* Values as the text that their type reads, but for jsonb, which is read as it is. */
+/*
+ * The object that views show.  Types that nobody but their own cast prints as
+ * more than a scalar go as the text that they read.
+ */
 static char *
 key_object(const Sync *sync)
 {
@@ -34,11 +37,16 @@ key_object(const Sync *sync)
 	appendStringInfoString(&buf, "jsonb_build_object(");
 	for (int i = 0; i < sync->nkeys; i++)
 	{
-		AttrNumber	attnum = get_attnum(sync->table_oid, sync->key[i]);
-		bool		is_jsonb = getBaseType(get_atttype(sync->table_oid, attnum)) == JSONBOID;
+		Oid			type = getBaseType(get_atttype(sync->table_oid, get_attnum(sync->table_oid, sync->key[i])));
+		bool		is_shown = type == JSONBOID || type_is_rowtype(type) || OidIsValid(get_element_type(type));
+		const char *column = quote_identifier(sync->key[i]);
 
-		appendStringInfo(&buf, "%s%s, to_jsonb(s.%s%s)", i > 0 ? ", " : "", quote_literal_cstr(sync->key[i]),
-						 quote_identifier(sync->key[i]), is_jsonb ? "" : "::text");
+		appendStringInfo(&buf, "%s%s, ", i > 0 ? ", " : "", quote_literal_cstr(sync->key[i]));
+		if (is_shown)
+			appendStringInfo(&buf, "to_jsonb(s.%s)", column);
+		else
+			appendStringInfo(&buf, "CASE WHEN jsonb_typeof(to_jsonb(s.%s)) IN ('object', 'array')"
+							 " THEN to_jsonb(s.%s::text) ELSE to_jsonb(s.%s) END", column, column, column);
 	}
 	appendStringInfoChar(&buf, ')');
 	return buf.data;
