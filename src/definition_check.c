@@ -345,7 +345,7 @@ default_match(Sync *sync, const Model *model)
 		{
 			int			leaf = act_mapping_field_leaf(mapping, i);
 
-			if (leaf >= 0 && model->leaf_key[leaf] == key)
+			if (leaf >= 0 && model->leaf_key[leaf] == key && act_mapping_field_is_plain(mapping, i))
 				sync->match[sync->nmatch++] = pstrdup(act_mapping_field_name(mapping, i));
 		}
 		if (sync->nmatch == key)
@@ -448,6 +448,8 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 		sync->mapping = act_mapping_canonical(sync, input->mapping);
 	model = act_model_resolve(sync);
 	apply_match(sync, input->match, model, destination);
+	act_mapping_check_match(model->mapping, sync);
+	act_model_apply_match(model);
 	act_destination_wipe(destination);
 	return model;
 }
@@ -465,7 +467,7 @@ act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 	act_model_warn_hidden(model);
 	for (int i = 0; i < model->nleaves; i++)
 	{
-		if (model->leaf_is_clock[i])
+		if (model->leaf_is_clock[i] && act_mapping_leaf_compared(model->mapping, i))
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
 					 errmsg("mapping field \"%s\" of sync \"%s\" is the time of the run",
