@@ -50,8 +50,11 @@ my %modes = (
 	upsert => [ 'ignore' ],
 	insert => [ 'ignore' ],
 	update => [ 'ignore' ],
-	mirror => [ 'delete', 'archive', 'clear' ],
+	append => [ 'ignore' ],
+	replace => [ 'ignore' ],
+	mirror => [ 'delete', 'archive', 'clear', 'update', 'remove' ],
 );
+my %needs = (append => { first_run => 'send' }, update => { removed_mapping => { v => "'gone'" } });
 my %options = (remove_after => '0 s', max_removed => 100000, max_changed => 100000);
 
 # -------------------------------------------------------------- what is refused
@@ -67,8 +70,10 @@ sub create_sql
 # given combinations that make no sense, then each is refused as documented
 $a->sql('CREATE TABLE anything (k int, v text, w int)');
 my %refused = (
-	(map { $_ => '22023' } map { my $mode = $_; map { "$mode $_" } qw(delete archive clear update remove) } qw(upsert insert update)),
+	(map { $_ => '22023' } map { my $mode = $_; map { "$mode $_" } qw(delete archive clear update remove) } qw(upsert insert update append replace)),
 	'mirror ' => '22023',    # must say what happens
+	'mirror update' => '22023',    # and to what it is updated
+	'append ignore' => '22023',    # must say what the first run does
 	'nonsense ignore' => '22023',
 	'upsert nonsense' => '22023',
 );
@@ -120,7 +125,8 @@ foreach my $c (@all)
 	$sql =~ s/_N/_$c->{n}/g;
 	$sql =~ s/COLUMNS/$all_columns/;
 	$c->{key_list} = join ', ', $columns =~ /(?:^|, )(\w)/g;
-	$setup .= "CREATE TABLE base_$c->{n} ($all_columns); $sql;\n" . create_sql("s$c->{n}", $model, $c->{mode}, $c->{removal}, $c->{key_list}, $c->{options}) . "\n";
+	my $options = { %{ $needs{ $c->{mode} eq 'append' ? 'append' : $c->{removal} } // {} } };
+	$setup .= "CREATE TABLE base_$c->{n} ($all_columns); $sql;\n" . create_sql("s$c->{n}", $model, $c->{mode}, $c->{removal}, $c->{key_list}, $options) . "\n";
 
 	# What is there before: an update finds the even ones.
 	next unless $c->{mode} eq 'update';
@@ -200,6 +206,7 @@ sub expect
 		next if $c->{mode} eq 'update' && !$there->{$n};
 		$there->{$n} = [ @{ $rows->{$n} }, 0 ];
 	}
+	%$there = map { $_ => $there->{$_} } keys %$rows if $c->{mode} eq 'replace';
 	return unless $c->{mode} eq 'mirror';
 	foreach my $n (grep { !$rows->{$_} } sort keys %$there)
 	{
