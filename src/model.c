@@ -533,7 +533,7 @@ act_model_resolve(const Sync *sync)
 	resolve_leaves(model, query, &context);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
-	act_model_check_owners(query);
+	act_model_check_owners(query, &model->relations);
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 

@@ -24,7 +24,14 @@ extern bool act_model_is_clock(Node *expression);
 /* 42501: relations and columns that the current user may not read. */
 extern void act_model_check_readable(Query *query);
 
-/* 42501: what a non-superuser owns, where the current user is a superuser. */
-extern void act_model_check_owners(Query *query);
+/*
+ * 42501: what a non-superuser owns, where the current user is a superuser.
+ * relations: OIDs of all that the query reads, but for system catalogs; views
+ * and what is behind them.
+ */
+extern void act_model_check_owners(Query *query, List **relations);
+
+/* How the message of that error begins, which no GRANT helps against. */
+#define MODEL_OWNER_REFUSED "a superuser's sync may not use "
 
 #endif							/* ACT_MODEL_CHECK_H */

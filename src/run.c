@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "deliver.h"
 #include "fault.h"
+#include "model_wait.h"
 #include "progress.h"
 #include "retry.h"
 #include "run.h"
@@ -230,16 +231,18 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
-/* Before a key goes out that the table could not take. */
+/* Before a key goes out that the table could not take, and what is known of the model is kept. */
 static void
 widen_key(Run *run)
 {
 	Model	   *model = act_model_resolve(run->sync);
 
-	if (act_snapshot_check_key(run->sync, model))
-		return;
-	act_snapshot_widen_key(run->sync, model);
-	run->settler = act_settler_create(run->sync);
+	if (!act_snapshot_check_key(run->sync, model))
+	{
+		act_snapshot_widen_key(run->sync, model);
+		run->settler = act_settler_create(run->sync);
+	}
+	(void) act_model_works(model, true, true);
 }
 
 static void
@@ -253,8 +256,9 @@ run_resolve(Run *run)
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
+	run->reading = true;
 	widen_key(run);
-	run->resolving = false;
+	run->resolving = run->reading = false;
 	act_transaction_commit(false);
 }
 
@@ -275,7 +279,7 @@ run_diff(Run *run)
 {
 	act_progress_phase(run, PHASE_DIFF);
 	act_transaction_read_only();
-	run->resolving = true;
+	run->resolving = run->reading = true;
 	run->model = act_model_resolve(run->sync);
 	run->resolving = false;
 	act_diff_lock_model(run->model);
@@ -290,6 +294,7 @@ run_diff(Run *run)
 	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
 					 run->max_rows, &run->diff);
 	PopActiveSnapshot();
+	run->reading = false;
 	note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
 }
@@ -439,6 +444,16 @@ explain_cancel(Run *run, ErrorData *error)
 	}
 }
 
+/* A sync that may wait for its model does so; who called the run still has it failed. */
+static bool
+ends_waiting(Run *run, const ErrorData *error)
+{
+	if (!run->reading || run->sync->options.on_model_change == MODEL_CHANGE_FAIL)
+		return false;
+	run->model_problem = act_model_problem(run->sync, error);
+	return run->model_problem != NULL && run->in_worker;
+}
+
 static void
 write_down(Run *run, ErrorData *error)
 {
@@ -448,7 +463,8 @@ write_down(Run *run, ErrorData *error)
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		explain_cancel(run, error);
 	else
-		act_run_stop(run, RUN_FAILED, error->message ? error->message : "", error->detail, error->hint);
+		act_run_stop(run, ends_waiting(run, error) ? RUN_POSTPONED : RUN_FAILED,
+					 error->message ? error->message : "", error->detail, error->hint);
 	act_deliver_abandon(run);
 	if (run->run_id != 0)
 		(void) run_finish(run);
