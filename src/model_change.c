@@ -54,6 +54,9 @@ PG_FUNCTION_INFO_V1(act_note_drop);
 /* More than so many syncs in one transaction are left to their runs. */
 #define MAX_NOTES 200
 
+/* Of the others that break only the number is told. */
+#define MAX_WARNINGS 10
+
 /* A command that touched what a sync's model reads. */
 typedef struct Note
 {
@@ -392,8 +395,9 @@ describe(Look *look, const ErrorData *error)
 		look->problem->role = "";
 }
 
+/* *broken: how many of them there were so far. */
 static void
-look_at(const Note *note, bool preparing)
+look_at(const Note *note, bool preparing, int *broken)
 {
 	Look		look = {.note = note};
 	ErrorData  *error;
@@ -416,7 +420,8 @@ look_at(const Note *note, bool preparing)
 		refuse(&look);
 	if (act_transaction_probe(find_known, &look) != NULL || look.known)
 		return;
-	warn(&look);
+	if (++*broken <= MAX_WARNINGS)
+		warn(&look);
 	if (!preparing)
 		(void) act_transaction_probe(write_problem, &look);
 }
@@ -428,6 +433,7 @@ look_at_all(bool preparing)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller;
 	ListCell   *cell;
+	int			broken = 0;
 
 	if (!OidIsValid(get_extension_oid("pg_activate", true)))
 		return;
@@ -439,9 +445,14 @@ look_at_all(bool preparing)
 	foreach(cell, notes)
 	{
 		CHECK_FOR_INTERRUPTS();
-		look_at(lfirst(cell), preparing);
+		look_at(lfirst(cell), preparing, &broken);
 		MemoryContextReset(context);
 	}
+	if (broken > MAX_WARNINGS)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("%d more syncs wait until their models can be read again", broken - MAX_WARNINGS),
+				 errhint("SELECT sync, reason FROM activate.status WHERE health = 'waiting';")));
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(caller);
 	SPI_finish();
