@@ -306,7 +306,7 @@ resolve(void *arg)
 {
 	Look	   *look = arg;
 
-	look->model = act_model_resolve(look->sync);
+	look->model = act_model_check(look->sync);
 }
 
 static void
@@ -346,7 +346,7 @@ refuse(const Look *look)
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("cannot change %s because sync \"%s\" could not read it any more",
-					look->note->relation, look->sync->name),
+					look->sync->model, look->sync->name),
 			 errdetail("After %s: %s.", look->note->command, look->problem->message),
 			 errhint("Change the sync first, or let it wait instead: SELECT activate.alter_sync(%s, options => '{\"on_model_change\": \"pause\"}');",
 					 quote_literal_cstr(look->sync->name))));
@@ -395,6 +395,23 @@ describe(Look *look, const ErrorData *error)
 		look->problem->role = "";
 }
 
+/* Before anybody is told of what then does not happen. */
+static void
+look_for_refusal(const Note *note)
+{
+	Look		look = {.note = note};
+	ErrorData  *error;
+
+	if (act_transaction_probe(load, &look) != NULL || look.sync == NULL || !is_refused(&look))
+		return;
+	error = act_transaction_probe(resolve, &look);
+	if (error != NULL)
+		describe(&look, error);
+	/* A right that is missing is granted after a rebuild. */
+	if (look.problem != NULL && !look.problem->grant)
+		refuse(&look);
+}
+
 /* *broken: how many of them there were so far. */
 static void
 look_at(const Note *note, bool preparing, int *broken)
@@ -413,17 +430,23 @@ look_at(const Note *note, bool preparing, int *broken)
 		return;
 	}
 	describe(&look, error);
-	/* A right that is missing is granted after a rebuild. */
 	if (look.problem == NULL || look.problem->grant)
 		return;
-	if (is_refused(&look))
-		refuse(&look);
 	if (act_transaction_probe(find_known, &look) != NULL || look.known)
 		return;
 	if (++*broken <= MAX_WARNINGS)
 		warn(&look);
 	if (!preparing)
 		(void) act_transaction_probe(write_problem, &look);
+}
+
+static int
+by_sync(const ListCell *a, const ListCell *b)
+{
+	int64		left = ((const Note *) lfirst(a))->sync_id;
+	int64		right = ((const Note *) lfirst(b))->sync_id;
+
+	return left < right ? -1 : left > right;
 }
 
 static void
@@ -439,9 +462,18 @@ look_at_all(bool preparing)
 		return;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
+	list_sort(notes, by_sync);
 	caller = MemoryContextSwitchTo(context);
 	/* Statements take newer ones, but want to have one below. */
 	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(cell, notes)
+	{
+		const Note *candidate = lfirst(cell);
+
+		if (act_ddl_protection && candidate->is_model && !candidate->cascade)
+			look_for_refusal(candidate);
+		MemoryContextReset(context);
+	}
 	foreach(cell, notes)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -121,6 +121,13 @@ refuse_leaf(const char *field, const char *kind, const char *hint)
 void
 act_model_check_leaf(Node *expression, const char *field)
 {
+	/*
+	 * When a column goes that has the name of its table, what named it names
+	 * the row, with columns that nobody mapped.
+	 */
+	if (IsA(expression, Var) && ((Var *) expression)->varattno == InvalidAttrNumber)
+		refuse_leaf(field, "the name is that of the whole row, and there is no column of that name",
+					"A row as one value: to_jsonb(...).");
 	if (contain_aggs_of_level(expression, 0))
 		refuse_leaf(field, "aggregate functions are not allowed in a mapping",
 					"Aggregate in the model, model => 'SELECT ... GROUP BY ...', or in a subquery: (SELECT count(*) FROM ... WHERE ...).");

@@ -17,7 +17,7 @@
 extern void act_model_check_statement(List *statements);
 extern void act_model_check_query(Query *query);
 
-/* 22023: volatile, aggregate, window and set-returning expressions. */
+/* 22023: whole rows, volatile, aggregate, window and set-returning expressions. */
 extern void act_model_check_leaf(Node *expression, const char *field);
 extern bool act_model_is_clock(Node *expression);
 

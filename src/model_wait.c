@@ -24,6 +24,7 @@
 #include "identity.h"
 #include "model_check.h"
 #include "model_wait.h"
+#include "snapshot.h"
 #include "sync_relation.h"
 #include "wakeup.h"
 
@@ -41,6 +42,15 @@
  *		What is wrong
  * ----------------------------------------------------------------
  */
+
+Model *
+act_model_check(const Sync *sync)
+{
+	Model	   *model = act_model_resolve(sync);
+
+	(void) act_snapshot_check_key(sync, model);
+	return model;
+}
 
 /* What stands between begin and the next quote that ends there; NULL: it does not begin so. */
 static char *
@@ -254,7 +264,7 @@ act_model_works(const Model *model, bool patient, bool tell)
 static void
 resolve(void *arg)
 {
-	(void) act_model_resolve(arg);
+	(void) act_model_check(arg);
 }
 
 /*

@@ -30,6 +30,12 @@ typedef struct ModelProblem
 } ModelProblem;
 
 /*
+ * The model, resolved as a run would, with a key that the sync's table can
+ * take; ERROR as act_model_resolve() and act_snapshot_check_key().
+ */
+extern Model *act_model_check(const Sync *sync);
+
+/*
  * NULL: the error is none of the model, as it was found by resolving it or by
  * reading it, and none that waiting helps against.  In the current memory
  * context.
