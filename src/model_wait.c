@@ -269,7 +269,8 @@ resolve(void *arg)
 
 /*
  * With the state locked, so for no lock is waited.  What is no problem of the
- * model is the run's to find, and to tell.
+ * model is the run's to find, and to tell; and only when the run has read the
+ * model to its end the wait ends.
  */
 bool
 act_model_wait_over(const Sync *sync, SyncState *state, const SyncState *before, char **ended)
@@ -285,10 +286,7 @@ act_model_wait_over(const Sync *sync, SyncState *state, const SyncState *before,
 	}
 	error = act_transaction_probe(resolve, (void *) sync);
 	if (error == NULL)
-	{
-		end_wait(sync, state, true);
 		return true;
-	}
 	problem = act_model_problem(sync, error);
 	if (problem == NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		return true;

@@ -52,7 +52,7 @@ extern char *act_model_problem_text(const ModelProblem *problem);
 extern void act_model_wait(const Sync *sync, SyncState *state, const ModelProblem *problem, int64 run_id);
 
 /*
- * The model was resolved: keeps what it reads, and ends the wait.  Writes only
+ * The model can be read: keeps what it reads, and ends the wait.  Writes only
  * where something differs.  patient: waits for whoever has the sync's state
  * locked, else leaves it to the next one who comes by.  tell: by events.
  * True: it waited until now.

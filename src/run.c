@@ -231,18 +231,16 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
-/* Before a key goes out that the table could not take, and what is known of the model is kept. */
+/* Before a key goes out that the table could not take. */
 static void
 widen_key(Run *run)
 {
 	Model	   *model = act_model_resolve(run->sync);
 
-	if (!act_snapshot_check_key(run->sync, model))
-	{
-		act_snapshot_widen_key(run->sync, model);
-		run->settler = act_settler_create(run->sync);
-	}
-	(void) act_model_works(model, true, true);
+	if (act_snapshot_check_key(run->sync, model))
+		return;
+	act_snapshot_widen_key(run->sync, model);
+	run->settler = act_settler_create(run->sync);
 }
 
 static void
@@ -306,6 +304,8 @@ run_guard(Run *run)
 
 	if (!begin_settling(run))
 		return;
+	/* It was read to its end. */
+	(void) act_model_works(run->model, true, true);
 	approved = act_ledger_approved(run);
 	if (approved)
 		act_cluster_release(run);

@@ -195,7 +195,7 @@ start_due_at(const Candidate *candidate, TimestampTz now)
 	if (candidate->queued_at != 0)
 		due = Min(candidate->queued_at, now);
 	/* Its model cannot be read: tried again when that was said, however often it is planned. */
-	if (candidate->state.model_problem_since != 0)
+	if (candidate->state.model_problem_since != 0 && candidate->state.retry_at != 0)
 		return due;
 	if (!candidate->closed && candidate->state.next_run_at != 0)
 		due = Min(due, candidate->state.next_run_at);

@@ -157,7 +157,7 @@ CROSS JOIN LATERAL (SELECT w.since,
 		COALESCE(w.since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) worker.grace), false)
 			AND queue.running IS NOT TRUE AS late
 	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL THEN
-		LEAST(CASE WHEN t.model_problem_since IS NULL THEN t.next_run_at END, queue.queued_at,
+		LEAST(CASE WHEN t.model_problem_since IS NULL OR t.retry_at IS NULL THEN t.next_run_at END, queue.queued_at,
 			CASE WHEN t.retry_at IS NOT NULL AND e.down_since IS NOT NULL THEN GREATEST(t.retry_at, e.probe_at)
 				ELSE t.retry_at END) END AS since) AS w) AS due
 CROSS JOIN LATERAL (SELECT CASE WHEN s.paused THEN 'paused'
