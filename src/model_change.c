@@ -306,6 +306,7 @@ resolve(void *arg)
 {
 	Look	   *look = arg;
 
+	act_sync_relation_lock(look->sync->sync_id);
 	look->model = act_model_check(look->sync);
 }
 

@@ -233,3 +233,36 @@ act_sync_relation_find_schema(Oid schema)
 	relation_close(rel, AccessShareLock);
 	return found;
 }
+
+void
+act_sync_relation_lock(int64 sync_id)
+{
+	Oid			name_index;
+	Oid			oid_index;
+	Relation	rel = open_table(&name_index, &oid_index);
+	Oid			index = rel != NULL ? get_relname_relid("sync_relation_pkey", RelationGetNamespace(rel)) : InvalidOid;
+	ScanKeyData key;
+	SysScanDesc desc;
+	HeapTuple	tuple;
+	bool		locked = rel != NULL;
+
+	if (rel == NULL)
+		return;
+	ScanKeyInit(&key, COLUMN_SYNC_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(sync_id));
+	desc = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
+	while (locked && HeapTupleIsValid(tuple = systable_getnext(desc)))
+	{
+		bool		isnull;
+
+		locked = ConditionalLockRelationOid(DatumGetObjectId(heap_getattr(tuple, COLUMN_RELATION_OID,
+																		  RelationGetDescr(rel), &isnull)),
+											AccessShareLock);
+	}
+	systable_endscan(desc);
+	relation_close(rel, AccessShareLock);
+	if (!locked)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("a relation that a sync reads is locked"),
+				 errhint("The sync's next run waits for it.")));
+}

@@ -36,4 +36,10 @@ typedef struct SyncRelation
 extern List *act_sync_relation_find(Oid relation, const char *name);
 extern List *act_sync_relation_find_schema(Oid schema);
 
+/*
+ * Locks all that a sync's model read when it was last seen, as a query does,
+ * until the transaction ends; ERROR 55P03 at once where somebody else has it.
+ */
+extern void act_sync_relation_lock(int64 sync_id);
+
 #endif							/* ACT_SYNC_RELATION_H */
