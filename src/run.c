@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "deliver.h"
 #include "fault.h"
+#include "field_types.h"
 #include "model_wait.h"
 #include "progress.h"
 #include "retry.h"
@@ -321,6 +322,8 @@ run_guard(Run *run)
 		return;
 	}
 	act_ledger_invalid_rows(run);
+	if (run->keys == NULL && !run->retry_rows)
+		act_field_types_store(run->model);
 	act_settler_marks(run->settler, &run->diff);
 	act_transaction_commit(false);
 }
