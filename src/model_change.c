@@ -124,6 +124,11 @@ note(const SyncRelation *found, const char *command, const char *relation, bool 
 		entry = palloc(sizeof(Note));
 		notes = lappend(notes, entry);
 	}
+	else
+	{
+		pfree(entry->command);
+		pfree(entry->relation);
+	}
 	entry->sync_id = found->sync_id;
 	entry->command = pstrdup(command);
 	entry->relation = pstrdup(relation);
