@@ -98,6 +98,7 @@ typedef struct Model
 	struct Removal *removal;	/* what rows that left are sent with (removal.h); NULL: no fields */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	List	   *relations;		/* OIDs of all that it reads, views and what is behind them */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
 
