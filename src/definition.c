@@ -37,13 +37,6 @@ PG_FUNCTION_INFO_V1(act_alter_sync);
 #define ALTER_NEW_NAME 12
 #define ALTER_RESEND 13
 
-typedef enum Resend
-{
-	RESEND_CHANGED,				/* what differs */
-	RESEND_ALL,
-	RESEND_NONE
-} Resend;
-
 static char *
 text_argument(FunctionCallInfo fcinfo, int number)
 {
@@ -217,83 +210,6 @@ act_definition_try_resolve(const Sync *old)
 	return resolution.model;
 }
 
-static int64
-count_synced(const Sync *sync)
-{
-	Identity	identity;
-	int64		count;
-
-	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	act_sync_table_open(sync, AccessShareLock, false);
-	act_sql(SPI_OK_SELECT,
-			psprintf("SELECT pg_catalog.count(*) FROM %s WHERE activate_state OPERATOR(pg_catalog.=) 'accepted'",
-					 act_sync_table_name(sync)), 0, NULL);
-	count = act_sql_int64(0, 1);
-	act_identity_leave(&identity);
-	return count;
-}
-
-static int
-find_path(const Model *model, const char *path)
-{
-	for (int i = 0; i < model->nleaves; i++)
-	{
-		if (strcmp(model->mapping->leaves[i].path, path) == 0)
-			return i;
-	}
-	return -1;
-}
-
-/* Why the fingerprints of every row differ; NULL: they need not. */
-static char *
-difference(const Model *old, const Model *new)
-{
-	if (memcmp(old->seed, new->seed, ACT_DIGEST_LEN) == 0)
-		return NULL;
-	for (int i = 0; i < new->nleaves; i++)
-	{
-		const MappingLeaf *leaf = &new->mapping->leaves[i];
-		int			other = find_path(old, leaf->path);
-
-		if (other < 0)
-			return psprintf("new field \"%s\"", leaf->label);
-		if (strcmp(act_value_type_signature(old->leaf_values[other]),
-				   act_value_type_signature(new->leaf_values[i])) != 0)
-			return psprintf("type of field \"%s\" changed from %s to %s", leaf->label,
-							old->leaf_type_names[other], new->leaf_type_names[i]);
-	}
-	for (int i = 0; i < old->nleaves; i++)
-	{
-		if (find_path(new, old->mapping->leaves[i].path) < 0)
-			return psprintf("field \"%s\" is gone", old->mapping->leaves[i].label);
-	}
-	return pstrdup("a constant or the order of the fields changed");
-}
-
-static void
-tell_resend(const Sync *old, const Sync *new, const char *why, Resend resend, bool same_text)
-{
-	int64		synced;
-
-	if (resend == RESEND_NONE || (why == NULL && resend == RESEND_CHANGED && same_text))
-		return;
-	synced = count_synced(old);
-	if (synced == 0)
-		return;
-	if (resend == RESEND_ALL)
-		why = "resend is all";
-	if (why != NULL)
-		ereport(NOTICE,
-				(errmsg(INT64_FORMAT " of " INT64_FORMAT " rows of sync \"%s\" will be sent again (%s)",
-						synced, synced, new->name, why),
-				 resend == RESEND_ALL ? 0 :
-				 errhint("If the destination has these values already: resend => 'none'.")));
-	else
-		ereport(NOTICE,
-				(errmsg("of " INT64_FORMAT " rows of sync \"%s\" those whose values are now others will be sent again",
-						synced, new->name)));
-}
-
 static bool
 same_names(int n, char **names, int m, char **others)
 {
@@ -347,6 +263,12 @@ same_text(const char *a, const char *b)
 	return (a == NULL || b == NULL) ? a == b : strcmp(a, b) == 0;
 }
 
+static bool
+is_moved(const Sync *old, const Sync *new)
+{
+	return strcmp(old->destination, new->destination) != 0 || !same_text(old->object, new->object);
+}
+
 /* What was accepted, carried over to the new definition. */
 static void
 change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const Model *new_model,
@@ -394,46 +316,74 @@ refuse_while_running(const Sync *sync)
 						 quote_literal_cstr(sync->name))));
 }
 
-/*
- * From one definition to another.  new is complete; first_batch_alone and
- * the snapshot follow from what differs.
- */
 static void
-change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
+check_resend_none(const Sync *old, const Sync *new, bool same_key, const Model *old_model)
 {
-	bool		moved = strcmp(old->destination, new->destination) != 0 || !same_text(old->object, new->object);
-	bool		same_values = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0;
-	bool		same_key = same_names(old->nkeys, old->key, new->nkeys, new->key);
-	bool		renamed = strcmp(old->name, new->name) != 0;
-	Model	   *old_model = same_values && !moved && resend != RESEND_NONE ? NULL :
-		act_definition_try_resolve(old);
-	char	   *why = NULL;
-
 	if (!same_key)
-		check_new_key(old, new, new_model);
-	if (!same_key && resend == RESEND_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("resend \"none\" cannot go with a new key"),
 				 errhint("Change the key of sync \"%s\" first and the rest in a second call.", old->name)));
-	if (resend == RESEND_NONE && old_model == NULL)
+	if (old_model == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("resend \"none\" cannot tell which rows of sync \"%s\" are unchanged", old->name),
 				 errdetail("The old definition no longer works, so old and new values cannot be compared."),
 				 errhint("Leave resend out: rows whose values are the same are not sent in any case. Or SELECT activate.reset_sync(%s, 'baseline');",
 						 quote_literal_cstr(new->name))));
+}
+
+/* Names of what changed, for whoever reads the event. */
+static char *
+list_changes(const List *changes)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "{\"changed\": [");
+	for (int i = 0; i < list_length(changes); i++)
+		appendStringInfo(&buf, "%s\"%s\"", i > 0 ? ", " : "", ((DefinitionChange *) list_nth(changes, i))->name);
+	appendStringInfoString(&buf, "]}");
+	return buf.data;
+}
+
+/*
+ * From one definition to another.  new is complete; first_batch_alone and
+ * the snapshot follow from what differs.  Returns what does.
+ */
+static List *
+change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
+{
+	bool		moved = is_moved(old, new);
+	bool		same_key = same_names(old->nkeys, old->key, new->nkeys, new->key);
+	bool		renamed = strcmp(old->name, new->name) != 0;
+	Model	   *old_model = NULL;
+	List	   *changes;
+
+	act_definition_keep_search_path(old, new, new_model);
+	changes = act_definition_changes(old, new);
+	if (changes == NIL && !renamed && resend == RESEND_CHANGED)
+		return NIL;
+	if (strcmp(old->model, new->model) != 0 || strcmp(old->mapping, new->mapping) != 0 ||
+		!act_sync_options_same(old, new) || moved || resend == RESEND_NONE)
+		old_model = act_definition_try_resolve(old);
+
+	if (!same_key)
+		check_new_key(old, new, new_model);
+	if (resend == RESEND_NONE)
+		check_resend_none(old, new, same_key, old_model);
+	if (resend == RESEND_ALL && (new->mode == MODE_INSERT || new->mode == MODE_APPEND))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("resend \"all\" cannot go with mode %s", act_sync_mode_name(new->mode)),
+				 errdetail("It sends each key once."),
+				 errhint("To forget that they were sent: SELECT activate.reset_sync(%s, 'resend');",
+						 quote_literal_cstr(old->name))));
 	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED)
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);
-
-	if (moved)
-		why = psprintf("what was sent so far stays in %s%s%s", old->destination,
-					   old->object ? ", " : "", old->object ? old->object : "");
-	else if (old_model != NULL)
-		why = difference(old_model, new_model);
-	tell_resend(old, new, why, resend, same_values);
+	act_definition_tell_resend(old, new, old_model, new_model, resend);
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0;
@@ -442,7 +392,10 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 		act_definition_rename_followed(old->name, new->name);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
 	change_snapshot(old, new, old_model, new_model, resend, moved);
-	act_event_record("altered", "info", new, 0, psprintf("sync \"%s\" was altered", new->name), NULL);
+	act_event_record("altered", "info", new, 0,
+					 renamed ? psprintf("sync \"%s\" was altered, and was called \"%s\" before", new->name, old->name) :
+					 psprintf("sync \"%s\" was altered", new->name), list_changes(changes));
+	return changes;
 }
 
 /* ----------------------------------------------------------------
@@ -461,16 +414,17 @@ require_new_arguments(const DefinitionInput *input, FunctionCallInfo fcinfo)
 	act_require_argument(input->schedule == NULL, "schedule", "Leave it out for the default: manual.");
 	act_require_argument(input->options == NULL, "options", "Leave it out for the defaults.");
 	act_require_argument(PG_ARGISNULL(CREATE_IF_EXISTS), "if_exists", "Leave it out for the default: error.");
-	act_definition_check_name(input->name);
 }
 
-static int64
-replace_sync(const DefinitionInput *input)
+List *
+act_definition_replace(Sync *old, const DefinitionInput *input)
 {
-	Sync	   *old = act_sync_load_locked(input->name, false, true);
 	Sync	   *new = palloc0(sizeof(Sync));
 	Model	   *model;
+	List	   *changes;
 
+	if (!OidIsValid(old->table_oid))
+		act_sync_table_open(old, AccessShareLock, false);	/* says so */
 	new->sync_id = old->sync_id;
 	new->name = old->name;
 	new->paused = old->paused;
@@ -480,18 +434,21 @@ replace_sync(const DefinitionInput *input)
 	new->owner = old->owner;
 	model = act_definition_apply(new, input);
 	act_definition_check_schedule(new, old->name);
-	act_definition_tell(new, model, input->mapping);
-	change_sync(old, new, model, RESEND_CHANGED);
-	act_definition_tell_schedule(new);
-	return new->sync_id;
+	changes = change_sync(old, new, model, RESEND_CHANGED);
+	if (changes != NIL)
+		act_definition_tell(new, model, input->mapping);
+	if (strcmp(old->schedule, new->schedule) != 0)
+		act_definition_tell_schedule(new);
+	return changes;
 }
 
-static int64
-create_sync(const DefinitionInput *input)
+Sync *
+act_definition_create(const DefinitionInput *input)
 {
 	Sync	   *sync = palloc0(sizeof(Sync));
 	Model	   *model;
 
+	act_definition_check_name(input->name);
 	sync->name = input->name;
 	model = act_definition_apply(sync, input);
 	act_definition_check_schedule(sync, NULL);
@@ -501,7 +458,7 @@ create_sync(const DefinitionInput *input)
 	act_sync_state_define(sync, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	act_definition_tell_schedule(sync);
-	return sync->sync_id;
+	return sync;
 }
 
 Datum
@@ -518,7 +475,7 @@ act_create_sync(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	if (!sync_exists(input.name))
-		sync_id = create_sync(&input);
+		sync_id = act_definition_create(&input)->sync_id;
 	else if (if_exists == 0)
 	{
 		refuse_duplicate(input.name);
@@ -532,7 +489,12 @@ act_create_sync(PG_FUNCTION_ARGS)
 				 errmsg("sync \"%s\" already exists and stays as it is", input.name)));
 	}
 	else
-		sync_id = replace_sync(&input);
+	{
+		Sync	   *sync = act_sync_load_locked(input.name, false, true);
+
+		(void) act_definition_replace(sync, &input);
+		sync_id = sync->sync_id;
+	}
 	SPI_finish();
 	PG_RETURN_INT64(sync_id);
 }
@@ -591,7 +553,7 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 		act_definition_check_schedule(new, old->name);
 	if (input->mapping != NULL || input->model != NULL)
 		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
-	change_sync(old, new, model, resend);
+	(void) change_sync(old, new, model, resend);
 	if (input->schedule != NULL)
 		act_definition_tell_schedule(new);
 }

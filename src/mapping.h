@@ -59,6 +59,12 @@ extern void act_mapping_append_shape(StringInfo buf, const Mapping *mapping, Val
 /* WARNING for each name that was folded to lower case. */
 extern void act_mapping_warn_folded(const Mapping *mapping);
 
+/*
+ * The text without what means nothing: blanks around a select list, and
+ * between the parts of JSON.  Equal texts are equal mappings.
+ */
+extern char *act_mapping_compact(const char *text);
+
 /* mapping_json.c: a mapping written as a JSON object. */
 extern Mapping *act_mapping_parse_json(const char *text);
 

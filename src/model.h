@@ -81,6 +81,7 @@ typedef struct Model
 	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
 
+	struct Query *query;		/* key and leaves of it, as analysed */
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;

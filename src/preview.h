@@ -38,4 +38,13 @@ extern int	act_preview_limit(FunctionCallInfo fcinfo, int argument, const char *
 extern Datum act_preview_json(const char *utf8);
 extern Datum act_preview_jsonb(const char *utf8);
 
+/*
+ * plan.c: what the next run of a sync would do, as a JSON object; inside a
+ * transaction with SPI connected.  Nothing can be written meanwhile.
+ */
+extern char *act_plan_json(Sync *sync);
+
+/* Seconds for so many rows at the speed of earlier runs; -1: there were none. */
+extern int64 act_plan_seconds(int64 sync_id, int64 rows);
+
 #endif							/* ACT_PREVIEW_H */
