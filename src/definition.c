@@ -282,10 +282,11 @@ change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const 
 		current.nkeys = new->nkeys;
 		current.key = new->key;
 	}
-	if (resend == RESEND_ALL)
-		act_snapshot_resend_all(&current);
-	else if (resend == RESEND_CHANGED && moved)
+	/* Its ids, and that it is there at all, say nothing of another place. */
+	if (moved && resend != RESEND_NONE)
 		act_snapshot_forget(&current);
+	else if (resend == RESEND_ALL)
+		act_snapshot_resend_all(&current);
 	else if (resend == RESEND_NONE)
 	{
 		int64		kept = act_snapshot_carry_over(&current, old_model, new_model);
