@@ -25,7 +25,7 @@
 
 PG_FUNCTION_INFO_V1(act_export);
 
-/* Names of the syncs that the caller can manage and whose tables are there. */
+/* Names of the syncs that the caller can manage; one without its table is nobody's. */
 static List *
 own_syncs(void)
 {
@@ -38,14 +38,24 @@ own_syncs(void)
 
 	act_identity_extension(&identity);
 	count = act_sql(SPI_OK_SELECT,
-					"SELECT s.name FROM activate.sync s"
-					" JOIN pg_catalog.pg_class c ON c.relname = s.name"
+					"SELECT s.name, c.oid IS NULL FROM activate.sync s"
+					" LEFT JOIN pg_catalog.pg_class c ON c.relname = s.name"
 					" AND c.relnamespace = 'activate_data'::pg_catalog.regnamespace"
-					" WHERE pg_catalog.pg_has_role($1, c.relowner, 'USAGE') ORDER BY s.name",
+					" WHERE pg_catalog.pg_has_role($1, COALESCE(c.relowner, current_user::pg_catalog.regrole), 'USAGE')"
+					" ORDER BY s.name",
 					lengthof(args), args);
 	inside = MemoryContextSwitchTo(context);
 	for (uint64 i = 0; i < count; i++)
-		names = lappend(names, act_sql_text(i, 1));
+	{
+		char	   *name = act_sql_text(i, 1);
+
+		if (!act_sql_bool(i, 2))
+			names = lappend(names, name);
+		else
+			ereport(NOTICE,
+					(errmsg("sync \"%s\" has lost its table, and is left out", name),
+					 errhint("SELECT activate.sync_sql(%s); prints its definition.", quote_literal_cstr(name))));
+	}
 	MemoryContextSwitchTo(inside);
 	act_identity_leave(&identity);
 	return names;
