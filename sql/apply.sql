@@ -103,6 +103,13 @@ SELECT name FROM activate.apply('{"syncs": {"new": {"model": "code_test.health",
 COMMIT;
 SELECT code_test.untouched(), to_regclass('activate_data.new'), (SELECT relowner::regrole FROM pg_class WHERE oid = 'activate_data.b_health'::regclass);
 
+-- nor does a copy, which sends nothing, keep anybody from looking
+BEGIN;
+UPDATE activate.sync SET host = 'elsewhere', system_identifier = 1;
+SELECT name, action, plan -> 'changed' AS changed FROM activate.apply(activate.export(), dry_run => true);
+SELECT DISTINCT health FROM activate.status;
+ROLLBACK;
+
 -- prune drops what the spec does not name, followers first, and never what is others'
 SET client_min_messages = warning;
 SELECT activate.create_sync('theirs', 'code_test.orders', 'id', 'code_crm', mapping => 'qty', owner => 'regress_code_other') > 0;

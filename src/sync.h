@@ -173,6 +173,9 @@ extern void act_sync_options_parse(Jsonb *options, OnRemoved on_removed, SyncOpt
 /* Whether the options of two mean the same, however they are written; both are valid. */
 extern bool act_sync_options_same(const Sync *a, const Sync *b);
 
+/* What is stored of an object of options: one that is null is not given. */
+extern char *act_sync_options_given(Jsonb *options);
+
 /* The options of a sync as they were given, but for those that are the default. */
 extern char *act_sync_options_set(const Sync *sync);
 

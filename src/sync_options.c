@@ -462,36 +462,60 @@ act_sync_options_same(const Sync *a, const Sync *b)
 	return true;
 }
 
-char *
-act_sync_options_set(const Sync *sync)
+/* The options that keep says, as they were given. */
+static char *
+options_text(Jsonb *options, bool (*keep) (const char *name, const JsonbValue *value, const void *arg), const void *arg)
 {
-	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text)));
 	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
 	JsonbParseState *state = NULL;
 	JsonbIteratorToken token;
 	JsonbValue	value;
 	JsonbValue	name;
-	Jsonb	   *set;
+	Jsonb	   *kept;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = value;
+		if (token != WJB_VALUE ||
+			!keep(pnstrdup(name.val.string.val, name.val.string.len), &value, arg))
+			continue;
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	kept = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbToCString(NULL, &kept->root, VARSIZE(kept));
+}
+
+static bool
+is_given(const char *name, const JsonbValue *value, const void *arg)
+{
+	return value->type != jbvNull;
+}
+
+char *
+act_sync_options_given(Jsonb *options)
+{
+	return options_text(options, is_given, NULL);
+}
+
+static bool
+is_set(const char *name, const JsonbValue *value, const void *arg)
+{
+	const Sync *sync = arg;
+	const KnownOption *option = find_option(name);
 	SyncOptions parsed;
 	SyncOptions defaults;
 
 	parse_text(sync->options_text, sync->on_removed, &parsed);
 	parse_text("{}", sync->on_removed, &defaults);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		const KnownOption *option;
+	return strcmp(meaning(option, &parsed), meaning(option, &defaults)) != 0;
+}
 
-		if (token == WJB_KEY)
-			name = value;
-		if (token != WJB_VALUE)
-			continue;
-		option = find_option(pnstrdup(name.val.string.val, name.val.string.len));
-		if (strcmp(meaning(option, &parsed), meaning(option, &defaults)) == 0)
-			continue;
-		pushJsonbValue(&state, WJB_KEY, &name);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	set = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-	return JsonbToCString(NULL, &set->root, VARSIZE(set));
+char *
+act_sync_options_set(const Sync *sync)
+{
+	return options_text(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text))),
+						is_set, sync);
 }
