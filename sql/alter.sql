@@ -132,9 +132,8 @@ CALL activate.run_sync('h');
 SELECT activate.alter_sync('h', on_removed => 'delete');
 SELECT activate.alter_sync('h', mode => 'insert', on_removed => 'delete');
 SELECT activate.alter_sync('h', mode => 'insert');
--- insert sends each key once: a new field is nothing to it, nor is resend => 'all'
+-- insert sends each key once: a new field is nothing to it
 SELECT activate.alter_sync('h', mapping => 'customer AS id, lower(email) AS email, visits');
-SELECT activate.alter_sync('h', resend => 'all');
 UPDATE alter_test.health SET visits = 0 WHERE id <= 5;
 CALL activate.run_sync('h');
 :ran

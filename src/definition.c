@@ -15,6 +15,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/nodes.h"
+#include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -210,6 +212,43 @@ act_definition_try_resolve(const Sync *old)
 	return resolution.model;
 }
 
+static int
+find_path(const Model *model, const char *path)
+{
+	for (int i = 0; i < model->nleaves; i++)
+	{
+		if (strcmp(model->mapping->leaves[i].path, path) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Why the fingerprints of every row differ; NULL: they need not. */
+static char *
+difference(const Model *old, const Model *new)
+{
+	if (memcmp(old->seed, new->seed, ACT_DIGEST_LEN) == 0)
+		return NULL;
+	for (int i = 0; i < new->nleaves; i++)
+	{
+		const MappingLeaf *leaf = &new->mapping->leaves[i];
+		int			other = find_path(old, leaf->path);
+
+		if (other < 0)
+			return psprintf("new field \"%s\"", leaf->label);
+		if (strcmp(act_value_type_signature(old->leaf_values[other]),
+				   act_value_type_signature(new->leaf_values[i])) != 0)
+			return psprintf("type of field \"%s\" changed from %s to %s", leaf->label,
+							old->leaf_type_names[other], new->leaf_type_names[i]);
+	}
+	for (int i = 0; i < old->nleaves; i++)
+	{
+		if (find_path(new, old->mapping->leaves[i].path) < 0)
+			return psprintf("field \"%s\" is gone", old->mapping->leaves[i].label);
+	}
+	return pstrdup("a constant or the order of the fields changed");
+}
+
 static bool
 same_names(int n, char **names, int m, char **others)
 {
@@ -263,12 +302,6 @@ same_text(const char *a, const char *b)
 	return (a == NULL || b == NULL) ? a == b : strcmp(a, b) == 0;
 }
 
-static bool
-is_moved(const Sync *old, const Sync *new)
-{
-	return strcmp(old->destination, new->destination) != 0 || !same_text(old->object, new->object);
-}
-
 /* What was accepted, carried over to the new definition. */
 static void
 change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const Model *new_model,
@@ -317,23 +350,6 @@ refuse_while_running(const Sync *sync)
 						 quote_literal_cstr(sync->name))));
 }
 
-static void
-check_resend_none(const Sync *old, const Sync *new, bool same_key, const Model *old_model)
-{
-	if (!same_key)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("resend \"none\" cannot go with a new key"),
-				 errhint("Change the key of sync \"%s\" first and the rest in a second call.", old->name)));
-	if (old_model == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("resend \"none\" cannot tell which rows of sync \"%s\" are unchanged", old->name),
-				 errdetail("The old definition no longer works, so old and new values cannot be compared."),
-				 errhint("Leave resend out: rows whose values are the same are not sent in any case. Or SELECT activate.reset_sync(%s, 'baseline');",
-						 quote_literal_cstr(new->name))));
-}
-
 /* Names of what changed, for whoever reads the event. */
 static char *
 list_changes(const List *changes)
@@ -350,41 +366,45 @@ list_changes(const List *changes)
 
 /*
  * From one definition to another.  new is complete; first_batch_alone and
- * the snapshot follow from what differs.  Returns what does.
+ * the snapshot follow from what differs.
  */
-static List *
-change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
+static void
+make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, const List *changes)
 {
-	bool		moved = is_moved(old, new);
+	bool		moved = strcmp(old->destination, new->destination) != 0 || !same_text(old->object, new->object);
+	bool		same_values = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0;
 	bool		same_key = same_names(old->nkeys, old->key, new->nkeys, new->key);
 	bool		renamed = strcmp(old->name, new->name) != 0;
-	Model	   *old_model = NULL;
-	List	   *changes;
-
-	act_definition_keep_search_path(old, new, new_model);
-	changes = act_definition_changes(old, new);
-	if (changes == NIL && !renamed && resend == RESEND_CHANGED)
-		return NIL;
-	if (strcmp(old->model, new->model) != 0 || strcmp(old->mapping, new->mapping) != 0 ||
-		!act_sync_options_same(old, new) || moved || resend == RESEND_NONE)
-		old_model = act_definition_try_resolve(old);
+	Model	   *old_model = same_values && !moved && resend != RESEND_NONE ? NULL :
+		act_definition_try_resolve(old);
+	char	   *why = NULL;
 
 	if (!same_key)
 		check_new_key(old, new, new_model);
-	if (resend == RESEND_NONE)
-		check_resend_none(old, new, same_key, old_model);
-	if (resend == RESEND_ALL && (new->mode == MODE_INSERT || new->mode == MODE_APPEND))
+	if (!same_key && resend == RESEND_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("resend \"all\" cannot go with mode %s", act_sync_mode_name(new->mode)),
-				 errdetail("It sends each key once."),
-				 errhint("To forget that they were sent: SELECT activate.reset_sync(%s, 'resend');",
-						 quote_literal_cstr(old->name))));
+				 errmsg("resend \"none\" cannot go with a new key"),
+				 errhint("Change the key of sync \"%s\" first and the rest in a second call.", old->name)));
+	if (resend == RESEND_NONE && old_model == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("resend \"none\" cannot tell which rows of sync \"%s\" are unchanged", old->name),
+				 errdetail("The old definition no longer works, so old and new values cannot be compared."),
+				 errhint("Leave resend out: rows whose values are the same are not sent in any case. Or SELECT activate.reset_sync(%s, 'baseline');",
+						 quote_literal_cstr(new->name))));
 	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED)
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);
-	act_definition_tell_resend(old, new, old_model, new_model, resend);
+
+	if (moved)
+		why = psprintf("what was sent so far stays in %s%s%s", old->destination,
+					   old->object ? ", " : "", old->object ? old->object : "");
+	else if (old_model != NULL)
+		why = difference(old_model, new_model);
+	act_definition_tell_resend(old, new, why, resend, same_values ||
+							   (old_model != NULL && equal(old_model->query, new_model->query)));
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0;
@@ -396,6 +416,18 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	act_event_record("altered", "info", new, 0,
 					 renamed ? psprintf("sync \"%s\" was altered, and was called \"%s\" before", new->name, old->name) :
 					 psprintf("sync \"%s\" was altered", new->name), list_changes(changes));
+}
+
+/* The same, where anything differs; returns what does. */
+static List *
+change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
+{
+	List	   *changes;
+
+	act_definition_keep_search_path(old, new, new_model);
+	changes = act_definition_changes(old, new);
+	if (changes != NIL || strcmp(old->name, new->name) != 0 || resend != RESEND_CHANGED)
+		make_change(old, new, new_model, resend, changes);
 	return changes;
 }
 

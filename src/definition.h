@@ -115,11 +115,11 @@ typedef enum Resend
 } Resend;
 
 /*
- * NOTICE of the rows that a change sends again, and why, or removes.
- * old_model NULL: the same, or not known any more.
+ * NOTICE of the rows that a change sends again, or removes.  why: of all of
+ * them; NULL: of those whose values are others, if not same_values.
  */
-extern void act_definition_tell_resend(const Sync *old, const Sync *new, const Model *old_model,
-									   const Model *new_model, Resend resend);
+extern void act_definition_tell_resend(const Sync *old, const Sync *new, const char *why,
+									   Resend resend, bool same_values);
 
 /* pause_sync() and so on, of a sync that is locked. */
 extern void act_definition_pause(const Sync *sync, const char *reason);

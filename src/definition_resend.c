@@ -12,15 +12,12 @@
  */
 #include "postgres.h"
 
-#include "nodes/nodes.h"
-#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "batch.h"
 #include "definition.h"
 #include "identity.h"
-#include "mapping.h"
 #include "preview.h"
 #include "transaction.h"
 
@@ -39,45 +36,6 @@ count_rows(const Sync *sync, const char *state)
 	count = act_sql_int64(0, 1);
 	act_identity_leave(&identity);
 	return count;
-}
-
-static int
-find_path(const Model *model, const char *path)
-{
-	for (int i = 0; i < model->nleaves; i++)
-	{
-		if (strcmp(model->mapping->leaves[i].path, path) == 0)
-			return i;
-	}
-	return -1;
-}
-
-/* Why the fingerprints of every row differ; NULL: they need not. */
-static char *
-difference(const Sync *old_sync, const Sync *new_sync, const Model *old, const Model *new)
-{
-	if (memcmp(old->seed, new->seed, ACT_DIGEST_LEN) == 0)
-		return NULL;
-	for (int i = 0; i < new->nleaves; i++)
-	{
-		const MappingLeaf *leaf = &new->mapping->leaves[i];
-		int			other = find_path(old, leaf->path);
-
-		if (other < 0)
-			return psprintf("new field \"%s\"", leaf->label);
-		if (strcmp(act_value_type_signature(old->leaf_values[other]),
-				   act_value_type_signature(new->leaf_values[i])) != 0)
-			return psprintf("type of field \"%s\" changed from %s to %s", leaf->label,
-							old->leaf_type_names[other], new->leaf_type_names[i]);
-	}
-	for (int i = 0; i < old->nleaves; i++)
-	{
-		if (find_path(new, old->mapping->leaves[i].path) < 0)
-			return psprintf("field \"%s\" is gone", old->mapping->leaves[i].label);
-	}
-	if (strcmp(old_sync->mapping, new_sync->mapping) == 0 && !act_sync_options_same(old_sync, new_sync))
-		return pstrdup("its options changed what is sent");
-	return pstrdup("a constant or the order of the fields changed");
 }
 
 /* As many as full batches make; 0: the connector knows no such operation. */
@@ -169,29 +127,19 @@ sends_once(SyncMode mode)
 }
 
 void
-act_definition_tell_resend(const Sync *old, const Sync *new, const Model *old_model,
-						   const Model *new_model, Resend resend)
+act_definition_tell_resend(const Sync *old, const Sync *new, const char *why, Resend resend, bool same_values)
 {
 	bool		moved = strcmp(old->destination, new->destination) != 0 ||
 		strcmp(old->object ? old->object : "", new->object ? new->object : "") != 0;
-	bool		same_values = (strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0) ||
-		(old_model != NULL && equal(old_model->query, new_model->query));
-	char	   *why = NULL;
 
 	if (!moved)
 		tell_removals(old, new);
-	if (resend == RESEND_NONE)
+	if (resend == RESEND_NONE || (sends_once(new->mode) && !moved))
 		return;
 	if (resend == RESEND_ALL)
 		why = "resend is all";
-	else if (moved)
-		why = psprintf("what was sent so far stays in %s%s%s", old->destination,
-					   old->object ? ", " : "", old->object ? old->object : "");
-	else if (old_model != NULL && !sends_once(new->mode))
-		why = difference(old, new, old_model, new_model);
-
 	if (why != NULL)
 		tell_whole(old, new, why, resend);
-	else if (!sends_once(new->mode) && (!same_values || sends_once(old->mode)))
+	else if (!same_values || sends_once(old->mode))
 		tell_part(old, new);
 }
