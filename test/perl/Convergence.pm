@@ -67,6 +67,7 @@ sub new
 	my ($class, $activate, %option) = @_;
 	my $self = bless { activate => $activate, removed => $option{removed} // 'delete' }, $class;
 	my $d = $self->{destination} = Destination->start;
+	my $mapping = $self->{removed} eq 'update' ? ', "removed_mapping": {"band": null}' : '';
 
 	$self->{name} = $option{name} // 'storm';
 	$d->config({ idempotency => 1 });
@@ -75,7 +76,7 @@ sub new
 CREATE TABLE $self->{name} (id int PRIMARY KEY, band text NOT NULL);
 SELECT activate.create_sync('$self->{name}', '$self->{name}', 'id', '$self->{name}', 'records', mapping => 'band',
 	mode => 'mirror', on_removed => '$self->{removed}',
-	options => '{"remove_after": "0 s", "max_removed": 1000000, "max_rejected": 1000000, "max_attempts": 1000, "batch_size": 4}');
+	options => '{"remove_after": "0 s", "max_removed": 1000000, "max_rejected": 1000000, "max_attempts": 1000, "batch_size": 4$mapping}');
 END
 	return $self;
 }
@@ -144,7 +145,7 @@ sub agrees
 
 	foreach my $record (@{ $self->{destination}->records('records') })
 	{
-		next if $record->{archived} || ($self->{removed} eq 'clear' && !defined $record->{fields}{band});
+		next if $record->{archived} || ($self->{removed} =~ /^(clear|update)$/ && !defined $record->{fields}{band});
 		$there{ $record->{key}{id} } = $record->{fields}{band};
 	}
 	foreach my $id (1 .. $keys)
