@@ -60,7 +60,7 @@ act_definition_check_removed_match(const Sync *sync)
 
 	if (sync->on_removed != REMOVED_UPDATE)
 		return;
-	removed = act_mapping_parse_removed(sync->options.removed_mapping);
+	removed = act_mapping_parse_part(sync->options.removed_mapping);
 	for (int i = 0; i < sync->nmatch; i++)
 	{
 		for (int j = 0; j < act_mapping_nfields(removed); j++)

@@ -21,6 +21,7 @@
 
 #include "mapping.h"
 #include "model_check.h"
+#include "payload.h"
 #include "registry.h"
 #include "removal.h"
 #include "snapshot.h"
@@ -139,7 +140,7 @@ make_mapping(List *nodes, List *expressions)
 static Mapping *
 update_payload(const Model *model)
 {
-	Mapping    *removed = act_mapping_parse_removed(model->sync->options.removed_mapping);
+	Mapping    *removed = act_mapping_parse_part(model->sync->options.removed_mapping);
 	List	   *expressions = NIL;
 	List	   *nodes = match_nodes(model, removed, &expressions);
 	int			nmatch = list_length(expressions);
@@ -162,7 +163,7 @@ null_node(const MappingNode *node)
 	MappingNode *null = act_mapping_node(is_object ? NODE_OBJECT : NODE_CONSTANT, node->member);
 	List	   *children = NIL;
 
-	null->constant = "null";
+	null->constant = node->kind == NODE_LEAF && node->nulls == NULL_EMPTY ? "\"\"" : "null";
 	for (int i = 0; is_object && i < node->nchildren; i++)
 		children = lappend(children, null_node(node->children[i]));
 	act_mapping_node_adopt(null, children);
@@ -290,7 +291,7 @@ resolve_digest(Removal *removal)
 	StringInfoData image;
 
 	initStringInfo(&image);
-	act_mapping_append_shape(&image, removal->mapping, removal->leaf_values);
+	act_payload_append_shape(&image, removal->mapping, removal->leaf_values);
 	act_mapping_append_select(&image, removal->mapping);
 	act_digest(image.data, image.len, removal->digest);
 	pfree(image.data);
@@ -394,10 +395,12 @@ const char *
 act_removal_append_json(StringInfo buf, const Model *model, const Datum *values, const bool *nulls)
 {
 	const Removal *removal = model->removal;
-	int			leaf = 0;
-	const char *problem = act_mapping_append_json(buf, removal->mapping, removal->leaf_values,
-												  values, nulls, &leaf);
+	Payload		payload = {.mapping = removal->mapping,.types = removal->leaf_values,
+	.values = values,.nulls = nulls};
 
-	return problem == NULL ? NULL :
-		psprintf("removed_mapping field \"%s\": %s", act_mapping_leaf_label(removal->mapping, leaf), problem);
+	act_payload_render(&payload);
+	if (payload.code != NULL)
+		return psprintf("removed_%s", payload.problem);
+	appendBinaryStringInfo(buf, payload.json.data, payload.json.len);
+	return NULL;
 }
