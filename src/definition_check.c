@@ -331,7 +331,7 @@ default_match(Sync *sync, const Model *model)
 		{
 			int			leaf = act_mapping_field_leaf(mapping, i);
 
-			if (leaf >= 0 && model->leaf_key[leaf] == key)
+			if (leaf >= 0 && model->leaf_key[leaf] == key && act_mapping_field_is_plain(mapping, i))
 				sync->match[sync->nmatch++] = pstrdup(act_mapping_field_name(mapping, i));
 		}
 		if (sync->nmatch == key)
@@ -427,12 +427,21 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 
 	destination = load_destination(sync);
 	check_mode(sync, input, was_mirror, destination);
+	act_definition_check_mode(sync);
 	act_destination_require_allowed(destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	if (is_new || input->mapping != NULL)
 		sync->mapping = act_mapping_canonical(sync, input->mapping);
 	model = act_model_resolve(sync);
 	apply_match(sync, input->match, model, destination);
+	act_mapping_check_match(model->mapping, sync);
+	if (!act_connector_takes_key(destination->connector))
+		act_definition_check_removed_match(sync);
+	/* With a removal goes the match, which is known only now. */
+	if (model->removal != NULL)
+		model = act_model_resolve(sync);
+	else
+		act_model_apply_match(model);
 	act_destination_wipe(destination);
 	return model;
 }
@@ -449,7 +458,7 @@ act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 	act_mapping_warn_folded(model->mapping);
 	for (int i = 0; i < model->nleaves; i++)
 	{
-		if (model->leaf_is_clock[i])
+		if (model->leaf_is_clock[i] && act_mapping_leaf_compared(model->mapping, i))
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
 					 errmsg("mapping field \"%s\" of sync \"%s\" is the time of the run",

@@ -24,6 +24,7 @@
 #include "utils/uuid.h"
 
 #include "diff_query.h"
+#include "removal.h"
 
 /* Arguments of one call: PostgreSQL has at most 100. */
 #define LEAVES_PER_CALL 90
@@ -53,29 +54,40 @@ append_leaf(StringInfo buf, const Model *model, int leaf)
 					 model->leaf_types[leaf] == TEXTOID ? "::pg_catalog.text" : "");
 }
 
-/* fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on */
+/*
+ * fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on, of the
+ * leaves that are compared.
+ */
 static void
 append_fingerprint(StringInfo buf, const Model *model, bool expressions)
 {
-	int			calls = Max(1, (model->nleaves + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
+	int		   *compared = palloc(sizeof(int) * Max(model->nleaves, 1));
+	int			count = 0;
+	int			calls;
 
+	for (int leaf = 0; leaf < model->nleaves; leaf++)
+	{
+		if (act_mapping_leaf_compared(model->mapping, leaf))
+			compared[count++] = leaf;
+	}
+	calls = Max(1, (count + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
 	for (int call = 0; call < calls; call++)
 		appendStringInfoString(buf, "activate.fingerprint(");
 	append_uuid(buf, model->seed);
 	for (int call = 0; call < calls; call++)
 	{
-		if (model->nleaves == 0)
+		if (count == 0)
 			appendStringInfoString(buf, ", 0");
-		for (int leaf = call * LEAVES_PER_CALL;
-			 leaf < Min((call + 1) * LEAVES_PER_CALL, model->nleaves); leaf++)
+		for (int i = call * LEAVES_PER_CALL; i < Min((call + 1) * LEAVES_PER_CALL, count); i++)
 		{
 			if (!expressions)
-				appendStringInfo(buf, ", l%d", leaf + 1);
+				appendStringInfo(buf, ", l%d", compared[i] + 1);
 			else
-				append_leaf(buf, model, leaf);
+				append_leaf(buf, model, compared[i]);
 		}
 		appendStringInfoChar(buf, ')');
 	}
+	pfree(compared);
 }
 
 /*
@@ -298,6 +310,8 @@ act_diff_query(const Model *model, DiffScope scope)
 		appendStringInfo(&buf, "j.k%d, ", i);
 	for (int i = 1; i <= model->nleaves; i++)
 		appendStringInfo(&buf, "j.l%d, ", i);
+	for (int i = 1; i <= act_removal_leaves(model); i++)
+		appendStringInfo(&buf, "r.r%d, ", i);
 	appendStringInfoString(&buf,
 						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
 						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
@@ -315,8 +329,10 @@ act_diff_query(const Model *model, DiffScope scope)
 	act_diff_query_append_key_match(&buf, model, "m", "s", false);
 	appendStringInfo(&buf, " WHERE activate.diff_keep(m.fp, s.fp, s.place) OFFSET 0) AS j"
 					 " LEFT JOIN LATERAL (SELECT * FROM %s AS t"
-					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true ORDER BY ",
+					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true",
 					 act_sync_table_name(model->sync));
+	act_removal_append_join(&buf, model);
+	appendStringInfoString(&buf, " ORDER BY ");
 	for (int i = 1; i <= nkeys; i++)
 		appendStringInfo(&buf, "%s%d", i > 1 ? ", " : "", i);
 	return buf.data;

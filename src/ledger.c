@@ -141,6 +141,18 @@ previous_status(const Run *run, bool *bad)
 	return act_sql_text(0, 1);
 }
 
+/* Each time that there are more: without a person they stay so. */
+void
+act_ledger_unknown(Run *run, int64 rows)
+{
+	if (rows == 0)
+		return;
+	act_event_record("unknown", "warning", run->sync, run->run_id,
+					 psprintf(INT64_FORMAT " rows of sync \"%s\" may have arrived or not, and wait for a person to decide",
+							  rows, run->sync->name),
+					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+}
+
 /* One event for each change of state, not one for each run. */
 static void
 record_event(const Run *run, RunStatus status, const char *before, bool was_bad, const char *message)
@@ -230,6 +242,7 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 		act_sql(SPI_OK_UPDATE,
 				"UPDATE activate.sync SET first_batch_alone = false WHERE sync_id = $1", 1, id);
 	act_identity_leave(&identity);
+	act_ledger_unknown(run, run->counts.outcomes[ROW_UNKNOWN]);
 	record_event(run, status, before, was_bad, message ? message : "");
 }
 
@@ -283,6 +296,19 @@ act_ledger_invalid_rows(Run *run)
 				" VALUES ($1, $2::pg_catalog.jsonb, $3, $4, $5)", lengthof(args), args);
 	}
 	act_identity_leave(&identity);
+}
+
+void
+act_ledger_first_run_done(Run *run)
+{
+	Identity	identity;
+	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
+
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.sync SET first_run_pending = false WHERE sync_id = $1", 1, id);
+	act_identity_leave(&identity);
+	run->sync->first_run_pending = false;
 }
 
 /* A held run was approved, and what would go out now is just that. */
