@@ -617,7 +617,7 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 	model = act_definition_apply(new, input);
 	if (input->schedule != NULL)
 		act_definition_check_schedule(new, old->name);
-	if (input->mapping != NULL || input->model != NULL)
+	if (input->mapping != NULL || input->model != NULL || OidIsValid(input->owner))
 		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
 	if (input->mapping != NULL || input->mode != NULL || input->options != NULL)
 		act_mapping_warn_idle(model->mapping, new);

@@ -41,9 +41,22 @@ act_require_argument(bool isnull, const char *name, const char *hint)
 				 errhint("%s", hint)));
 }
 
+/* Where the database takes any bytes, a run would find out. */
+static void
+require_utf8(const char *what, const char *name)
+{
+	if (name != NULL && act_value_json_label(name) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				 errmsg("%s cannot be written in UTF-8", what),
+				 errdetail("Destinations are sent UTF-8."),
+				 errhint("Take another name.")));
+}
+
 void
 act_definition_check_name(const char *name)
 {
+	require_utf8("the name of the sync", name);
 	if (name[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
@@ -133,6 +146,7 @@ apply_key(Sync *sync, const char *key)
 				 errhint("Make one column of some of them in the model.")));
 	for (int i = 0; i < sync->nkeys; i++)
 	{
+		require_utf8("a key column", sync->key[i]);
 		if (strncmp(sync->key[i], "activate_", strlen("activate_")) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_RESERVED_NAME),
@@ -415,6 +429,7 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 		sync->destination = pstrdup(input->destination);
 	if (input->object != NULL)
 		sync->object = input->object[0] != '\0' ? pstrdup(input->object) : NULL;
+	require_utf8("the object", sync->object);
 	apply_owner(sync, input->owner);
 	apply_schedule(sync, input);
 	apply_key(sync, input->key);
@@ -456,6 +471,7 @@ act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 				 errhint("To take it in then: SELECT activate.alter_sync(%s, mapping => '*');",
 						 quote_literal_cstr(sync->name))));
 	act_mapping_warn_folded(model->mapping);
+	act_model_warn_hidden(model);
 	for (int i = 0; i < model->nleaves; i++)
 	{
 		if (model->leaf_is_clock[i] && act_mapping_leaf_compared(model->mapping, i))

@@ -274,8 +274,6 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	state->seen.limit = table_pages(sync);
 	act_identity_set("jit", "off");
 	share_memory();
-	if (keys != NULL)
-		act_key_argument_check_types(model, keys);
 	act_diff_receiver_init(state);
 
 	PG_TRY();
@@ -285,7 +283,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 			sieve_and_join(state);
 		else
 		{
-			join(state, keys);
+			join(state, keys != NULL ? act_key_argument_read(model, keys) : NULL);
 			act_diff_receiver_finish(state);
 		}
 	}

@@ -117,6 +117,12 @@ extern void act_model_apply_match(Model *model);
 extern char **act_model_columns(const Sync *sync, int *count);
 
 /*
+ * WARNING for each table of which row security may hide rows from the owner.
+ * Enters and leaves that identity itself.
+ */
+extern void act_model_warn_hidden(const Model *model);
+
+/*
  * Model text as given to a canonical form: a relation is stored schema
  * qualified, a query without its final semicolon.  Runs under the caller's
  * search_path.

@@ -34,4 +34,7 @@ extern void act_model_check_owners(Query *query, List **relations);
 /* How the message of that error begins, which no GRANT helps against. */
 #define MODEL_OWNER_REFUSED "a superuser's sync may not use "
 
+/* WARNING for each table of which the current user may not see all rows. */
+extern void act_model_warn_row_security(Query *query);
+
 #endif							/* ACT_MODEL_CHECK_H */

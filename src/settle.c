@@ -354,6 +354,18 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 	act_sql(expected, sql, nkeys + ncolumns, args);
 }
 
+/* One that the database's encoding cannot hold is none: another would be another record's. */
+static char *
+storable_id(const char *utf8)
+{
+	char	   *id;
+
+	if (utf8 == NULL)
+		return NULL;
+	id = act_text_to_server(utf8);
+	return strcmp(pg_server_to_any(id, strlen(id), PG_UTF8), utf8) == 0 ? id : NULL;
+}
+
 static void
 settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 {
@@ -380,7 +392,7 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
-		column_add_text(&columns[0], row->new_external_id ? act_text_to_server(row->new_external_id) : NULL);
+		column_add_text(&columns[0], storable_id(row->new_external_id));
 		column_add_digest(&columns[1], row->fingerprint, false);
 		column_add_time(&columns[2], now);
 		if (hashes != NULL)
