@@ -55,6 +55,9 @@ count_requests(const Sync *sync, int64 rows)
 	return requests;
 }
 
+/* What takes less is not worth a word. */
+#define MIN_SECONDS 10
+
 /* ", about 1843 requests, 3 min"; the time where earlier runs tell it. */
 static char *
 describe_volume(const Sync *old, const Sync *new, int64 rows)
@@ -71,8 +74,8 @@ describe_volume(const Sync *old, const Sync *new, int64 rows)
 		appendStringInfo(&buf, ", " INT64_FORMAT " h", (seconds + SECS_PER_HOUR / 2) / SECS_PER_HOUR);
 	else if (seconds >= 2 * SECS_PER_MINUTE)
 		appendStringInfo(&buf, ", " INT64_FORMAT " min", (seconds + SECS_PER_MINUTE / 2) / SECS_PER_MINUTE);
-	else if (seconds >= 0)
-		appendStringInfo(&buf, ", " INT64_FORMAT " s", Max(seconds, 1));
+	else if (seconds >= MIN_SECONDS)
+		appendStringInfo(&buf, ", " INT64_FORMAT " s", seconds);
 	return buf.data;
 }
 
