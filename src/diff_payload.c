@@ -17,10 +17,9 @@
 #include "utils/builtins.h"
 
 #include "diff_private.h"
-#include "diff_query.h"
 #include "field_hash.h"
 #include "json_text.h"
-#include "payload.h"
+#include "mapping_payload.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
@@ -49,22 +48,13 @@ typedef struct Comparison
 
 /* ---------------------------------------------------------- what was accepted */
 
-static Datum
-old_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
-{
-	int			column = state->model->sync->nkeys + state->model->nleaves + which;
-
-	*isnull = slot->tts_isnull[column];
-	return slot->tts_values[column];
-}
-
 static void
 compare_hashes(Comparison *comparison, const DiffState *state, TupleTableSlot *slot)
 {
 	const Payload *payload = comparison->payload;
 	FieldHashes hashes;
 	bool		isnull;
-	Datum		value = old_value(state, slot, DIFF_FIELD_HASHES, &isnull);
+	Datum		value = act_diff_value(state, slot, DIFF_FIELD_HASHES, &isnull);
 	text	   *digits;
 
 	if (isnull)
@@ -130,7 +120,7 @@ compare_payloads(Comparison *comparison, const DiffState *state, TupleTableSlot 
 {
 	const Payload *payload = comparison->payload;
 	bool		isnull;
-	Datum		value = old_value(state, slot, DIFF_PAYLOAD, &isnull);
+	Datum		value = act_diff_value(state, slot, DIFF_PAYLOAD, &isnull);
 	char	   *json;
 	int			hint = 0;
 
@@ -461,12 +451,13 @@ act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowState *row_sta
 
 	if (act_diff_keeps_fields(state))
 		payload.fields = palloc(sizeof(PayloadField) * Max(act_mapping_nfields(model->mapping), 1));
-	act_payload_render(&payload);
+	act_mapping_render(&payload);
 	state->group_row->fields = payload.json.data;
 	if (payload.code != NULL)
 	{
 		state->group_code = payload.code;
-		state->group_problem = payload.problem;
+		state->group_problem = psprintf("mapping field \"%s\": %s",
+										act_mapping_leaf_label(model->mapping, payload.leaf), payload.problem);
 	}
 	else if (payload.json.len > MAX_FIELDS_BYTES)
 	{

@@ -31,7 +31,6 @@
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
-#include "payload.h"
 
 /* Removed rows that a held run's detail shows. */
 #define REMOVED_EXAMPLES 3
@@ -95,6 +94,13 @@ static Datum
 column_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 {
 	return slot->tts_values[column(state, which)];
+}
+
+Datum
+act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
+{
+	*isnull = column_isnull(state, slot, which);
+	return column_value(state, slot, which);
 }
 
 static bool
@@ -482,7 +488,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	if (row->op == ROW_OP_CLEAR)
 	{
 		initStringInfo(&buf);
-		act_payload_append_clear(&buf, model->mapping, model->sync->nmatch, model->sync->match);
+		act_mapping_append_clear(&buf, model->mapping, model->sync->nmatch, model->sync->match);
 		row->fields = buf.data;
 		return;
 	}

@@ -71,6 +71,13 @@ struct Mapping
 /* The leaf whose expression a byte of mapping->select belongs to. */
 extern int	act_mapping_leaf_at(const Mapping *mapping, int offset);
 
+/*
+ * What the payload looks like but for the values, of what is compared: the
+ * tree as JSON in which '\1' signature '\1' stands for each leaf, and its
+ * policies.  Enters the fingerprint's seed.
+ */
+extern void act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types);
+
 /* WARNING for each name that was folded to lower case. */
 extern void act_mapping_warn_folded(const Mapping *mapping);
 

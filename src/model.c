@@ -38,7 +38,6 @@
 #include "model_check.h"
 #include "model_text.h"
 #include "nearest.h"
-#include "payload.h"
 #include "snapshot.h"
 #include "sql_text.h"
 
@@ -498,7 +497,7 @@ resolve_seed(Model *model)
 
 	initStringInfo(&image);
 	appendStringInfo(&image, "pg_activate %d\n", SNAPSHOT_FORMAT);
-	act_payload_append_shape(&image, model->mapping, model->leaf_values);
+	act_mapping_append_shape(&image, model->mapping, model->leaf_values);
 	act_digest(image.data, image.len, model->seed);
 	pfree(image.data);
 }

@@ -41,6 +41,22 @@ extern void act_mapping_append_select(StringInfo buf, const Mapping *mapping);
 /* One of them; like those it may end in a comment, so a newline must follow. */
 extern const char *act_mapping_leaf_expression(const Mapping *mapping, int leaf);
 
+/*
+ * The payload of a row as a JSON object, as for a record that is there.
+ * values and nulls are the leaves in order.  Returns NULL or why the row
+ * cannot be sent, with *leaf set.
+ */
+extern const char *act_mapping_append_json(StringInfo buf, const Mapping *mapping,
+										   ValueType *const *types, const Datum *values,
+										   const bool *nulls, int *leaf);
+
+/*
+ * The payload of op clear: the same tree with every field but the match null,
+ * or empty where the destination wants that for null.
+ */
+extern void act_mapping_append_clear(StringInfo buf, const Mapping *mapping,
+									 int nmatch, char *const *match);
+
 /* Whether the leaf's value enters the fingerprint. */
 extern bool act_mapping_leaf_compared(const Mapping *mapping, int leaf);
 /* Whether the field is sent as it is with every row, and compared. */
@@ -109,6 +125,9 @@ extern Model *act_model_resolve(const Sync *sync);
 
 /* Once more what depends on sync->match, when that became known after the model. */
 extern void act_model_apply_match(Model *model);
+
+/* Why the fingerprints of every row differ, in a few words; NULL: they need not. */
+extern char *act_model_difference(const Model *old, const Model *new);
 
 /* Names of the model's columns as it is now, NULL-ended.  As the owner. */
 extern char **act_model_columns(const Sync *sync, int *count);

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * payload.h
+ * mapping_payload.h
  *	  What is sent of a row, as JSON.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef ACT_PAYLOAD_H
-#define ACT_PAYLOAD_H
+#ifndef ACT_MAPPING_PAYLOAD_H
+#define ACT_MAPPING_PAYLOAD_H
 
 #include "mapping.h"
 
@@ -33,24 +33,11 @@ typedef struct Payload
 	StringInfoData json;		/* an object, in UTF-8 */
 	int			nfields;
 	const char *code;			/* NULL: it can be sent */
-	const char *problem;
+	const char *problem;		/* and of which leaf it is */
+	int			leaf;
 } Payload;
 
 /* In the current memory context.  Values it cannot send are no error: see code. */
-extern void act_payload_render(Payload *payload);
+extern void act_mapping_render(Payload *payload);
 
-/*
- * What the payload looks like but for the values, of what is compared: the
- * tree as JSON in which '\1' signature '\1' stands for each leaf, and its
- * policies.  Enters the fingerprint's seed.
- */
-extern void act_payload_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types);
-
-/*
- * The payload of op clear: the same tree with every field but the match null,
- * or empty where the destination wants that for null.
- */
-extern void act_payload_append_clear(StringInfo buf, const Mapping *mapping,
-									 int nmatch, char *const *match);
-
-#endif							/* ACT_PAYLOAD_H */
+#endif							/* ACT_MAPPING_PAYLOAD_H */

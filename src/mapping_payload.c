@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * payload.c
+ * mapping_payload.c
  *	  What is sent of a row, as JSON, and what that looks like.
  *
  * The mapping's tree, written with the values of a row (by the diff, for each
@@ -13,7 +13,7 @@
  */
 #include "postgres.h"
 
-#include "payload.h"
+#include "mapping_payload.h"
 
 static void append_value(Payload *payload, const MappingNode *node);
 
@@ -26,21 +26,19 @@ is_omitted(const Payload *payload, const MappingNode *node)
 static void
 append_leaf(Payload *payload, const MappingNode *node)
 {
-	const MappingLeaf *leaf = &payload->mapping->leaves[node->leaf];
 	bool		isnull = payload->nulls[node->leaf];
-	const char *problem;
 
 	if (isnull && node->nulls == NULL_EMPTY)
 	{
 		appendStringInfoString(&payload->json, "\"\"");
 		return;
 	}
-	problem = act_value_append_json(&payload->json, payload->types[node->leaf],
-									payload->values[node->leaf], isnull);
-	if (problem != NULL)
+	payload->problem = act_value_append_json(&payload->json, payload->types[node->leaf],
+											 payload->values[node->leaf], isnull);
+	if (payload->problem != NULL)
 	{
 		payload->code = "value";
-		payload->problem = psprintf("mapping field \"%s\": %s", leaf->label, problem);
+		payload->leaf = node->leaf;
 	}
 }
 
@@ -51,8 +49,8 @@ check_required(Payload *payload, const MappingNode *node)
 	if (node->kind == NODE_LEAF && node->required && payload->nulls[node->leaf])
 	{
 		payload->code = "required";
-		payload->problem = psprintf("mapping field \"%s\" is required, and null",
-									payload->mapping->leaves[node->leaf].label);
+		payload->problem = "it is required, and null";
+		payload->leaf = node->leaf;
 	}
 }
 
@@ -106,7 +104,7 @@ sent_node(const Payload *payload, const MappingNode *node)
 }
 
 void
-act_payload_render(Payload *payload)
+act_mapping_render(Payload *payload)
 {
 	const MappingNode *root = payload->mapping->root;
 	StringInfo	json = &payload->json;
@@ -139,6 +137,20 @@ act_payload_render(Payload *payload)
 	appendStringInfoChar(json, '}');
 }
 
+const char *
+act_mapping_append_json(StringInfo buf, const Mapping *mapping, ValueType *const *types,
+						const Datum *values, const bool *nulls, int *leaf)
+{
+	Payload		payload = {.mapping = mapping, .types = types, .values = values, .nulls = nulls};
+
+	act_mapping_render(&payload);
+	appendBinaryStringInfo(buf, payload.json.data, payload.json.len);
+	pfree(payload.json.data);
+	if (payload.problem != NULL)
+		*leaf = payload.leaf;
+	return payload.problem;
+}
+
 /* Marks that no JSON has, so that no constant can be taken for a policy. */
 static void
 append_shape(StringInfo buf, const MappingNode *node, ValueType *const *types)
@@ -169,7 +181,7 @@ append_shape(StringInfo buf, const MappingNode *node, ValueType *const *types)
 }
 
 void
-act_payload_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
+act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
 {
 	const MappingNode *root = mapping->root;
 	bool		first = true;
@@ -227,7 +239,7 @@ append_clear(StringInfo buf, const MappingNode *node, int nmatch, char *const *m
 }
 
 void
-act_payload_append_clear(StringInfo buf, const Mapping *mapping, int nmatch, char *const *match)
+act_mapping_append_clear(StringInfo buf, const Mapping *mapping, int nmatch, char *const *match)
 {
 	append_clear(buf, mapping->root, nmatch, match);
 }
