@@ -83,8 +83,13 @@ SELECT policy_test.option_problem('{"nulls": "none"}');
 -- given policies that can never act, then a warning says so
 SELECT policy_test.make('idle_update', '{"ref": "id", "a": {"$sql": "email", "$on": "insert"}}', mode => 'update');
 SELECT policy_test.make('idle_insert', '{"ref": "id", "a": {"$sql": "email", "$on": "update"}}', mode => 'insert');
+SELECT policy_test.payloads('idle_update');
+SELECT policy_test.payloads('idle_insert');
 SELECT activate.alter_sync('idle_update', options => '{"insert_mapping": {"b": 1}}');
 SELECT activate.alter_sync('idle_insert', mode => 'upsert');
+-- mode update has what is for update from the first time on
+SELECT policy_test.make('update', '{"ref": "id", "a": {"$sql": "email", "$on": "update"}}', mode => 'update');
+SELECT policy_test.payloads('update');
 
 -- null is sent, omitted or empty: what the leaf says, else the option; not for match fields and constants
 SELECT policy_test.make('nulls_send', '{"ref": "id", "phone": "phone", "c": null, "o": {"s": "score", "t": ["tags", "score"]}}');

@@ -43,15 +43,15 @@ append_leaf(Payload *payload, const MappingNode *node)
 }
 
 /* Before what may be left out: null is what makes a required leaf wrong. */
-static void
-check_required(Payload *payload, const MappingNode *node)
+static bool
+lacks_required(Payload *payload, const MappingNode *node)
 {
-	if (node->kind == NODE_LEAF && node->required && payload->nulls[node->leaf])
-	{
-		payload->code = "required";
-		payload->problem = "it is required, and null";
-		payload->leaf = node->leaf;
-	}
+	if (node->kind != NODE_LEAF || !node->required || !payload->nulls[node->leaf])
+		return false;
+	payload->code = "required";
+	payload->problem = "it is required, and null";
+	payload->leaf = node->leaf;
+	return true;
 }
 
 static void
@@ -63,7 +63,8 @@ append_children(Payload *payload, const MappingNode *node)
 	{
 		const MappingNode *child = node->children[i];
 
-		check_required(payload, child);
+		if (lacks_required(payload, child))
+			break;
 		if (is_omitted(payload, child))
 			continue;
 		if (!first)
@@ -120,7 +121,8 @@ act_mapping_render(Payload *payload)
 
 		if (node == NULL)
 			continue;
-		check_required(payload, node);
+		if (lacks_required(payload, node))
+			break;
 		if (is_omitted(payload, node))
 			continue;
 		if (payload->nfields > 0)
