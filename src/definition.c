@@ -24,6 +24,7 @@
 #include "event.h"
 #include "identity.h"
 #include "mapping.h"
+#include "model_wait.h"
 #include "nearest.h"
 #include "run_lock.h"
 #include "snapshot.h"
@@ -161,13 +162,14 @@ store_changed(const Sync *sync)
 	SqlArgument args[] = {
 		DEFINITION_SQL_ARGUMENTS(sync),
 		SQL_BOOL(sync->first_batch_alone),
+		SQL_BOOL(sync->first_run_pending),
 		SQL_INT8(sync->sync_id)
 	};
 
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_UPDATE,
-			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, definition_changed_at)"
-			" = (" DEFINITION_VALUES ", $15, pg_catalog.clock_timestamp()) WHERE sync_id = $16",
+			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, first_run_pending, definition_changed_at)"
+			" = (" DEFINITION_VALUES ", $15, $16, pg_catalog.clock_timestamp()) WHERE sync_id = $17",
 			lengthof(args), args);
 	act_identity_leave(&identity);
 }
@@ -403,13 +405,18 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 		why = act_model_difference(old_model, new_model);
 	if (why == NULL && sent_more != NULL)
 		why = psprintf("field \"%s\" is sent with every row", sent_more);
-	tell_resend(old, new, why, resend, same_values);
+	if (act_definition_sends_again(new, moved && resend == RESEND_CHANGED, resend == RESEND_ALL))
+		tell_resend(old, new, why, resend, same_values);
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0 || !same_policies;
+	/* Nothing is known of the other place; resend says that it is. */
+	new->first_run_pending = old->first_run_pending || (moved && resend == RESEND_CHANGED);
+	act_definition_tell_past(old, new);
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
+	(void) act_model_works(new_model, true, true);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
 	change_snapshot(old, new, old_model, new_model,
 					resend == RESEND_CHANGED && sent_more != NULL && !moved ? RESEND_ALL : resend, moved);
@@ -472,6 +479,7 @@ create_sync(const DefinitionInput *input)
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
+	(void) act_model_works(model, true, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	act_definition_tell_schedule(sync);
 	return sync->sync_id;
@@ -562,7 +570,7 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 	model = act_definition_apply(new, input);
 	if (input->schedule != NULL)
 		act_definition_check_schedule(new, old->name);
-	if (input->mapping != NULL || input->model != NULL)
+	if (input->mapping != NULL || input->model != NULL || OidIsValid(input->owner))
 		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
 	if (input->mapping != NULL || input->mode != NULL || input->options != NULL)
 		act_mapping_warn_idle(model->mapping, new);

@@ -32,6 +32,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "key_argument.h"
+#include "removal.h"
 #include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
@@ -95,7 +96,8 @@ act_diff_keep(PG_FUNCTION_ARGS)
 	if (state == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 
 	counts = &state->diff->counts;
 	if (!PG_ARGISNULL(0))
@@ -132,7 +134,8 @@ act_diff_sieve(PG_FUNCTION_ARGS)
 		PG_NARGS() > INDEX_MAX_KEYS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
 		/* A model can call this, too, with anything. */
@@ -158,10 +161,14 @@ share_memory(void)
 }
 
 static void
-set_policy(const Sync *sync, bool forced, RowPolicy *policy)
+set_policy(const Model *model, bool forced, RowPolicy *policy)
 {
+	const Sync *sync = model->sync;
+
 	policy->op = act_sync_mode_op(sync->mode, sync->on_removed);
 	policy->removal = act_on_removed_op(sync->on_removed);
+	act_removal_fingerprint(policy->removal, model->removal != NULL ? model->removal->digest : NULL,
+							policy->removal_version);
 	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
 	policy->forced = forced;
@@ -258,7 +265,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = model;
 	state->diff = diff;
-	set_policy(sync, forced, &state->policy);
+	state->baseline = sync->first_run_pending && sync->options.first_run == FIRST_RUN_BASELINE;
+	set_policy(model, forced, &state->policy);
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
@@ -266,8 +274,6 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	state->seen.limit = table_pages(sync);
 	act_identity_set("jit", "off");
 	share_memory();
-	if (keys != NULL)
-		act_key_argument_check_types(model, keys);
 	act_diff_receiver_init(state);
 
 	PG_TRY();
@@ -277,7 +283,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 			sieve_and_join(state);
 		else
 		{
-			join(state, keys);
+			join(state, keys != NULL ? act_key_argument_read(model, keys) : NULL);
 			act_diff_receiver_finish(state);
 		}
 	}

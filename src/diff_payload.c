@@ -16,10 +16,11 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "change_id.h"
 #include "diff_private.h"
 #include "field_hash.h"
 #include "json_text.h"
-#include "mapping_payload.h"
+#include "payload.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
@@ -407,7 +408,7 @@ compare(DiffState *state, TupleTableSlot *slot, const RowState *row_state, const
 	else if (updates && sync->options.changed_fields_only)
 	{
 		/* Tried before with some of its fields, maybe: not what that change_id stands for. */
-		act_diff_new_change_id(row->change_id);
+		act_change_id_new(row->change_id);
 	}
 	if (sync->options.changed_fields_only)
 		row->field_hashes = field_hashes(payload);
@@ -451,13 +452,12 @@ act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowState *row_sta
 
 	if (act_diff_keeps_fields(state))
 		payload.fields = palloc(sizeof(PayloadField) * Max(act_mapping_nfields(model->mapping), 1));
-	act_mapping_render(&payload);
+	act_payload_render(&payload);
 	state->group_row->fields = payload.json.data;
 	if (payload.code != NULL)
 	{
 		state->group_code = payload.code;
-		state->group_problem = psprintf("mapping field \"%s\": %s",
-										act_mapping_leaf_label(model->mapping, payload.leaf), payload.problem);
+		state->group_problem = payload.problem;
 	}
 	else if (payload.json.len > MAX_FIELDS_BYTES)
 	{

@@ -38,6 +38,7 @@ typedef struct DiffState
 	bool		preview;		/* nothing is kept for the snapshot */
 	int64		keep_rows;		/* of the rows to send; 0: all */
 	bool		only_rows;		/* counts may stay incomplete */
+	bool		baseline;		/* the first run will take all rows as sent */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
@@ -82,9 +83,6 @@ extern bool act_diff_keeps_fields(const DiffState *state);
 
 /* A column of the diff's query. */
 extern Datum act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull);
-
-/* New for each version sent. */
-extern void act_diff_new_change_id(uint8 *change_id);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

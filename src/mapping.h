@@ -71,21 +71,14 @@ struct Mapping
 /* The leaf whose expression a byte of mapping->select belongs to. */
 extern int	act_mapping_leaf_at(const Mapping *mapping, int offset);
 
-/*
- * What the payload looks like but for the values, of what is compared: the
- * tree as JSON in which '\1' signature '\1' stands for each leaf, and its
- * policies.  Enters the fingerprint's seed.
- */
-extern void act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types);
-
 /* WARNING for each name that was folded to lower case. */
 extern void act_mapping_warn_folded(const Mapping *mapping);
 
 /* The top-level field of that name, or NULL. */
 extern MappingNode *act_mapping_find_field(const Mapping *mapping, const char *name);
 
-/* mapping_json.c: a mapping written as a JSON object. */
-extern Mapping *act_mapping_parse_json(const char *text, bool constants_suffice);
+/* mapping_json.c: a mapping written as a JSON object; constants: it may be of those alone. */
+extern Mapping *act_mapping_parse_json(const char *text, bool constants);
 
 extern MappingNode *act_mapping_node(MappingNodeKind kind, const char *member);
 extern void act_mapping_node_adopt(MappingNode *node, List *children);

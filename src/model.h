@@ -24,7 +24,7 @@ typedef struct Mapping Mapping;
  * field, what is wrong and what to type.
  */
 extern Mapping *act_mapping_parse(const char *text);
-/* A part of one: it may be of constants alone. */
+/* Of options insert_mapping and removed_mapping: it may be of constants alone. */
 extern Mapping *act_mapping_parse_part(const char *text);
 
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
@@ -40,22 +40,6 @@ extern int	act_mapping_field_leaf(const Mapping *mapping, int field);
 extern void act_mapping_append_select(StringInfo buf, const Mapping *mapping);
 /* One of them; like those it may end in a comment, so a newline must follow. */
 extern const char *act_mapping_leaf_expression(const Mapping *mapping, int leaf);
-
-/*
- * The payload of a row as a JSON object, as for a record that is there.
- * values and nulls are the leaves in order.  Returns NULL or why the row
- * cannot be sent, with *leaf set.
- */
-extern const char *act_mapping_append_json(StringInfo buf, const Mapping *mapping,
-										   ValueType *const *types, const Datum *values,
-										   const bool *nulls, int *leaf);
-
-/*
- * The payload of op clear: the same tree with every field but the match null,
- * or empty where the destination wants that for null.
- */
-extern void act_mapping_append_clear(StringInfo buf, const Mapping *mapping,
-									 int nmatch, char *const *match);
 
 /* Whether the leaf's value enters the fingerprint. */
 extern bool act_mapping_leaf_compared(const Mapping *mapping, int leaf);
@@ -111,7 +95,10 @@ typedef struct Model
 	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
 
+	struct Removal *removal;	/* what rows that left are sent with (removal.h); NULL: no fields */
+
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	List	   *relations;		/* OIDs of all that it reads, views and what is behind them */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
 
@@ -131,6 +118,12 @@ extern char *act_model_difference(const Model *old, const Model *new);
 
 /* Names of the model's columns as it is now, NULL-ended.  As the owner. */
 extern char **act_model_columns(const Sync *sync, int *count);
+
+/*
+ * WARNING for each table of which row security may hide rows from the owner.
+ * Enters and leaves that identity itself.
+ */
+extern void act_model_warn_hidden(const Model *model);
 
 /*
  * Model text as given to a canonical form: a relation is stored schema

@@ -118,7 +118,8 @@ CREATE TABLE activate.sync_state (
 	after_runs	pg_catalog.int8[],
 	unit_digest	pg_catalog.uuid,
 	model_problem pg_catalog.text,
-	model_problem_since pg_catalog.timestamptz
+	model_problem_since pg_catalog.timestamptz,
+	field_types	pg_catalog.jsonb
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
 COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
@@ -128,7 +129,8 @@ COMMENT ON COLUMN activate.sync_state.retry_rows IS 'the run at retry_at is one 
 COMMENT ON COLUMN activate.sync_state.failures IS 'runs in a row that ended failed or interrupted';
 COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
-COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when';
+COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
+COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
 
@@ -156,9 +158,11 @@ CREATE TABLE activate.claim (
 	key_values	pg_catalog.text[] NOT NULL,
 	fingerprints pg_catalog.uuid[] NOT NULL,
 	change_ids	pg_catalog.uuid[] NOT NULL,
+	once		pg_catalog.bool[] NOT NULL DEFAULT '{}',
 	claimed_at	pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE activate.claim IS 'batches whose request may be under way: written before the first byte goes out, gone when the answer is settled';
+COMMENT ON COLUMN activate.claim.once IS 'rows that are not sent again once they may have been applied';
 COMMENT ON COLUMN activate.claim.key_values IS 'key columns of the rows, row after row, as text';
 ALTER TABLE activate.claim ALTER key_values SET STORAGE EXTERNAL,	-- compressing costs more than it saves
 	ALTER fingerprints SET STORAGE EXTERNAL, ALTER change_ids SET STORAGE EXTERNAL;

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * mapping_payload.c
+ * payload.c
  *	  What is sent of a row, as JSON, and what that looks like.
  *
  * The mapping's tree, written with the values of a row (by the diff, for each
@@ -13,7 +13,7 @@
  */
 #include "postgres.h"
 
-#include "mapping_payload.h"
+#include "payload.h"
 
 static void append_value(Payload *payload, const MappingNode *node);
 
@@ -26,32 +26,34 @@ is_omitted(const Payload *payload, const MappingNode *node)
 static void
 append_leaf(Payload *payload, const MappingNode *node)
 {
+	const MappingLeaf *leaf = &payload->mapping->leaves[node->leaf];
 	bool		isnull = payload->nulls[node->leaf];
+	const char *problem;
 
 	if (isnull && node->nulls == NULL_EMPTY)
 	{
 		appendStringInfoString(&payload->json, "\"\"");
 		return;
 	}
-	payload->problem = act_value_append_json(&payload->json, payload->types[node->leaf],
-											 payload->values[node->leaf], isnull);
-	if (payload->problem != NULL)
+	problem = act_value_append_json(&payload->json, payload->types[node->leaf],
+									payload->values[node->leaf], isnull);
+	if (problem != NULL)
 	{
 		payload->code = "value";
-		payload->leaf = node->leaf;
+		payload->problem = psprintf("mapping field \"%s\": %s", leaf->label, problem);
 	}
 }
 
 /* Before what may be left out: null is what makes a required leaf wrong. */
-static bool
-lacks_required(Payload *payload, const MappingNode *node)
+static void
+check_required(Payload *payload, const MappingNode *node)
 {
-	if (node->kind != NODE_LEAF || !node->required || !payload->nulls[node->leaf])
-		return false;
-	payload->code = "required";
-	payload->problem = "it is required, and null";
-	payload->leaf = node->leaf;
-	return true;
+	if (node->kind == NODE_LEAF && node->required && payload->nulls[node->leaf])
+	{
+		payload->code = "required";
+		payload->problem = psprintf("mapping field \"%s\" is required, and null",
+									payload->mapping->leaves[node->leaf].label);
+	}
 }
 
 static void
@@ -63,8 +65,7 @@ append_children(Payload *payload, const MappingNode *node)
 	{
 		const MappingNode *child = node->children[i];
 
-		if (lacks_required(payload, child))
-			break;
+		check_required(payload, child);
 		if (is_omitted(payload, child))
 			continue;
 		if (!first)
@@ -105,7 +106,7 @@ sent_node(const Payload *payload, const MappingNode *node)
 }
 
 void
-act_mapping_render(Payload *payload)
+act_payload_render(Payload *payload)
 {
 	const MappingNode *root = payload->mapping->root;
 	StringInfo	json = &payload->json;
@@ -121,8 +122,7 @@ act_mapping_render(Payload *payload)
 
 		if (node == NULL)
 			continue;
-		if (lacks_required(payload, node))
-			break;
+		check_required(payload, node);
 		if (is_omitted(payload, node))
 			continue;
 		if (payload->nfields > 0)
@@ -137,20 +137,6 @@ act_mapping_render(Payload *payload)
 		payload->nfields++;
 	}
 	appendStringInfoChar(json, '}');
-}
-
-const char *
-act_mapping_append_json(StringInfo buf, const Mapping *mapping, ValueType *const *types,
-						const Datum *values, const bool *nulls, int *leaf)
-{
-	Payload		payload = {.mapping = mapping, .types = types, .values = values, .nulls = nulls};
-
-	act_mapping_render(&payload);
-	appendBinaryStringInfo(buf, payload.json.data, payload.json.len);
-	pfree(payload.json.data);
-	if (payload.problem != NULL)
-		*leaf = payload.leaf;
-	return payload.problem;
 }
 
 /* Marks that no JSON has, so that no constant can be taken for a policy. */
@@ -183,7 +169,7 @@ append_shape(StringInfo buf, const MappingNode *node, ValueType *const *types)
 }
 
 void
-act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
+act_payload_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
 {
 	const MappingNode *root = mapping->root;
 	bool		first = true;
@@ -202,46 +188,4 @@ act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *cons
 		append_shape(buf, node, types);
 	}
 	appendStringInfoChar(buf, '}');
-}
-
-static bool
-is_match(const MappingNode *node, int nmatch, char *const *match)
-{
-	for (int i = 0; i < nmatch; i++)
-	{
-		if (strcmp(match[i], node->member) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Objects keep their members, each null; what is in an array is no field. */
-static void
-append_clear(StringInfo buf, const MappingNode *node, int nmatch, char *const *match)
-{
-	bool		first = true;
-
-	if (node->kind != NODE_OBJECT)
-	{
-		appendStringInfoString(buf, node->kind == NODE_LEAF && node->nulls == NULL_EMPTY ? "\"\"" : "null");
-		return;
-	}
-	appendStringInfoChar(buf, '{');
-	for (int i = 0; i < node->nchildren; i++)
-	{
-		if (is_match(node->children[i], nmatch, match))
-			continue;
-		if (!first)
-			appendStringInfoChar(buf, ',');
-		first = false;
-		appendStringInfoString(buf, node->children[i]->prefix);
-		append_clear(buf, node->children[i], 0, NULL);
-	}
-	appendStringInfoChar(buf, '}');
-}
-
-void
-act_mapping_append_clear(StringInfo buf, const Mapping *mapping, int nmatch, char *const *match)
-{
-	append_clear(buf, mapping->root, nmatch, match);
 }

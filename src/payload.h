@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * mapping_payload.h
+ * payload.h
  *	  What is sent of a row, as JSON.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef ACT_MAPPING_PAYLOAD_H
-#define ACT_MAPPING_PAYLOAD_H
+#ifndef ACT_PAYLOAD_H
+#define ACT_PAYLOAD_H
 
 #include "mapping.h"
 
@@ -33,11 +33,17 @@ typedef struct Payload
 	StringInfoData json;		/* an object, in UTF-8 */
 	int			nfields;
 	const char *code;			/* NULL: it can be sent */
-	const char *problem;		/* and of which leaf it is */
-	int			leaf;
+	const char *problem;
 } Payload;
 
 /* In the current memory context.  Values it cannot send are no error: see code. */
-extern void act_mapping_render(Payload *payload);
+extern void act_payload_render(Payload *payload);
 
-#endif							/* ACT_MAPPING_PAYLOAD_H */
+/*
+ * What the payload looks like but for the values, of what is compared: the
+ * tree as JSON in which '\1' signature '\1' stands for each leaf, and its
+ * policies.  Enters the fingerprint's seed.
+ */
+extern void act_payload_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types);
+
+#endif							/* ACT_PAYLOAD_H */
