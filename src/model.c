@@ -557,7 +557,7 @@ act_model_resolve(const Sync *sync)
 	resolve_from(model);
 	columns = model_columns(model, &ncolumns);
 	check_key_names(sync, columns, ncolumns);
-	query = analyse_model(model_sql(model, model->mapping), columns);
+	query = model->query = analyse_model(model_sql(model, model->mapping), columns);
 	resolve_leaves(model, query, &context);
 	resolve_keys(model, query);
 	act_model_check_readable(query);

@@ -29,7 +29,7 @@ COMMENT ON COLUMN activate.sync.definition_changed_at IS 'when create_sync() or 
 COMMENT ON COLUMN activate.sync.created_at IS 'when create_sync() was called';
 
 COMMENT ON COLUMN activate.syncs.sync IS 'name of the sync';
-COMMENT ON COLUMN activate.syncs.owner IS 'role that owns the sync, being the owner of its table in activate_data';
+COMMENT ON COLUMN activate.syncs.owner IS 'role that owns the sync, being the owner of its table in activate_data; null: that was dropped';
 COMMENT ON COLUMN activate.syncs.model IS 'what is read: a table or view by its qualified name, or the text of a query';
 COMMENT ON COLUMN activate.syncs.key IS 'the model''s columns that identify a row, as in SQL: a, "B"';
 COMMENT ON COLUMN activate.syncs.destination IS 'name of the foreign server that the rows are sent to';
@@ -50,6 +50,7 @@ COMMENT ON COLUMN activate.visible_sync.name IS 'name of the sync';
 COMMENT ON COLUMN activate.visible_sync.destination IS 'name of the foreign server that the rows are sent to';
 COMMENT ON COLUMN activate.visible_sync.paused IS 'no run begins until resume_sync()';
 COMMENT ON COLUMN activate.visible_sync.schedule IS 'when it runs; manual: when called';
+COMMENT ON COLUMN activate.visible_sync.gone IS 'its table was dropped, and with it its owner: the extension''s owner sees it in his place';
 COMMENT ON COLUMN activate.visible_sync.owned IS 'the current user is a member of the owner; false: may see statistics only, as a member of pg_monitor';
 
 /* Connectors and credentials. */
