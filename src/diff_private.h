@@ -11,6 +11,7 @@
 #define ACT_DIFF_PRIVATE_H
 
 #include "diff.h"
+#include "diff_query.h"
 #include "sieve.h"
 #include "tcop/dest.h"
 
@@ -79,6 +80,9 @@ extern void act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowSt
 
 /* Whether the snapshot knows the fields of what was accepted. */
 extern bool act_diff_keeps_fields(const DiffState *state);
+
+/* A column of the diff's query. */
+extern Datum act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

@@ -97,6 +97,13 @@ column_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 	return slot->tts_values[column(state, which)];
 }
 
+Datum
+act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
+{
+	*isnull = column_isnull(state, slot, which);
+	return column_value(state, slot, which);
+}
+
 static bool
 column_digest(const DiffState *state, TupleTableSlot *slot, DiffColumn which, uint8 *digest)
 {
