@@ -26,6 +26,7 @@
 #include "event.h"
 #include "identity.h"
 #include "mapping.h"
+#include "model_wait.h"
 #include "nearest.h"
 #include "run_lock.h"
 #include "snapshot.h"
@@ -433,6 +434,7 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
+	(void) act_model_works(new_model, true, true);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
 	change_snapshot(old, new, old_model, new_model,
 					resend == RESEND_CHANGED && sent_more != NULL && !moved ? RESEND_ALL : resend, moved);
@@ -516,6 +518,7 @@ act_definition_create(const DefinitionInput *input)
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
+	(void) act_model_works(model, true, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	act_definition_tell_schedule(sync);
 	return sync;

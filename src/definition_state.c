@@ -72,6 +72,7 @@ static void
 forget_sync(const Sync *sync)
 {
 	static const char *const statements[] = {
+		"DELETE FROM activate.sync_relation WHERE sync_id = $1",
 		"DELETE FROM activate.claim WHERE sync_id = $1",
 		"DELETE FROM activate.invalid_row WHERE sync_id = $1",
 		"DELETE FROM activate.event WHERE sync_id = $1",

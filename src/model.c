@@ -561,8 +561,10 @@ act_model_resolve(const Sync *sync)
 	resolve_leaves(model, query, &context);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
-	act_model_check_owners(query);
+	act_model_check_owners(query, &model->relations);
 	model->removal = act_removal_resolve(model);
+	if (model->removal != NULL)
+		model->relations = list_concat_unique_oid(model->relations, model->removal->relations);
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 

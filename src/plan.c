@@ -26,6 +26,7 @@
 
 #include "batch.h"
 #include "definition.h"
+#include "field_types.h"
 #include "identity.h"
 #include "mapping.h"
 #include "preview.h"
@@ -359,6 +360,21 @@ put_plan(Preview *preview, Datum fields, bool proposed)
 	act_preview_put(preview, values, nulls);
 }
 
+/* Of what nobody proposed: the model itself is another one than the last run's. */
+static void
+tell_types(Run *run)
+{
+	char	   *change;
+
+	run->model = act_model_resolve(run->sync);
+	change = act_field_types_change(run->model);
+	if (change != NULL)
+		ereport(NOTICE,
+				(errmsg("%s since rows of sync \"%s\" were last sent", change, run->sync->name),
+				 errhint("Where the destination has these values all the same: SELECT activate.reset_sync(%s, 'baseline');",
+						 quote_literal_cstr(run->sync->name))));
+}
+
 static char *
 text_argument(FunctionCallInfo fcinfo, int argument)
 {
@@ -379,7 +395,7 @@ act_plan_sync(PG_FUNCTION_ARGS)
 	if (proposed)
 		fields = propose(run, mapping, model);
 	else
-		run->model = act_model_resolve(run->sync);
+		tell_types(run);
 	act_preview_destination(preview);
 	PG_TRY();
 	{

@@ -282,7 +282,7 @@ resolve_leaves(Removal *removal, const Model *model)
 		removal->leaf_values[i] = act_value_type(removal->leaf_types[i]);
 	}
 	act_model_check_readable(query);
-	act_model_check_owners(query);
+	act_model_check_owners(query, &removal->relations);
 }
 
 static void

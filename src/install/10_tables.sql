@@ -118,7 +118,8 @@ CREATE TABLE activate.sync_state (
 	after_runs	pg_catalog.int8[],
 	unit_digest	pg_catalog.uuid,
 	model_problem pg_catalog.text,
-	model_problem_since pg_catalog.timestamptz
+	model_problem_since pg_catalog.timestamptz,
+	field_types	pg_catalog.jsonb
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
 COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
@@ -128,7 +129,8 @@ COMMENT ON COLUMN activate.sync_state.retry_rows IS 'the run at retry_at is one 
 COMMENT ON COLUMN activate.sync_state.failures IS 'runs in a row that ended failed or interrupted';
 COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
-COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when';
+COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
+COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
 

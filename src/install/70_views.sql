@@ -108,6 +108,7 @@ SELECT s.name AS sync, s.destination, state.health,
 		WHEN state.health OPERATOR(pg_catalog.=) 'paused' THEN d.pause_reason
 		WHEN home.problem IS NOT NULL THEN home.problem
 		WHEN state.health OPERATOR(pg_catalog.=) 'no worker' THEN worker.problem
+		WHEN t.model_problem IS NOT NULL THEN t.model_problem
 		WHEN state.health OPERATOR(pg_catalog.=) 'waiting' THEN CASE
 			WHEN e.closed THEN pg_catalog.format('destination %I is closed until its credentials are set on this server', s.destination)
 			WHEN e.down_since IS NOT NULL THEN pg_catalog.format('destination %I is down since %s: %s', s.destination, e.down_since, e.message)
@@ -141,6 +142,8 @@ LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 		AND (r.status OPERATOR(pg_catalog.<>) 'cancelled' OR r.digest IS NULL)	-- discarded
+		-- a right that may come back with the end of a rebuild is nobody's concern yet
+		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem_since IS NULL OR t.model_problem IS NOT NULL)
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
@@ -162,13 +165,14 @@ CROSS JOIN LATERAL (SELECT w.since,
 		COALESCE(w.since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) worker.grace), false)
 			AND queue.running IS NOT TRUE AS late
 	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL THEN
-		LEAST(t.next_run_at, queue.queued_at,
+		LEAST(CASE WHEN t.model_problem_since IS NULL OR t.retry_at IS NULL THEN t.next_run_at END, queue.queued_at,
 			CASE WHEN t.retry_at IS NOT NULL AND e.down_since IS NOT NULL THEN GREATEST(t.retry_at, e.probe_at)
 				ELSE t.retry_at END) END AS since) AS w) AS due
 CROSS JOIN LATERAL (SELECT CASE WHEN s.gone THEN 'failing'
 		WHEN s.paused THEN 'paused'
 		WHEN home.problem IS NOT NULL THEN 'waiting'
 		WHEN s.schedule OPERATOR(pg_catalog.<>) 'manual' AND worker.problem IS NOT NULL THEN 'no worker'
+		WHEN t.model_problem IS NOT NULL THEN 'waiting'
 		WHEN whole.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
 		WHEN e.closed OR whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
 		WHEN e.down_since IS NOT NULL AND t.retry_at IS NOT NULL AND NOT t.retry_rows THEN 'waiting'

@@ -184,7 +184,7 @@ COMMENT ON COLUMN activate.event.sync IS 'name that the sync had then; null: of 
 COMMENT ON COLUMN activate.event.destination IS 'name of the foreign server of the sync; null: of no sync that there is';
 COMMENT ON COLUMN activate.event.run_id IS 'the run it is about; null: none';
 COMMENT ON COLUMN activate.event.message IS 'what happened, as a sentence';
-COMMENT ON COLUMN activate.event.details IS 'of an event of a run, its counts accepted, rejected and invalid; null: none';
+COMMENT ON COLUMN activate.event.details IS 'of an event of a run, its counts accepted, rejected and invalid; of model_changed what is missing, and who changed it with which command; null: none';
 
 COMMENT ON COLUMN activate.events.event_id IS 'number of the event; later ones have higher ones, and NOTIFY pg_activate carries it';
 COMMENT ON COLUMN activate.events.at IS 'when it was recorded';
@@ -194,12 +194,12 @@ COMMENT ON COLUMN activate.events.sync IS 'name that the sync had then; null: of
 COMMENT ON COLUMN activate.events.destination IS 'name of the foreign server of the sync; null: of no sync that there is';
 COMMENT ON COLUMN activate.events.run_id IS 'the run it is about; null: none';
 COMMENT ON COLUMN activate.events.message IS 'what happened, as a sentence';
-COMMENT ON COLUMN activate.events.details IS 'of an event of a run, its counts accepted, rejected and invalid; null: none';
+COMMENT ON COLUMN activate.events.details IS 'of an event of a run, its counts accepted, rejected and invalid; of model_changed what is missing, and who changed it with which command; null: none';
 
 /* Each sync now.  A run of named keys tells nothing of the sync as a whole. */
 COMMENT ON COLUMN activate.status.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.status.destination IS 'name of the foreign server that the rows are sent to';
-COMMENT ON COLUMN activate.status.health IS 'ok, new (no run of the whole model yet), rejecting (rows are rejected, refused or invalid), late (due and not begun, or older than option freshness promises), failing, held, paused, waiting (for its destination, what it follows, or confirm_cluster()) or no worker (it has a schedule that nobody serves)';
+COMMENT ON COLUMN activate.status.health IS 'ok, new (no run of the whole model yet), rejecting (rows are rejected, refused or invalid), late (due and not begun, or older than option freshness promises), failing, held, paused, waiting (for its model, its destination, what it follows, or confirm_cluster()) or no worker (it has a schedule that nobody serves)';
 COMMENT ON COLUMN activate.status.last_run_id IS 'number of the last run that was not superseded, named keys or not; null: none';
 COMMENT ON COLUMN activate.status.last_status IS 'status of that run; null: none';
 COMMENT ON COLUMN activate.status.last_success_at IS 'end of the last run of the whole model that succeeded; null: none';
