@@ -406,6 +406,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	changes = act_definition_changes(old, new);
 	if (changes != NIL || strcmp(old->name, new->name) != 0 || resend != RESEND_CHANGED)
 		make_change(old, new, new_model, resend, changes);
+	else
+		(void) act_model_works(new_model, true, true);
 	return changes;
 }
 
