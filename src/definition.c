@@ -25,6 +25,7 @@
 #include "identity.h"
 #include "mapping.h"
 #include "nearest.h"
+#include "reference.h"
 #include "run_lock.h"
 #include "snapshot.h"
 #include "sync_state.h"
@@ -427,6 +428,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);
+	if (renamed)
+		act_reference_refuse_rename(old);
 
 	if (moved)
 		why = psprintf("what was sent so far stays in %s%s%s", old->destination,
@@ -441,6 +444,7 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
+	act_reference_store(new, new_model);
 	change_snapshot(old, new, old_model, new_model, resend, moved);
 	act_event_record("altered", "info", new, 0, psprintf("sync \"%s\" was altered", new->name), NULL);
 }
@@ -499,6 +503,7 @@ create_sync(const DefinitionInput *input)
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
+	act_reference_store(sync, model);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	act_definition_tell_schedule(sync);
 	return sync->sync_id;

@@ -19,6 +19,7 @@
 #include "event.h"
 #include "identity.h"
 #include "nearest.h"
+#include "reference.h"
 #include "run.h"
 #include "run_lock.h"
 #include "snapshot.h"
@@ -80,6 +81,7 @@ forget_sync(const Sync *sync)
 	};
 
 	act_sync_state_drop(sync->sync_id);
+	act_reference_forget(sync->sync_id);
 	for (int i = 0; i < lengthof(statements); i++)
 		update_sync(sync, SPI_OK_DELETE, statements[i], NULL);
 }
@@ -119,6 +121,7 @@ act_drop_sync(PG_FUNCTION_ARGS)
 	if (sync != NULL)
 	{
 		act_definition_refuse_followed(sync);
+		act_reference_refuse_drop(sync);
 		cancel_run(sync);
 		sync = act_sync_load_locked(name, missing_ok, true);
 	}
@@ -130,6 +133,7 @@ act_drop_sync(PG_FUNCTION_ARGS)
 	{
 		refuse_while_running(sync, "dropped");
 		act_definition_refuse_followed(sync);
+		act_reference_refuse_drop(sync);
 		act_event_record("dropped", "info", NULL, 0, psprintf("sync \"%s\" was dropped", name), NULL);
 		if (OidIsValid(sync->table_oid))
 			act_snapshot_drop(sync);

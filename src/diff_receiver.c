@@ -31,6 +31,7 @@
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
+#include "reference.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
@@ -284,7 +285,7 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ROW_CHANGED:
 			counts->changed++;
-			if (!decision->in_doubt)
+			if (!decision->in_doubt && decision->action != ACTION_WAIT)
 				counts->changed_certain++;
 			break;
 		case ROW_REMOVED:
@@ -343,6 +344,7 @@ keep_watched(DiffState *state)
 	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
 	watched->row->key = pstrdup(row->key);
 	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
+	watched->row->message = row->message ? pstrdup(row->message) : NULL;
 	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
@@ -435,6 +437,29 @@ note_next_attempt(DiffState *state, const RowState *row_state)
 		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
 }
 
+/*
+ * What it refers to has no id yet: that is written down, where it is not yet,
+ * and what the destination has of the row stays.
+ */
+static void
+wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state, char *waits_for)
+{
+	Decision   *decision = &state->group_decision;
+	Row		   *row = state->group_row;
+	char	   *before = NULL;
+
+	if (row_state->exists && row_state->state == STATE_WAITING && !column_isnull(state, slot, DIFF_MESSAGE))
+	{
+		before = TextDatumGetCString(column_value(state, slot, DIFF_MESSAGE));
+		before = pg_server_to_any(before, strlen(before), PG_UTF8);
+	}
+	decision->action = ACTION_WAIT;
+	decision->mark = before == NULL || strcmp(before, waits_for) != 0;
+	decision->mark_state = STATE_WAITING;
+	row->message = waits_for;
+	row->fields = NULL;
+}
+
 /* Renders the group's row in the group's context. */
 static void
 render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
@@ -444,6 +469,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	Row		   *row = state->group_row;
 	Decision   *decision = &state->group_decision;
 	StringInfoData buf;
+	char	   *waits_for;
 	int			leaf = 0;
 
 	row->op = decision->op;
@@ -502,6 +528,9 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		return;
 	}
 	row->fields = buf.data;
+	waits_for = state->group_problem == NULL ? act_reference_waits_for(state, buf.data) : NULL;
+	if (waits_for != NULL)
+		wait_for_reference(state, slot, row_state, waits_for);
 }
 
 static void

@@ -38,6 +38,7 @@
 #include "model_check.h"
 #include "model_text.h"
 #include "nearest.h"
+#include "reference.h"
 #include "snapshot.h"
 #include "sql_text.h"
 
@@ -533,7 +534,7 @@ act_model_resolve(const Sync *sync)
 	resolve_leaves(model, query, &context);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
-	act_model_check_owners(query);
+	act_reference_find_calls(model, act_model_check_owners(query));
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 

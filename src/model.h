@@ -82,6 +82,7 @@ typedef struct Model
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	List	   *references;		/* of char *: syncs whose ids it asks for */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
 

@@ -354,6 +354,13 @@ check_owners(Node *node, void *context)
 }
 
 void
+act_model_check_table_owner(Oid table)
+{
+	if (superuser())
+		check_relation_owner(table);
+}
+
+List *
 act_model_check_owners(Query *query)
 {
 	ListCell   *cell;
@@ -361,8 +368,9 @@ act_model_check_owners(Query *query)
 	List	   *rewritten = QueryRewrite(copyObject(query));
 
 	if (!superuser())
-		return;
+		return rewritten;
 	(void) check_owners((Node *) query, NULL);
 	foreach(cell, rewritten)
 		(void) check_owners(lfirst(cell), NULL);
+	return rewritten;
 }

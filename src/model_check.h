@@ -24,7 +24,11 @@ extern bool act_model_is_clock(Node *expression);
 /* 42501: relations and columns that the current user may not read. */
 extern void act_model_check_readable(Query *query);
 
-/* 42501: what a non-superuser owns, where the current user is a superuser. */
-extern void act_model_check_owners(Query *query);
+/*
+ * 42501: what a non-superuser owns, where the current user is a superuser.
+ * Returns the query rewritten: a List of Query.
+ */
+extern List *act_model_check_owners(Query *query);
+extern void act_model_check_table_owner(Oid table);
 
 #endif							/* ACT_MODEL_CHECK_H */

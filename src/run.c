@@ -30,6 +30,7 @@
 #include "deliver.h"
 #include "fault.h"
 #include "progress.h"
+#include "reference.h"
 #include "retry.h"
 #include "run.h"
 #include "run_lock.h"
@@ -230,12 +231,13 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
-/* Before a key goes out that the table could not take. */
+/* What follows from the model as it is: a key that the table must take, whom it refers to. */
 static void
-widen_key(Run *run)
+resolve_model(Run *run)
 {
 	Model	   *model = act_model_resolve(run->sync);
 
+	act_reference_store(run->sync, model);
 	if (act_snapshot_check_key(run->sync, model))
 		return;
 	act_snapshot_widen_key(run->sync, model);
@@ -253,7 +255,7 @@ run_resolve(Run *run)
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
-	widen_key(run);
+	resolve_model(run);
 	run->resolving = false;
 	act_transaction_commit(false);
 }
@@ -286,7 +288,10 @@ run_diff(Run *run)
 				 errhint("Run it again.")));
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (run->retry_rows)
+	{
 		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
+		run->retry_rows = run->keys != NULL;
+	}
 	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
 					 run->max_rows, &run->diff);
 	PopActiveSnapshot();
@@ -318,6 +323,7 @@ run_guard(Run *run)
 	act_ledger_invalid_rows(run);
 	act_settler_marks(run->settler, &run->diff);
 	act_transaction_commit(false);
+	run->marked = true;
 }
 
 static void
