@@ -287,6 +287,19 @@ act_ledger_invalid_rows(Run *run)
 	act_identity_leave(&identity);
 }
 
+void
+act_ledger_first_run_done(Run *run)
+{
+	Identity	identity;
+	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
+
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.sync SET first_run_pending = false WHERE sync_id = $1", 1, id);
+	act_identity_leave(&identity);
+	run->sync->first_run_pending = false;
+}
+
 /* A held run was approved, and what would go out now is just that. */
 bool
 act_ledger_approved(Run *run)

@@ -28,7 +28,9 @@
 
 #include "compat.h"
 #include "deliver.h"
+#include "event.h"
 #include "fault.h"
+#include "link.h"
 #include "progress.h"
 #include "reference.h"
 #include "retry.h"
@@ -221,6 +223,13 @@ act_run_scope(Run *run)
 	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
 	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
 	scope->match = NULL;
+	scope->nmatch = sync->nmatch;
+	scope->match_names = palloc(sizeof(char *) * Max(sync->nmatch, 1));
+	for (int i = 0; i < sync->nmatch; i++)
+	{
+		scope->match_names[i] = pg_server_to_any(sync->match[i], strlen(sync->match[i]), PG_UTF8);
+		scope->match = i == 0 ? scope->match_names[i] : psprintf("%s,%s", scope->match, scope->match_names[i]);
+	}
 	scope->run_id = run->run_id;
 	scope->nkeys = sync->nkeys;
 	scope->key_names = palloc(sizeof(char *) * sync->nkeys);
@@ -297,6 +306,61 @@ run_diff(Run *run)
 	PopActiveSnapshot();
 	note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
+}
+
+/* Whether this run comes to all rows that its sync has. */
+static bool
+comes_to_all(const Run *run)
+{
+	return run->keys == NULL && run->diff.counts.beyond == 0 && run->diff.counts.waiting == 0;
+}
+
+/*
+ * Rows become those of the records that the destination has, and only what
+ * then differs is sent: the diff is made anew.  It is done when it came to all
+ * rows; until then each run begins by it, for those without a record.
+ */
+static void
+run_link(Run *run)
+{
+	LinkCounts	counts;
+	bool		all;
+
+	run_diff(run);
+	all = comes_to_all(run);
+	act_progress_phase(run, PHASE_LINK);
+	act_link(run, &counts);
+	act_diff_end(&run->diff);
+	memset(&run->diff, 0, sizeof(run->diff));
+	if (run->stop.set || !begin_settling(run))
+		return;
+	if (all)
+		act_ledger_first_run_done(run);
+	if (counts.same + counts.different + counts.none + counts.unclear > 0)
+		act_event_record("linked", "info", run->sync, run->run_id,
+						 psprintf(INT64_FORMAT " rows of sync \"%s\" have a record at the destination already: first_run is link",
+								  counts.same + counts.different, run->sync->name),
+						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
+								  ", \"unclear\": " INT64_FORMAT "}",
+								  counts.same, counts.different, counts.none, counts.unclear));
+	act_transaction_commit(true);
+}
+
+/* What option first_run says, once, before the first diff. */
+static void
+run_first(Run *run)
+{
+	if (!run->sync->first_run_pending)
+		return;
+	switch (run->sync->options.first_run)
+	{
+		case FIRST_RUN_SEND:
+		case FIRST_RUN_BASELINE:
+			break;
+		case FIRST_RUN_LINK:
+			run_link(run);
+			break;
+	}
 }
 
 static void
@@ -388,7 +452,7 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, run_diff, run_guard, run_deliver
+		run_recover, run_resolve, run_first, run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)

@@ -372,13 +372,14 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 
 	foreach(cell, rows)
 	{
-		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+		const SettledRow *settled = lfirst(cell);
+		const Row  *row = settled->row;
 
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
 		column_add_text(&columns[0], row->new_external_id ? act_text_to_server(row->new_external_id) : NULL);
-		column_add_digest(&columns[1], row->fingerprint, false);
+		column_add_digest(&columns[1], row->fingerprint, settled->differs);
 		column_add_time(&columns[2], now);
 	}
 	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, lengthof(columns));
