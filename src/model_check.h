@@ -31,4 +31,7 @@ extern void act_model_check_readable(Query *query);
 extern List *act_model_check_owners(Query *query);
 extern void act_model_check_table_owner(Oid table);
 
+/* WARNING for each table of which the current user may not see all rows. */
+extern void act_model_warn_row_security(Query *query);
+
 #endif							/* ACT_MODEL_CHECK_H */

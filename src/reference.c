@@ -518,19 +518,23 @@ act_external_id(PG_FUNCTION_ARGS)
 
 	act_require_argument(PG_ARGISNULL(0), "sync", "activate.external_id('companies', company_id)");
 	name = PG_GETARG_TEXT_PP(0);
+	if (site == NULL)
+		site = make_site(fcinfo->flinfo);
+	if (site->name == NULL || strlen(site->name) != VARSIZE_ANY_EXHDR(name) ||
+		memcmp(site->name, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) != 0)
+	{
+		SPI_connect();
+		prepare_site(fcinfo, site, text_to_cstring(name));
+		SPI_finish();
+		MemoryContextSwitchTo(caller);
+	}
 	for (int i = 1; i < PG_NARGS(); i++)
 	{
 		if (PG_ARGISNULL(i))
 			PG_RETURN_NULL();
 	}
-	if (site == NULL)
-		site = make_site(fcinfo->flinfo);
-	SPI_connect();
-	if (site->name == NULL || strlen(site->name) != VARSIZE_ANY_EXHDR(name) ||
-		memcmp(site->name, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) != 0)
-		prepare_site(fcinfo, site, text_to_cstring(name));
-	MemoryContextSwitchTo(caller);
 	convert_values(fcinfo, site);
+	SPI_connect();
 	referenced = look_up(site, caller);
 	SPI_finish();
 	MemoryContextSwitchTo(caller);

@@ -43,12 +43,13 @@ extern void act_reference_check_types(const char *name, int nkeys, const Oid *co
 /* ------------------------------------------------------- reference_calls.c */
 
 /*
- * Calls of external_id() in a model that was analysed and rewritten, as the
- * sync's owner: sets model->references, once its keys are known.  22023 for a
- * call whose answer is looked at instead of sent, and what
- * act_reference_check() says.
+ * Calls of external_id() in a query over the model that was analysed and
+ * rewritten, as the sync's owner: the key columns, where there are, and then
+ * the leaves of the mapping.  Adds to model->references, once the model's
+ * keys are known.  22023 for a call whose answer is looked at instead of sent,
+ * and what act_reference_check() says.
  */
-extern void act_reference_find_calls(Model *model, List *rewritten);
+extern void act_reference_find_calls(Model *model, List *rewritten, int nkeys, const Mapping *mapping);
 
 /* ------------------------------------------------------- reference_state.c */
 

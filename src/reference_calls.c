@@ -44,6 +44,8 @@ static const char *const keeping_functions[] = {
 typedef struct Search
 {
 	Model	   *model;
+	int			nkeys;			/* columns before the leaves */
+	const Mapping *mapping;
 	Oid			function;
 	const char *field;			/* of the mapping; NULL: in the model */
 } Search;
@@ -476,9 +478,8 @@ query_columns(Query *query, Search *search, Scope *outer)
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 		int			index = foreach_current_index(cell);
 
-		if (outer == NULL && index >= search->model->sync->nkeys &&
-			index - search->model->sync->nkeys < search->model->mapping->nleaves)
-			search->field = search->model->mapping->leaves[index - search->model->sync->nkeys].label;
+		if (outer == NULL && index >= search->nkeys && index - search->nkeys < search->mapping->nleaves)
+			search->field = search->mapping->leaves[index - search->nkeys].label;
 		/* Sorted, grouped, made distinct or put into windows by it. */
 		columns[index] = carries((Node *) entry->expr, &scope, entry->ressortgroupref == 0) || columns[index];
 		if (outer == NULL)
@@ -498,14 +499,16 @@ refuse_key(const Sync *sync, const char *column)
 }
 
 void
-act_reference_find_calls(Model *model, List *rewritten)
+act_reference_find_calls(Model *model, List *rewritten, int nkeys, const Mapping *mapping)
 {
 	Oid			types[] = {TEXTOID, ANYOID};
 	List	   *name = list_make2(makeString("activate"), makeString("external_id"));
-	Search		search = {.model = model,.function = LookupFuncName(name, lengthof(types), types, true)};
+	Search		search = {
+		.model = model,.nkeys = nkeys,.mapping = mapping,
+		.function = LookupFuncName(name, lengthof(types), types, true)
+	};
 	ListCell   *cell;
 
-	model->references = NIL;
 	if (!OidIsValid(search.function))
 		return;
 	foreach(cell, rewritten)
@@ -516,7 +519,7 @@ act_reference_find_calls(Model *model, List *rewritten)
 		if (query->commandType != CMD_SELECT)
 			continue;
 		columns = query_columns(query, &search, NULL);
-		for (int i = 0; i < model->sync->nkeys; i++)
+		for (int i = 0; i < nkeys; i++)
 		{
 			if (columns[i])
 				refuse_key(model->sync, model->sync->key[i]);

@@ -209,7 +209,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	(void) act_claim_recover(run->settler);
+	act_ledger_unknown(run, act_claim_recover(run->settler));
 	act_cluster_doubts(run);
 	act_transaction_commit(true);
 }
@@ -275,6 +275,31 @@ note_retry(Run *run, TimestampTz at)
 {
 	if (at != 0 && (run->rows_retry_at == 0 || at < run->rows_retry_at))
 		run->rows_retry_at = at;
+}
+
+/* Taken as sent, and noted that it was, in one transaction: a run that dies leaves all of it to the next. */
+static void
+run_baseline(Run *run)
+{
+	Sync	   *sync = run->sync;
+	Model	   *model;
+	int64		rows;
+
+	act_progress_phase(run, PHASE_DIFF);
+	if (!begin_settling(run))
+		return;
+	run->resolving = true;
+	model = act_model_resolve(sync);
+	run->resolving = false;
+	act_diff_lock_model(model);
+	rows = act_snapshot_baseline(sync, model);
+	act_ledger_first_run_done(run);
+	act_event_record("baselined", "info", sync, run->run_id,
+					 psprintf(INT64_FORMAT " rows of sync \"%s\" count as sent: first_run is baseline", rows, sync->name),
+					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+	ACT_FAULT("before_baseline");
+	act_transaction_commit(true);
+	ACT_FAULT("after_baseline");
 }
 
 /*
@@ -355,7 +380,9 @@ run_first(Run *run)
 	switch (run->sync->options.first_run)
 	{
 		case FIRST_RUN_SEND:
+			break;				/* over with the first run that gets past its guard */
 		case FIRST_RUN_BASELINE:
+			run_baseline(run);
 			break;
 		case FIRST_RUN_LINK:
 			run_link(run);
@@ -386,6 +413,8 @@ run_guard(Run *run)
 	}
 	act_ledger_invalid_rows(run);
 	act_settler_marks(run->settler, &run->diff);
+	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
+		act_ledger_first_run_done(run);
 	act_transaction_commit(false);
 	run->marked = true;
 }
