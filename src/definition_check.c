@@ -451,7 +451,10 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	apply_key(sync, input->key);
 	apply_mode(sync, input);
 	if (input->options != NULL)
-		sync->options_text = JsonbToCString(NULL, &input->options->root, VARSIZE(input->options));
+	{
+		act_sync_options_parse(input->options, sync->on_removed, &sync->options);
+		sync->options_text = act_sync_options_given(input->options);
+	}
 	act_sync_options_parse(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text))),
 						   sync->on_removed, &sync->options);
 	apply_model(sync, input->model);

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -247,8 +248,10 @@ value_literal(const JsonbValue *value, Oid type)
 	}
 	else if (type_is_rowtype(base) && base != RECORDOID)
 		append_record(&buf, value->val.binary.data, base);
-	else
+	else if (base >= FirstNormalObjectId && !OidIsValid(get_element_type(base)))
 		append_pairs(&buf, value->val.binary.data);
+	else
+		return value_text(value);
 	return buf.data;
 }
 

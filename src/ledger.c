@@ -255,7 +255,10 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 	Identity	identity;
 	char	   *before;
 	bool		was_bad;
-	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
+	SqlArgument id[] = {
+		SQL_INT8(run->sync->sync_id),
+		{TIMESTAMPTZOID, TimestampTzGetDatum(run->sync->definition_changed_at), false}
+	};
 
 	act_identity_extension(&identity);
 	before = previous_status(run, &was_bad);
@@ -263,9 +266,11 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 #ifdef ACT_TEST
 	check_stored_sums(run->run_id);
 #endif
+	/* Of a definition that came while it ran this run says nothing. */
 	if (outcome_sum(run, ROW_ACCEPTED) > 0 && run->sync->first_batch_alone)
 		act_sql(SPI_OK_UPDATE,
-				"UPDATE activate.sync SET first_batch_alone = false WHERE sync_id = $1", 1, id);
+				"UPDATE activate.sync SET first_batch_alone = false"
+				" WHERE sync_id = $1 AND definition_changed_at = $2", lengthof(id), id);
 	act_identity_leave(&identity);
 	act_ledger_unknown(run, run->counts.outcomes[ROW_UNKNOWN]);
 	record_event(run, status, before, was_bad, message ? message : "");

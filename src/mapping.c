@@ -430,6 +430,34 @@ act_mapping_find_field(const Mapping *mapping, const char *name)
 	return NULL;
 }
 
+char *
+act_mapping_compact(const char *text)
+{
+	StringInfoData buf;
+	bool		quoted = false;
+
+	text += strspn(text, " \t\r\n");
+	initStringInfo(&buf);
+	if (*text != '{')
+	{
+		appendStringInfoString(&buf, text);
+		while (buf.len > 0 && strchr(" \t\r\n", buf.data[buf.len - 1]) != NULL)
+			buf.data[--buf.len] = '\0';
+		return buf.data;
+	}
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (quoted && *p == '\\' && p[1] != '\0')
+			appendStringInfoChar(&buf, *p++);
+		else if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && strchr(" \t\r\n", *p) != NULL)
+			continue;
+		appendStringInfoChar(&buf, *p);
+	}
+	return buf.data;
+}
+
 void
 act_mapping_warn_folded(const Mapping *mapping)
 {

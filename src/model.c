@@ -558,12 +558,14 @@ act_model_resolve(const Sync *sync)
 	resolve_from(model);
 	columns = model_columns(model, &ncolumns);
 	check_key_names(sync, columns, ncolumns);
-	query = analyse_model(model_sql(model, model->mapping), columns);
+	query = model->query = analyse_model(model_sql(model, model->mapping), columns);
 	resolve_leaves(model, query, &context);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
-	act_reference_find_calls(model, act_model_check_owners(query), sync->nkeys, model->mapping);
+	act_reference_find_calls(model, act_model_check_owners(query, &model->relations), sync->nkeys, model->mapping);
 	model->removal = act_removal_resolve(model);
+	if (model->removal != NULL)
+		model->relations = list_concat_unique_oid(model->relations, model->removal->relations);
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 

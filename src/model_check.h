@@ -17,7 +17,7 @@
 extern void act_model_check_statement(List *statements);
 extern void act_model_check_query(Query *query);
 
-/* 22023: volatile, aggregate, window and set-returning expressions. */
+/* 22023: whole rows, volatile, aggregate, window and set-returning expressions. */
 extern void act_model_check_leaf(Node *expression, const char *field);
 extern bool act_model_is_clock(Node *expression);
 
@@ -26,10 +26,14 @@ extern void act_model_check_readable(Query *query);
 
 /*
  * 42501: what a non-superuser owns, where the current user is a superuser.
- * Returns the query rewritten: a List of Query.
+ * Returns the query rewritten, a List of Query; relations: OIDs of all that it
+ * reads, but for system catalogs; views and what is behind them.
  */
-extern List *act_model_check_owners(Query *query);
+extern List *act_model_check_owners(Query *query, List **relations);
 extern void act_model_check_table_owner(Oid table);
+
+/* How the message of that error begins, which no GRANT helps against. */
+#define MODEL_OWNER_REFUSED "a superuser's sync may not use "
 
 /* WARNING for each table of which the current user may not see all rows. */
 extern void act_model_warn_row_security(Query *query);

@@ -283,7 +283,7 @@ resolve_leaves(Removal *removal, Model *model)
 		removal->leaf_values[i] = act_value_type(removal->leaf_types[i]);
 	}
 	act_model_check_readable(query);
-	act_reference_find_calls(model, act_model_check_owners(query), 0, mapping);
+	act_reference_find_calls(model, act_model_check_owners(query, &removal->relations), 0, mapping);
 }
 
 static void

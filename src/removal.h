@@ -18,6 +18,7 @@ typedef struct Removal
 	int			nleaves;
 	Oid		   *leaf_types;
 	ValueType **leaf_values;
+	List	   *relations;		/* OIDs of what subqueries in it read */
 	uint8		digest[ACT_DIGEST_LEN]; /* of all but the values: another one is another version */
 } Removal;
 

@@ -30,7 +30,9 @@
 #include "deliver.h"
 #include "event.h"
 #include "fault.h"
+#include "field_types.h"
 #include "link.h"
+#include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
 #include "retry.h"
@@ -264,8 +266,9 @@ run_resolve(Run *run)
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
+	run->reading = true;
 	resolve_model(run);
-	run->resolving = false;
+	run->resolving = run->reading = false;
 	act_transaction_commit(false);
 }
 
@@ -311,7 +314,7 @@ run_diff(Run *run)
 {
 	act_progress_phase(run, PHASE_DIFF);
 	act_transaction_read_only();
-	run->resolving = true;
+	run->resolving = run->reading = true;
 	run->model = act_model_resolve(run->sync);
 	run->resolving = false;
 	act_diff_lock_model(run->model);
@@ -329,6 +332,7 @@ run_diff(Run *run)
 	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
 					 run->max_rows, &run->diff);
 	PopActiveSnapshot();
+	run->reading = false;
 	note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
 }
@@ -397,6 +401,8 @@ run_guard(Run *run)
 
 	if (!begin_settling(run))
 		return;
+	/* It was read to its end. */
+	(void) act_model_works(run->model, true, true);
 	approved = act_ledger_approved(run);
 	if (approved)
 		act_cluster_release(run);
@@ -412,6 +418,8 @@ run_guard(Run *run)
 		return;
 	}
 	act_ledger_invalid_rows(run);
+	if (run->keys == NULL && !run->retry_rows)
+		act_field_types_store(run->model);
 	act_settler_marks(run->settler, &run->diff);
 	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
@@ -538,6 +546,16 @@ explain_cancel(Run *run, ErrorData *error)
 	}
 }
 
+/* A sync that may wait for its model does so; who called the run still has it failed. */
+static bool
+ends_waiting(Run *run, const ErrorData *error)
+{
+	if (!run->reading || run->sync->options.on_model_change == MODEL_CHANGE_FAIL)
+		return false;
+	run->model_problem = act_model_problem(run->sync, error);
+	return run->model_problem != NULL && run->in_worker;
+}
+
 static void
 write_down(Run *run, ErrorData *error)
 {
@@ -547,7 +565,8 @@ write_down(Run *run, ErrorData *error)
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		explain_cancel(run, error);
 	else
-		act_run_stop(run, RUN_FAILED, error->message ? error->message : "", error->detail, error->hint);
+		act_run_stop(run, ends_waiting(run, error) ? RUN_POSTPONED : RUN_FAILED,
+					 error->message ? error->message : "", error->detail, error->hint);
 	act_deliver_abandon(run);
 	if (run->run_id != 0)
 		(void) run_finish(run);

@@ -93,6 +93,8 @@ typedef struct Run
 	TimestampTz deadline;		/* 0: none */
 	struct Delivery *delivery;	/* NULL: nothing under way */
 	bool		resolving;		/* an error now is about the model or the destination */
+	bool		reading;		/* an error now may be the model's */
+	struct ModelProblem *model_problem; /* the run ended because its model cannot be read; or NULL */
 	MemoryContext context;		/* everything of the run; a child of the caller's */
 } Run;
 

@@ -47,7 +47,7 @@ typedef struct Candidate
 	" s.system_identifier, s.database_oid, s.host," \
 	" t.next_run_at, t.retry_at, w.queued_at, t.after_runs," \
 	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false), t.sync_id IS NULL," \
-	" t.waiting, t.retry_rows, t.ids_seen, m.ids_sum" \
+	" t.waiting, t.retry_rows, t.ids_seen, m.ids_sum, t.model_problem_since" \
 	" FROM activate.sync AS s LEFT JOIN activate.sync_state AS t USING (sync_id)" \
 	" LEFT JOIN activate.destination_state AS d ON d.destination = s.destination" \
 	" LEFT JOIN (SELECT r.sync_id, pg_catalog.min(r.queued_at) AS queued_at," \
@@ -119,6 +119,8 @@ read_candidate(uint64 row)
 	candidate->state.retry_rows = act_sql_bool(row, 18);
 	candidate->state.ids_seen = act_sql_int64(row, 19);
 	candidate->state.ids_sum = act_sql_int64(row, 20);
+	candidate->state.model_problem_since = act_sync_state_time(row, 21);
+	candidate->due.retry_at = candidate->state.retry_at;
 	return candidate;
 }
 
@@ -201,6 +203,9 @@ start_due_at(const Candidate *candidate, TimestampTz now)
 	/* Whatever the clock said when it was queued. */
 	if (candidate->queued_at != 0)
 		due = Min(candidate->queued_at, now);
+	/* Its model cannot be read: tried again when that was said, however often it is planned. */
+	if (candidate->state.model_problem_since != 0 && candidate->state.retry_at != 0)
+		return due;
 	if (!candidate->closed && candidate->state.next_run_at != 0)
 		due = Min(due, candidate->state.next_run_at);
 	if (!candidate->closed && candidate->after)

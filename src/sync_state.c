@@ -23,6 +23,7 @@
 #include "event.h"
 #include "fault.h"
 #include "identity.h"
+#include "model_wait.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "sync_state_private.h"
@@ -75,7 +76,7 @@ act_sync_state_read_runs(SyncState *state, uint64 row, int column)
 
 #define LOAD_SQL \
 	"SELECT t.anchor, t.next_run_at, t.retry_at, t.retry_rows, t.failures, t.after_runs," \
-	" t.waiting, t.ids_new, t.ids_moved, t.ids_seen," \
+	" t.model_problem_since, t.model_problem, t.waiting, t.ids_new, t.ids_moved, t.ids_seen," \
 	" (SELECT pg_catalog.sum(q.ids_moved)::pg_catalog.int8 FROM activate.sync_reference AS f" \
 	" JOIN activate.sync AS p ON p.name = f.referenced_sync" \
 	" JOIN activate.sync_state AS q ON q.sync_id = p.sync_id WHERE f.sync_id = t.sync_id)" \
@@ -101,11 +102,13 @@ act_sync_state_load(int64 sync_id, bool patient, SyncState *state)
 	state->retry_rows = act_sql_bool(0, 4);
 	state->failures = (int) act_sql_int64(0, 5);
 	act_sync_state_read_runs(state, 0, 6);
-	state->waiting = act_sql_bool(0, 7);
-	state->ids_new = act_sql_bool(0, 8);
-	state->ids_moved = act_sql_int64(0, 9);
-	state->ids_seen = act_sql_int64(0, 10);
-	state->ids_sum = act_sql_int64(0, 11);
+	state->model_problem_since = act_sync_state_time(0, 7);
+	state->model_problem = act_sql_text(0, 8);
+	state->waiting = act_sql_bool(0, 9);
+	state->ids_new = act_sql_bool(0, 10);
+	state->ids_moved = act_sql_int64(0, 11);
+	state->ids_seen = act_sql_int64(0, 12);
+	state->ids_sum = act_sql_int64(0, 13);
 	return true;
 }
 
@@ -122,6 +125,8 @@ act_sync_state_store(const SyncState *state)
 		SQL_BOOL(state->retry_rows && state->retry_at != 0),
 		SQL_INT4(state->failures),
 		{INT8ARRAYOID, (Datum) 0, true},
+		SQL_TIME(state->model_problem_since),
+		SQL_TEXT(state->model_problem),
 		SQL_BOOL(state->waiting),
 		SQL_BOOL(state->ids_new),
 		SQL_INT8(state->ids_moved),
@@ -138,7 +143,8 @@ act_sync_state_store(const SyncState *state)
 	}
 	act_sql(SPI_OK_UPDATE,
 			"UPDATE activate.sync_state SET anchor = $2, next_run_at = $3, retry_at = $4, retry_rows = $5,"
-			" failures = $6, after_runs = $7, waiting = $8, ids_new = $9, ids_moved = $10, ids_seen = $11"
+			" failures = $6, after_runs = $7, model_problem_since = $8, model_problem = $9,"
+			" waiting = $10, ids_new = $11, ids_moved = $12, ids_seen = $13"
 			" WHERE sync_id = $1", lengthof(args), args);
 }
 
@@ -410,22 +416,43 @@ merge_queued(int64 sync_id, int64 into)
 			" FOR UPDATE SKIP LOCKED)", lengthof(args), args);
 }
 
+/* Those who asked for a run are told why there is none. */
+static void
+end_queued(int64 sync_id, const char *message, TimestampTz now)
+{
+	SqlArgument args[] = {SQL_INT8(sync_id), SQL_TIME(now), SQL_TEXT(message)};
+
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.run SET status = 'postponed', started_at = $2, finished_at = $2, error = $3"
+			" WHERE run_id IN (SELECT run_id FROM activate.run WHERE sync_id = $1 AND status = 'queued'"
+			" FOR UPDATE SKIP LOCKED)", lengthof(args), args);
+}
+
 static bool
 take(Run *run)
 {
 	const Sync *sync = run->sync;
 	TimestampTz now = act_now();
 	SyncState	state;
+	SyncState	before;
 	Turn		turn;
+	char	   *ended;
 
 	if (sync->paused)
 		return false;
 	(void) act_sync_state_load(sync->sync_id, true, &state);
+	before = state;
 	if (!take_turn(&state, sync->schedule, sync->time_zone, now, &turn))
 		return false;
 	if (act_destination_state_enter(sync->destination, now) != 0)
 	{
 		act_sync_state_postpone(sync->sync_id, sync->schedule, sync->time_zone, sync->destination, now);
+		return false;
+	}
+	if (state.model_problem_since != 0 && !act_model_wait_over(sync, &state, &before, &ended))
+	{
+		if (turn.queued != 0 && ended != NULL)
+			end_queued(sync->sync_id, ended, now);
 		return false;
 	}
 	if (turn.merge)
@@ -469,10 +496,7 @@ write_postponed(int64 sync_id, const Turn *turn, const char *destination, Timest
 
 	if (turn->queued != 0)
 	{
-		act_sql(SPI_OK_UPDATE,
-				"UPDATE activate.run SET status = 'postponed', started_at = $2, finished_at = $2, error = $3"
-				" WHERE run_id IN (SELECT run_id FROM activate.run WHERE sync_id = $1 AND status = 'queued'"
-				" FOR UPDATE SKIP LOCKED)", 3, args);
+		end_queued(sync_id, act_destination_state_message(destination), now);
 		return;
 	}
 	if (act_sql(SPI_OK_UPDATE,
@@ -638,6 +662,8 @@ act_sync_state_finish(const Run *run, RunStatus status)
 					  status == RUN_INTERRUPTED && run->in_worker, &state);
 	note_waiting(run, &state);
 	move_ids(&state);
+	if (run->model_problem != NULL)
+		act_model_wait(run->sync, &state, run->model_problem, run->run_id);
 	act_sync_state_store(&state);
 	act_destination_state_report(run, status);
 	act_identity_leave(&identity);

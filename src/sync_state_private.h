@@ -31,6 +31,8 @@ typedef struct SyncState
 	int64		ids_moved;		/* such runs */
 	int64		ids_seen;
 	int64		ids_sum;		/* not stored: ids_moved of the syncs it refers to */
+	TimestampTz model_problem_since;	/* the model cannot be read; 0: it can */
+	char	   *model_problem;	/* why; NULL while nobody was told yet */
 } SyncState;
 
 /*

@@ -122,7 +122,8 @@ CREATE TABLE activate.sync_state (
 	ids_seen	pg_catalog.int8 NOT NULL DEFAULT 0,
 	unit_digest	pg_catalog.uuid,
 	model_problem pg_catalog.text,
-	model_problem_since pg_catalog.timestamptz
+	model_problem_since pg_catalog.timestamptz,
+	field_types	pg_catalog.jsonb
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
 COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
@@ -136,7 +137,8 @@ COMMENT ON COLUMN activate.sync_state.ids_moved IS 'runs of it that had rows acc
 COMMENT ON COLUMN activate.sync_state.ids_seen IS 'sum of ids_moved over the syncs it refers to, when a run last looked; less than now and rows waiting: it is due for those';
 COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
-COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when';
+COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
+COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
 
