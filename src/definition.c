@@ -28,6 +28,7 @@
 #include "mapping.h"
 #include "model_wait.h"
 #include "nearest.h"
+#include "reference.h"
 #include "run_lock.h"
 #include "snapshot.h"
 #include "sync_state.h"
@@ -367,6 +368,8 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);
+	if (renamed)
+		act_reference_refuse_rename(old);
 
 	if (moved)
 		why = psprintf("what was sent so far stays in %s%s%s", old->destination,
@@ -389,6 +392,7 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 		act_definition_rename_followed(old->name, new->name);
 	(void) act_model_works(new_model, true, true);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
+	act_reference_store(new, new_model);
 	change_snapshot(old, new, old_model, new_model,
 					resend == RESEND_CHANGED && sent_more != NULL && !moved ? RESEND_ALL : resend, moved);
 	act_event_record("altered", "info", new, 0,
@@ -473,6 +477,7 @@ act_definition_create(const DefinitionInput *input)
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
+	act_reference_store(sync, model);
 	(void) act_model_works(model, true, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	act_definition_tell_schedule(sync);

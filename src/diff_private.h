@@ -28,6 +28,9 @@ typedef struct SeenPages
 	MemoryContext context;
 } SeenPages;
 
+/* Digits of the random number that marks a reference nobody knows yet. */
+#define ACT_REFERENCE_NONCE 30
+
 typedef struct DiffState
 {
 	DestReceiver receiver;		/* must be first */
@@ -42,6 +45,7 @@ typedef struct DiffState
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
+	char		reference_nonce[ACT_REFERENCE_NONCE + 1];	/* empty: no reference was unknown */
 	ValueType **key_values;
 	char	  **key_names;		/* as JSON strings in UTF-8 */
 	FmgrInfo   *key_output;

@@ -99,6 +99,7 @@ typedef struct Model
 	struct Query *query;		/* key and leaves of it, as analysed */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	List	   *references;		/* of char *: syncs whose ids it asks for */
 	List	   *relations;		/* OIDs of all that it reads, views and what is behind them */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
