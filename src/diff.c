@@ -27,6 +27,7 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
+#include "diff_careful.h"
 #include "diff_private.h"
 #include "diff_query.h"
 #include "fault.h"
@@ -167,27 +168,16 @@ set_policy(const Sync *sync, bool forced, RowPolicy *policy)
 }
 
 static void
-join(DiffState *state, Jsonb *keys)
+join(DiffState *state)
 {
-	SPIExecuteOptions options;
-	ParamListInfo params = NULL;
-	char	   *sql = act_diff_query(state->model, keys != NULL ? DIFF_KEYS :
+	SPIExecuteOptions options = {
+		.params = act_diff_keys_parameter(state->keys),.read_only = true,.dest = &state->receiver
+	};
+	char	   *sql = act_diff_query(state->model, state->keys != NULL ? DIFF_KEYS :
 									 state->sieve != NULL ? DIFF_SIEVED : DIFF_WHOLE);
 	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
-	if (keys != NULL)
-	{
-		params = makeParamList(1);
-		params->params[0].value = JsonbPGetDatum(keys);
-		params->params[0].isnull = false;
-		params->params[0].pflags = PARAM_FLAG_CONST;
-		params->params[0].ptype = JSONBOID;
-	}
-	memset(&options, 0, sizeof(options));
-	options.params = params;
-	options.read_only = true;
-	options.dest = &state->receiver;
 	result = SPI_execute_extended(sql, &options);
 	MemoryContextSwitchTo(caller);
 	if (result != SPI_OK_SELECT)
@@ -205,7 +195,7 @@ sieve_and_join(DiffState *state)
 	if (state->sieve == NULL && state->model->key_ordered)
 		act_identity_set("enable_hashjoin", "off");
 	if (!result.clean)
-		join(state, NULL);
+		join(state);
 	act_diff_receiver_finish(state);
 	if (result.used)
 	{
@@ -240,6 +230,43 @@ table_pages(const Sync *sync)
 	return pages;
 }
 
+/* Whatever a first try left. */
+static void
+start_anew(DiffState *state)
+{
+	Diff	   *diff = state->diff;
+
+	tuplestore_clear(diff->rows);
+	tuplestore_clear(diff->marks);
+	memset(&diff->counts, 0, sizeof(diff->counts));
+	memset(diff->digest, 0, sizeof(diff->digest));
+	diff->invalid = NIL;
+	diff->removed_keys = NIL;
+	diff->next_attempt_at = 0;
+	state->sieve = NULL;
+	if (state->watched != NULL)
+		memset(state->watched, 0, sizeof(DiffKey));
+	act_diff_receiver_init(state);
+}
+
+/* With care it costs what it costs: no sieve. */
+static void
+compare(const Model *const *models, void *arg)
+{
+	DiffState  *state = arg;
+	const Sync *sync = models[0]->sync;
+
+	state->model = models[0];
+	start_anew(state);
+	if (state->keys == NULL && !state->only_rows && !sync->in_doubt && models[0]->careful == 0)
+		sieve_and_join(state);
+	else
+	{
+		join(state);
+		act_diff_receiver_finish(state);
+	}
+}
+
 /* Fills in what is the same for a run and a preview, and does it. */
 static void
 compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *diff)
@@ -255,6 +282,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = model;
+	state->keys = keys;
 	state->diff = diff;
 	set_policy(sync, forced, &state->policy);
 
@@ -266,18 +294,11 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	share_memory();
 	if (keys != NULL)
 		act_key_argument_check_types(model, keys);
-	act_diff_receiver_init(state);
 
 	PG_TRY();
 	{
 		act_diff_current = state;
-		if (keys == NULL && !state->only_rows && !sync->in_doubt)
-			sieve_and_join(state);
-		else
-		{
-			join(state, keys);
-			act_diff_receiver_finish(state);
-		}
+		act_diff_carefully(&model, 1, keys, compare, state);
 	}
 	PG_FINALLY();
 	{

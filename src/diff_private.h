@@ -32,6 +32,7 @@ typedef struct DiffState
 	const Model *model;
 	RowPolicy	policy;
 	Diff	   *diff;
+	Jsonb	   *keys;			/* only these; NULL: all */
 	int64		max_rows;
 	bool		preview;		/* nothing is kept for the snapshot */
 	int64		keep_rows;		/* of the rows to send; 0: all */

@@ -346,15 +346,15 @@ keep_watched(DiffState *state)
 	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
-	if (state->group_differs)
-	{
-		watched->code = "duplicate_key";
-		watched->problem = group_differs_message(state);
-	}
-	else if (state->group_problem != NULL)
+	if (state->group_problem != NULL)
 	{
 		watched->code = pstrdup(state->group_code);
 		watched->problem = pstrdup(state->group_problem);
+	}
+	else if (state->group_differs)
+	{
+		watched->code = "duplicate_key";
+		watched->problem = group_differs_message(state);
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -373,10 +373,10 @@ close_group(DiffState *state)
 	if (state->watched != NULL)
 		keep_watched(state);
 
-	if (state->group_differs)
-		add_invalid(state, row->key, "duplicate_key", group_differs_message(state), state->group_size);
-	else if (state->group_problem != NULL)
+	if (state->group_problem != NULL)
 		add_invalid(state, row->key, state->group_code, state->group_problem, state->group_size);
+	else if (state->group_differs)
+		add_invalid(state, row->key, "duplicate_key", group_differs_message(state), state->group_size);
 	else
 	{
 		if (state->group_size > 1)
@@ -504,6 +504,21 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	row->fields = buf.data;
 }
 
+/* Of a careful diff: the mapping raised on the row.  Any such row of a key makes it invalid. */
+static bool
+note_problem(DiffState *state, TupleTableSlot *slot)
+{
+	MemoryContext caller;
+
+	if (column_isnull(state, slot, DIFF_PROBLEM) || state->group_problem != NULL)
+		return false;
+	caller = MemoryContextSwitchTo(state->group_context);
+	state->group_code = "mapping";
+	state->group_problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
+	MemoryContextSwitchTo(caller);
+	return true;
+}
+
 static void
 open_group(DiffState *state, TupleTableSlot *slot)
 {
@@ -572,7 +587,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 		state->group_code = "key";
 		state->group_problem = key_problem;
 	}
-	else
+	else if (!note_problem(state, slot))
 		render(state, slot, &row_state);
 	MemoryContextSwitchTo(caller);
 }
@@ -600,6 +615,7 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	else if (column_digest(state, slot, DIFF_FINGERPRINT, fingerprint))
 	{
 		state->group_size++;
+		(void) note_problem(state, slot);
 		if (memcmp(fingerprint, state->group_fingerprint, ACT_DIGEST_LEN) != 0)
 			state->group_differs = true;
 	}
@@ -646,7 +662,10 @@ act_diff_receiver_init(DiffState *state)
 	state->receiver.rShutdown = receiver_nothing;
 	state->receiver.rDestroy = receiver_nothing;
 	state->receiver.mydest = DestTuplestore;
+	state->seen.npages = 0;
+	state->seen.pages = NULL;
 	state->seen.context = CurrentMemoryContext;
+	state->group_open = false;
 	state->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff row",
 											   ALLOCSET_DEFAULT_SIZES);
 	state->group_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff key",

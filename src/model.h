@@ -8,6 +8,7 @@
 #ifndef ACT_MODEL_H
 #define ACT_MODEL_H
 
+#include "access/attnum.h"
 #include "row.h"
 #include "sync.h"
 #include "value.h"
@@ -51,6 +52,15 @@ extern const char *act_mapping_append_json(StringInfo buf, const Mapping *mappin
 extern void act_mapping_append_clear(StringInfo buf, const Mapping *mapping,
 									 int nmatch, char *const *match);
 
+/* A column of the model that leaves are computed from. */
+typedef struct ModelColumn
+{
+	AttrNumber	number;			/* below zero: a system column */
+	char	   *name;
+	Oid			type;
+	Oid			collation;
+} ModelColumn;
+
 /*
  * A sync's model, resolved as it is now.  Made inside a transaction, in the
  * current memory context.
@@ -80,6 +90,11 @@ typedef struct Model
 	bool	   *leaf_is_key;	/* the leaf is an expression over key columns alone */
 	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
+
+	int			ncolumns;		/* that the leaves read, subqueries included */
+	ModelColumn *columns;
+	bool		whole_row;		/* a leaf is of the row as a whole: columns are all of them */
+	int			careful;		/* its rows are those of this careful diff; 0: of the model itself */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
