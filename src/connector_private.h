@@ -12,6 +12,7 @@
 
 #include "connector.h"
 #include "document.h"
+#include "filter.h"
 #include "template.h"
 
 /* A header or query parameter. */
@@ -154,6 +155,7 @@ struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	const Filter **match_compare;	/* NULL-ended */
 	int			concurrency;
 	const Template *base_url;	/* NULL: the server's option must say */
 	NamedTemplates headers;

@@ -28,11 +28,12 @@
 #include "utils/uuid.h"
 
 #include "diff_careful.h"
-#include "diff_private.h"
+#include "diff_duplicates.h"
 #include "diff_query.h"
 #include "fault.h"
 #include "identity.h"
 #include "key_argument.h"
+#include "match.h"
 #include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
@@ -257,6 +258,7 @@ compare(const Model *const *models, void *arg)
 	const Sync *sync = models[0]->sync;
 
 	state->model = models[0];
+	state->match = state->counts_only ? NULL : act_match_create(models[0]);
 	start_anew(state);
 	if (state->keys == NULL && !state->only_rows && !sync->in_doubt && models[0]->careful == 0)
 		sieve_and_join(state);
@@ -265,6 +267,10 @@ compare(const Model *const *models, void *arg)
 		join(state);
 		act_diff_receiver_finish(state);
 	}
+	if (state->counts_only)
+		return;
+	act_match_check(state, models[0], state->whole);
+	act_diff_tell_duplicates(state, models[0]);
 }
 
 /* Fills in what is the same for a run and a preview, and does it. */
@@ -281,7 +287,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
-	state->model = model;
+	state->model = state->whole = model;
 	state->keys = keys;
 	state->diff = diff;
 	set_policy(sync, forced, &state->policy);
@@ -334,6 +340,17 @@ act_diff_key(const Model *model, Jsonb *keys, DiffKey *found)
 	memset(found, 0, sizeof(*found));
 	compute(&state, model, keys, false, &diff);
 	act_diff_end(&diff);
+}
+
+int64
+act_diff_unchanged(const Model *model, Jsonb *keys)
+{
+	DiffState	state = {.preview = true,.keep_rows = 1,.counts_only = true};
+	Diff		diff;
+
+	compute(&state, model, keys, false, &diff);
+	act_diff_end(&diff);
+	return diff.counts.unchanged;
 }
 
 void

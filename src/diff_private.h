@@ -13,6 +13,8 @@
 #include "sieve.h"
 #include "tcop/dest.h"
 
+typedef struct Match Match;		/* match.h */
+
 /*
  * The rows of the snapshot whose fingerprint a row of the model has equalled,
  * by their place in the table: a second row of the model that meets a marked
@@ -30,6 +32,7 @@ typedef struct DiffState
 {
 	DestReceiver receiver;		/* must be first */
 	const Model *model;
+	const Model *whole;			/* the same, not what care made of it */
 	RowPolicy	policy;
 	Diff	   *diff;
 	Jsonb	   *keys;			/* only these; NULL: all */
@@ -37,6 +40,8 @@ typedef struct DiffState
 	bool		preview;		/* nothing is kept for the snapshot */
 	int64		keep_rows;		/* of the rows to send; 0: all */
 	bool		only_rows;		/* counts may stay incomplete */
+	bool		counts_only;	/* and match values stay unlooked at */
+	const Match *match;			/* NULL: not to be looked at */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
@@ -69,6 +74,15 @@ extern void act_diff_receiver_init(DiffState *state);
 extern void act_diff_receiver_finish(DiffState *state);
 
 extern void act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row);
+
+/* The key as a JSON object; returns why it cannot be sent, or NULL. */
+extern const char *act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf);
+
+/* Adds a row that is to be sent to the digest of all, or takes it away. */
+extern void act_diff_digest_row(Diff *diff, const Row *row, bool take_away);
+
+/* Of these keys, how many rows a run would find unchanged. */
+extern int64 act_diff_unchanged(const Model *model, Jsonb *keys);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

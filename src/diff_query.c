@@ -315,6 +315,54 @@ append_model(StringInfo buf, const Model *model, bool leaves, DiffScope scope)
 	appendStringInfoString(buf, " OFFSET 0)");
 }
 
+char *
+act_diff_query_match(const Model *model, int nleaves, const int *leaves)
+{
+	const Sync *sync = model->sync;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	if (model->careful != 0)
+	{
+		append_columns(&buf, "k", sync->nkeys);
+		for (int i = 0; i < nleaves; i++)
+			appendStringInfo(&buf, ", l%d", leaves[i] + 1);
+		appendStringInfoString(&buf, " FROM ");
+		append_careful(&buf, model, true);
+		appendStringInfoString(&buf, " AS m WHERE m.problem IS NULL");
+		return buf.data;
+	}
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(sync->key[i]));
+	for (int i = 0; i < nleaves; i++)
+		append_leaf(&buf, model, leaves[i]);
+	appendStringInfo(&buf, " FROM %s%s", model->from,
+					 OidIsValid(model->relation) ? "" : " AS " MODEL_ALIAS);
+	return buf.data;
+}
+
+char *
+act_diff_query_keys(const Model *model)
+{
+	int			nkeys = model->sync->nkeys;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT * FROM ");
+	append_model(&buf, model, true, DIFF_KEYS);
+	appendStringInfoString(&buf, " AS m");
+	if (model->careful != 0)
+	{
+		append_key_filter(&buf, model, "m", false);
+		appendStringInfoString(&buf, " AND m.problem IS NULL");
+	}
+	appendStringInfoString(&buf, " ORDER BY ");
+	for (int i = 1; i <= nkeys; i++)
+		appendStringInfo(&buf, "%s%d", i > 1 ? ", " : "", i);
+	return buf.data;
+}
+
 void
 act_diff_query_append_model(StringInfo buf, const Model *model, bool leaves)
 {

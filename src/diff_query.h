@@ -41,6 +41,12 @@ extern char *act_diff_query_raw(const Model *model, bool keys);
  */
 extern char *act_diff_query_leaves(const Model *model, int leaf);
 
+/* Key columns and some leaves of each row of the model that can be sent. */
+extern char *act_diff_query_match(const Model *model, int nleaves, const int *leaves);
+
+/* All of each row of the model that can be sent and has one of the keys in $1, by key. */
+extern char *act_diff_query_keys(const Model *model);
+
 /* Which rows the diff is about. */
 typedef enum DiffScope
 {

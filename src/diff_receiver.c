@@ -27,58 +27,18 @@
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
-#include "diff_private.h"
+#include "connector.h"
+#include "diff_duplicates.h"
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
+#include "match.h"
 
 /* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
 #define MAX_FIELDS_BYTES (256 * 1024 * 1024)
 
 /* Removed rows that a held run's detail shows. */
 #define REMOVED_EXAMPLES 3
-
-#define PLACES_PER_PAGE MaxHeapTuplesPerPage
-#define WORDS_PER_PAGE ((PLACES_PER_PAGE + 64) / 64)
-
-bool
-act_diff_seen(DiffState *state, ItemPointer place, bool set)
-{
-	SeenPages  *seen = &state->seen;
-	BlockNumber block = ItemPointerGetBlockNumberNoCheck(place);
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(place);
-	uint64		bit = UINT64CONST(1) << (offset % 64);
-	uint64	   *word;
-	bool		before;
-
-	if (offset / 64 >= WORDS_PER_PAGE)
-		return false;
-	if (block >= seen->npages)
-	{
-		uint32		npages = Max(seen->npages, 64);
-
-		if (!set)
-			return false;
-		while (npages <= block)
-			npages *= 2;
-		seen->pages = seen->pages == NULL ?
-			MemoryContextAllocHuge(seen->context, npages * sizeof(uint64 *)) :
-			repalloc_huge(seen->pages, npages * sizeof(uint64 *));
-		memset(seen->pages + seen->npages, 0, (npages - seen->npages) * sizeof(uint64 *));
-		seen->npages = npages;
-	}
-	if (seen->pages[block] == NULL)
-	{
-		if (!set)
-			return false;
-		seen->pages[block] = MemoryContextAllocZero(seen->context, WORDS_PER_PAGE * sizeof(uint64));
-	}
-	word = &seen->pages[block][offset / 64];
-	before = (*word & bit) != 0;
-	if (set)
-		*word |= bit;
-	return before;
-}
 
 /* Column of the query, from 0, by what follows keys and leaves. */
 static int
@@ -178,9 +138,8 @@ new_change_id(uint8 *change_id)
 	memcpy(change_id + sizeof(high), &low, sizeof(low));
 }
 
-/* The key as a JSON object; returns why it cannot be sent, or NULL. */
-static const char *
-render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
+const char *
+act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
 {
 	const char *problem = NULL;
 
@@ -232,8 +191,8 @@ group_differs_message(const DiffState *state)
 }
 
 /* Sums do not depend on the order. */
-static void
-add_to_digest(Diff *diff, const Row *row)
+void
+act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
 {
 	StringInfoData buf;
 	uint8		digest[ACT_DIGEST_LEN];
@@ -251,8 +210,8 @@ add_to_digest(Diff *diff, const Row *row)
 	act_digest(buf.data, buf.len, digest);
 	memcpy(sum, diff->digest, sizeof(sum));
 	memcpy(part, digest, sizeof(part));
-	sum[0] += part[0];
-	sum[1] += part[1];
+	sum[0] += take_away ? -part[0] : part[0];
+	sum[1] += take_away ? -part[1] : part[1];
 	memcpy(diff->digest, sum, sizeof(sum));
 	pfree(buf.data);
 }
@@ -298,14 +257,14 @@ count(DiffState *state, const Decision *decision, const Row *row)
 	{
 		case ACTION_SEND:
 			counts->to_send++;
-			add_to_digest(diff, row);
+			act_diff_digest_row(diff, row, false);
 			if (state->max_rows > 0 && counts->to_send > state->max_rows)
 			{
 				counts->to_send--;
 				counts->delayed++;
 				counts->beyond++;
 			}
-			else if (state->keep_rows == 0 || counts->to_send <= state->keep_rows)
+			else if (state->keep_rows == 0 || state->match != NULL || counts->to_send <= state->keep_rows)
 				act_diff_store(diff, diff->rows, row->op, row);
 			break;
 		case ACTION_DELAY:
@@ -353,7 +312,7 @@ keep_watched(DiffState *state)
 	}
 	else if (state->group_differs)
 	{
-		watched->code = "duplicate_key";
+		watched->code = DUPLICATE_CODE;
 		watched->problem = group_differs_message(state);
 	}
 	MemoryContextSwitchTo(caller);
@@ -376,7 +335,7 @@ close_group(DiffState *state)
 	if (state->group_problem != NULL)
 		add_invalid(state, row->key, state->group_code, state->group_problem, state->group_size);
 	else if (state->group_differs)
-		add_invalid(state, row->key, "duplicate_key", group_differs_message(state), state->group_size);
+		add_invalid(state, row->key, DUPLICATE_CODE, group_differs_message(state), state->group_size);
 	else
 	{
 		if (state->group_size > 1)
@@ -396,7 +355,7 @@ close_group(DiffState *state)
 					/* An approval is of these very rows, too. */
 					diff->counts.leaving_first++;
 					note_removed(state, row);
-					add_to_digest(diff, row);
+					act_diff_digest_row(diff, row, false);
 				}
 				break;
 			case ACTION_NONE:
@@ -433,6 +392,25 @@ note_next_attempt(DiffState *state, const RowState *row_state)
 
 	if (state->group_decision.action == ACTION_DELAY || state->group_decision.action == ACTION_ABSENT)
 		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
+}
+
+/* What the destination could not take, or not find again. */
+static void
+check_row(DiffState *state)
+{
+	const Model *model = state->model;
+	Row		   *row = state->group_row;
+
+	if (state->match != NULL && state->group_in_model)
+	{
+		state->group_code = "match_is_null";
+		state->group_problem = act_match_problem(state->match, row);
+	}
+	if (state->group_problem == NULL && model->connector != NULL)
+	{
+		state->group_code = "size";
+		state->group_problem = act_connector_size_problem(model->connector, model->scope, row);
+	}
 }
 
 /* Renders the group's row in the group's context. */
@@ -502,6 +480,8 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		return;
 	}
 	row->fields = buf.data;
+	if (decision->action == ACTION_SEND && state->group_problem == NULL)
+		check_row(state);
 }
 
 /* Of a careful diff: the mapping raised on the row.  Any such row of a key makes it invalid. */
@@ -539,7 +519,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	state->group_key = palloc0(sizeof(Datum) * nkeys);
 
 	initStringInfo(&key);
-	key_problem = render_key(state, slot, &key);
+	key_problem = act_diff_render_key(state, slot, &key);
 	state->group_row->key = key.data;
 	for (int i = 0; i < nkeys; i++)
 	{

@@ -448,6 +448,18 @@ act_mapping_append_json(StringInfo buf, const Mapping *mapping, ValueType *const
 	return writer.problem;
 }
 
+const char *
+act_mapping_append_field_json(StringInfo buf, const Mapping *mapping, int field, ValueType *const *types,
+							  const Datum *values, const bool *nulls, int *leaf)
+{
+	PayloadWriter writer = {.buf = buf, .types = types, .values = values, .nulls = nulls};
+
+	append_node(&writer, mapping->root->children[field]);
+	if (writer.problem != NULL)
+		*leaf = writer.leaf;
+	return writer.problem;
+}
+
 void
 act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
 {

@@ -48,6 +48,11 @@ extern const char *act_mapping_append_json(StringInfo buf, const Mapping *mappin
 										   ValueType *const *types, const Datum *values,
 										   const bool *nulls, int *leaf);
 
+/* The same of one top-level field, its value alone. */
+extern const char *act_mapping_append_field_json(StringInfo buf, const Mapping *mapping, int field,
+												 ValueType *const *types, const Datum *values,
+												 const bool *nulls, int *leaf);
+
 /* The payload of op clear: the same tree with every field null but the match. */
 extern void act_mapping_append_clear(StringInfo buf, const Mapping *mapping,
 									 int nmatch, char *const *match);
@@ -97,6 +102,10 @@ typedef struct Model
 	int			careful;		/* its rows are those of this careful diff; 0: of the model itself */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	/* of the destination, as far as who made the model knows it; NULL: not */
+	const struct Connector *connector;
+	const struct ConnectorScope *scope;
+
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
 
