@@ -220,19 +220,22 @@ act_transaction_attempt(void (*work) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		int			category;
-
 		MemoryContextSwitchTo(context);
-		category = ERRCODE_TO_CATEGORY(geterrcode());
-		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
-			PG_RE_THROW();
 		error = CopyErrorData();
 		FlushErrorState();
+		/* In any case: a CALL cannot roll back what is open within. */
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (error != NULL)
+	{
+		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
+			ReThrowError(error);
+	}
 	return error;
 }
 
