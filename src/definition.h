@@ -41,6 +41,24 @@ extern void act_definition_check_name(const char *name);
  */
 extern Model *act_definition_apply(Sync *sync, const DefinitionInput *input);
 
+/*
+ * definition_mode.c: what mode, on_removed and the options that go with them
+ * must say together, 22023; of the match once it is known; and what is over
+ * and not done again, the first run and removals, in a NOTICE.
+ */
+extern void act_definition_check_mode(const Sync *sync);
+extern void act_definition_check_removed_match(const Sync *sync);
+extern void act_definition_tell_past(const Sync *old, const Sync *new);
+
+/* In a NOTICE: the next run will take the rows as sent. */
+extern void act_definition_tell_baseline(const Sync *sync);
+
+/*
+ * Whether a change may make accepted rows go out again; says so in a NOTICE
+ * where a person may expect it and they do not.
+ */
+extern bool act_definition_sends_again(const Sync *new, bool moved, bool resend_all);
+
 /* act_model_resolve(), but NULL where the definition no longer works. */
 extern Model *act_definition_try_resolve(const Sync *old);
 

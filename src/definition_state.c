@@ -194,7 +194,7 @@ reset_resend(const Sync *sync)
 {
 	act_snapshot_forget(sync);
 	update_sync(sync, SPI_OK_UPDATE,
-				"UPDATE activate.sync SET first_batch_alone = true WHERE sync_id = $1", NULL);
+				"UPDATE activate.sync SET first_batch_alone = true, first_run_pending = false WHERE sync_id = $1", NULL);
 	ereport(NOTICE,
 			(errmsg("every row of sync \"%s\" will be sent again", sync->name),
 			 errdetail("removals since the last run will be forgotten")));
@@ -208,6 +208,8 @@ reset_baseline(const Sync *sync)
 	int64		rows = act_snapshot_baseline(sync, act_model_resolve(sync));
 
 	act_cluster_trust(sync);
+	update_sync(sync, SPI_OK_UPDATE,
+				"UPDATE activate.sync SET first_run_pending = false WHERE sync_id = $1", NULL);
 	ereport(NOTICE,
 			(errmsg(INT64_FORMAT " rows of sync \"%s\" count as sent as they are now", rows, sync->name)));
 	act_event_record("reset", "info", sync, 0,

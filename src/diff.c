@@ -34,6 +34,7 @@
 #include "identity.h"
 #include "key_argument.h"
 #include "match.h"
+#include "removal.h"
 #include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
@@ -51,6 +52,7 @@ enum
 	STORE_FIELDS,
 	STORE_PAYLOAD,
 	STORE_FIELD_HASHES,
+	STORE_CHANGED,
 	STORE_WAS_THERE,
 	STORE_EXTERNAL_ID,
 	STORE_FINGERPRINT,
@@ -71,6 +73,7 @@ store_desc(int nkeys)
 	TupleDescInitEntry(desc, STORE_FIELDS, "fields", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_PAYLOAD, "payload", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_FIELD_HASHES, "field_hashes", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_CHANGED, "changed", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_WAS_THERE, "was_there", BOOLOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_EXTERNAL_ID, "external_id", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
@@ -95,7 +98,8 @@ act_diff_keep(PG_FUNCTION_ARGS)
 	if (state == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 
 	counts = &state->diff->counts;
 	if (!PG_ARGISNULL(0))
@@ -132,7 +136,8 @@ act_diff_sieve(PG_FUNCTION_ARGS)
 		PG_NARGS() > INDEX_MAX_KEYS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
 		/* A model can call this, too, with anything. */
@@ -158,10 +163,14 @@ share_memory(void)
 }
 
 static void
-set_policy(const Sync *sync, bool forced, RowPolicy *policy)
+set_policy(const Model *model, bool forced, RowPolicy *policy)
 {
+	const Sync *sync = model->sync;
+
 	policy->op = act_sync_mode_op(sync->mode, sync->on_removed);
 	policy->removal = act_on_removed_op(sync->on_removed);
+	act_removal_fingerprint(policy->removal, model->removal != NULL ? model->removal->digest : NULL,
+							policy->removal_version);
 	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
 	policy->forced = forced;
@@ -243,6 +252,7 @@ start_anew(DiffState *state)
 	memset(diff->digest, 0, sizeof(diff->digest));
 	diff->invalid = NIL;
 	diff->removed_keys = NIL;
+	diff->fields = NIL;
 	diff->next_attempt_at = 0;
 	state->sieve = NULL;
 	if (state->watched != NULL)
@@ -288,9 +298,9 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = state->whole = model;
-	state->keys = keys;
 	state->diff = diff;
-	set_policy(sync, forced, &state->policy);
+	state->baseline = sync->first_run_pending && sync->options.first_run == FIRST_RUN_BASELINE;
+	set_policy(model, forced, &state->policy);
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
@@ -299,12 +309,12 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	act_identity_set("jit", "off");
 	share_memory();
 	if (keys != NULL)
-		act_key_argument_check_types(model, keys);
+		state->keys = act_key_argument_read(model, keys);
 
 	PG_TRY();
 	{
 		act_diff_current = state;
-		act_diff_carefully(&model, 1, keys, compare, state);
+		act_diff_carefully(&model, 1, state->keys, compare, state);
 	}
 	PG_FINALLY();
 	{
@@ -417,6 +427,7 @@ act_diff_next(Diff *diff)
 	row->fields = slot_text(slot, STORE_FIELDS);
 	row->payload = slot_text(slot, STORE_PAYLOAD);
 	row->field_hashes = slot_text(slot, STORE_FIELD_HASHES);
+	row->changed = slot_text(slot, STORE_CHANGED);
 	row->was_there = DatumGetBool(slot_getattr(slot, STORE_WAS_THERE, &isnull));
 	row->external_id = slot_text(slot, STORE_EXTERNAL_ID);
 	slot_digest(slot, STORE_FINGERPRINT, row->fingerprint);
@@ -471,6 +482,7 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	put_text(values, nulls, STORE_FIELDS, row->fields);
 	put_text(values, nulls, STORE_PAYLOAD, row->payload);
 	put_text(values, nulls, STORE_FIELD_HASHES, row->field_hashes);
+	put_text(values, nulls, STORE_CHANGED, row->changed);
 	put_text(values, nulls, STORE_EXTERNAL_ID, row->external_id);
 	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
 	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);

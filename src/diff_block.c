@@ -162,7 +162,8 @@ act_diff_set_refuse(const char *function)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("activate.%s() is part of the diff of a sync and cannot be called by itself", function)));
+			 errmsg("activate.%s() is part of the diff of a sync and cannot be called by itself", function),
+			 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 }
 
 /* activate.diff_block(), or of a relation's row type: the rows that are evaluated. */
@@ -213,7 +214,6 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	MemoryContext caller = MemoryContextSwitchTo(evaluation->row_context);
 	int			nkeys = model->sync->nkeys;
 	StringInfoData json;
-	int			leaf;
 
 	slot_getallattrs(slot);
 	initStringInfo(&json);
@@ -228,8 +228,11 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 		bool	   *nulls = palloc0(desc->natts);
 
 		/* Output functions and casts to JSON may be a user's, and raise as well. */
-		(void) act_mapping_append_json(&json, model->mapping, model->leaf_values,
-									   slot->tts_values, slot->tts_isnull, &leaf);
+		for (int i = 0; i < model->nleaves; i++)
+		{
+			resetStringInfo(&json);
+			(void) act_value_append_json(&json, model->leaf_values[i], slot->tts_values[i], slot->tts_isnull[i]);
+		}
 		ExecStoreMinimalTuple(evaluation->block[evaluation->first + evaluation->done], row, false);
 		slot_getsomeattrs(row, nkeys);
 		memcpy(values, row->tts_values, sizeof(Datum) * nkeys);

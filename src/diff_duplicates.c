@@ -24,6 +24,7 @@
 #include "diff_careful.h"
 #include "diff_duplicates.h"
 #include "diff_query.h"
+#include "key_argument.h"
 #include "mapping.h"
 #include "server_text.h"
 #include "settle.h"
@@ -251,6 +252,7 @@ act_diff_tell_duplicates(DiffState *state, const Model *model)
 	duplicates.keys = list_told(state, &duplicates.told);
 	if (duplicates.keys == NULL)
 		return;
+	duplicates.keys = act_key_argument_read(model, duplicates.keys);
 	duplicates.key_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate duplicates of a key",
 												   ALLOCSET_DEFAULT_SIZES);
 	duplicates.row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate duplicate",

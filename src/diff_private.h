@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * diff_private.h
- *	  Shared by diff.c (the query and its result) and diff_receiver.c (what
- *	  becomes of each row that the query keeps).
+ *	  Shared by diff.c (the query and its result), diff_receiver.c (what
+ *	  becomes of each row that the query keeps) and diff_payload.c (what of it
+ *	  is sent).
  *
  *-------------------------------------------------------------------------
  */
@@ -42,6 +43,7 @@ typedef struct DiffState
 	bool		only_rows;		/* counts may stay incomplete */
 	bool		counts_only;	/* and match values stay unlooked at */
 	const Match *match;			/* NULL: not to be looked at */
+	bool		baseline;		/* the first run will take all rows as sent */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
@@ -83,6 +85,14 @@ extern void act_diff_digest_row(Diff *diff, const Row *row, bool take_away);
 
 /* Of these keys, how many rows a run would find unchanged. */
 extern int64 act_diff_unchanged(const Model *model, Jsonb *keys);
+/*
+ * The payload of the group's row, and what is kept of it; or why it cannot be
+ * sent, in group_code and group_problem.
+ */
+extern void act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowState *row_state);
+
+/* Whether the snapshot knows the fields of what was accepted. */
+extern bool act_diff_keeps_fields(const DiffState *state);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

@@ -25,6 +25,7 @@
 #include "utils/uuid.h"
 
 #include "diff_query.h"
+#include "removal.h"
 
 /* Arguments of one call: PostgreSQL has at most 100. */
 #define LEAVES_PER_CALL 90
@@ -57,29 +58,40 @@ append_leaf(StringInfo buf, const Model *model, int leaf)
 					 model->leaf_types[leaf] == TEXTOID ? "::pg_catalog.text" : "");
 }
 
-/* fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on */
+/*
+ * fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on, of the
+ * leaves that are compared.
+ */
 static void
 append_fingerprint(StringInfo buf, const Model *model, bool expressions)
 {
-	int			calls = Max(1, (model->nleaves + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
+	int		   *compared = palloc(sizeof(int) * Max(model->nleaves, 1));
+	int			count = 0;
+	int			calls;
 
+	for (int leaf = 0; leaf < model->nleaves; leaf++)
+	{
+		if (act_mapping_leaf_compared(model->mapping, leaf))
+			compared[count++] = leaf;
+	}
+	calls = Max(1, (count + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
 	for (int call = 0; call < calls; call++)
 		appendStringInfoString(buf, "activate.fingerprint(");
 	append_uuid(buf, model->seed);
 	for (int call = 0; call < calls; call++)
 	{
-		if (model->nleaves == 0)
+		if (count == 0)
 			appendStringInfoString(buf, ", 0");
-		for (int leaf = call * LEAVES_PER_CALL;
-			 leaf < Min((call + 1) * LEAVES_PER_CALL, model->nleaves); leaf++)
+		for (int i = call * LEAVES_PER_CALL; i < Min((call + 1) * LEAVES_PER_CALL, count); i++)
 		{
 			if (!expressions)
-				appendStringInfo(buf, ", l%d", leaf + 1);
+				appendStringInfo(buf, ", l%d", compared[i] + 1);
 			else
-				append_leaf(buf, model, leaf);
+				append_leaf(buf, model, compared[i]);
 		}
 		appendStringInfoChar(buf, ')');
 	}
+	pfree(compared);
 }
 
 /*
@@ -97,9 +109,10 @@ append_order(StringInfo buf, const Model *model)
 }
 
 /*
- * Only the keys a person named: they come as objects (or bare values for a
- * key of one column) and are read as the key's own types, as the owner.
- * On either side of the join, where an index can serve.
+ * Only the keys a person named: they come as objects of strings
+ * (key_argument.c) and are read as the key's own types, as the owner.  Without
+ * length or precision: a key that has to be cut or rounded is another one.  On
+ * either side of the join, where an index can serve.
  */
 static void
 append_key_filter(StringInfo buf, const Model *model, const char *alias, bool is_table)
@@ -108,12 +121,11 @@ append_key_filter(StringInfo buf, const Model *model, const char *alias, bool is
 
 	appendStringInfoString(buf, " WHERE EXISTS (SELECT 1 FROM (SELECT ");
 	for (int i = 0; i < sync->nkeys; i++)
-		appendStringInfo(buf, "%s(j.o ->> %s)::%s AS k%d", i > 0 ? ", " : "",
-						 quote_literal_cstr(sync->key[i]), model->key_type_names[i], i + 1);
-	appendStringInfoString(buf, " FROM (SELECT CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
-						   " ELSE pg_catalog.jsonb_build_object(");
-	appendStringInfo(buf, "%s, v) END FROM pg_catalog.jsonb_array_elements($1) AS e(v)) AS j(o)) AS w WHERE ",
-					 quote_literal_cstr(sync->key[0]));
+		appendStringInfo(buf, "%s(j.o OPERATOR(pg_catalog.->>) %s)::%s AS k%d", i > 0 ? ", " : "",
+						 quote_literal_cstr(sync->key[i]),
+						 format_type_extended(model->key_types[i], -1,
+											  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY), i + 1);
+	appendStringInfoString(buf, " FROM pg_catalog.jsonb_array_elements($1) AS j(o)) AS w WHERE ");
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		appendStringInfo(buf, "%s%s.", i > 0 ? " AND " : "", alias);
@@ -441,7 +453,7 @@ append_snapshot(StringInfo buf, const Model *model, DiffScope scope)
 	for (int i = 0; i < sync->nkeys; i++)
 		appendStringInfo(buf, "t.%s AS k%d, ", quote_identifier(sync->key[i]), i + 1);
 	appendStringInfoString(buf, sync->in_doubt ? "NULL::pg_catalog.uuid" :
-						   "CASE t.activate_state WHEN 'accepted' THEN t.activate_fingerprint END");
+						   "CASE WHEN t.activate_state OPERATOR(pg_catalog.=) 'accepted' THEN t.activate_fingerprint END");
 	appendStringInfo(buf, " AS fp, t.ctid AS place FROM %s AS t", act_sync_table_name(sync));
 	if (scope == DIFF_KEYS)
 		append_key_filter(buf, model, "t", true);
@@ -481,6 +493,8 @@ act_diff_query(const Model *model, DiffScope scope)
 		appendStringInfo(&buf, "j.k%d, ", i);
 	for (int i = 1; i <= model->nleaves; i++)
 		appendStringInfo(&buf, "j.l%d, ", i);
+	for (int i = 1; i <= act_removal_leaves(model); i++)
+		appendStringInfo(&buf, "r.r%d, ", i);
 	appendStringInfoString(&buf,
 						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
 						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
@@ -499,8 +513,10 @@ act_diff_query(const Model *model, DiffScope scope)
 	act_diff_query_append_key_match(&buf, model, "m", "s", false);
 	appendStringInfo(&buf, " WHERE activate.diff_keep(%s, s.fp, s.place) OFFSET 0) AS j"
 					 " LEFT JOIN LATERAL (SELECT * FROM %s AS t"
-					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true ORDER BY ",
+					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true",
 					 fingerprint, act_sync_table_name(model->sync));
+	act_removal_append_join(&buf, model);
+	appendStringInfoString(&buf, " ORDER BY ");
 	for (int i = 1; i <= nkeys; i++)
 		appendStringInfo(&buf, "%s%d", i > 1 ? ", " : "", i);
 	return buf.data;

@@ -16,8 +16,6 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "port/pg_bswap.h"
 #include "storage/itemptr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -27,24 +25,23 @@
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
+#include "change_id.h"
 #include "connector.h"
 #include "diff_duplicates.h"
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
 #include "match.h"
-
-/* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
-#define MAX_FIELDS_BYTES (256 * 1024 * 1024)
+#include "removal.h"
 
 /* Removed rows that a held run's detail shows. */
 #define REMOVED_EXAMPLES 3
 
-/* Column of the query, from 0, by what follows keys and leaves. */
+/* Column of the query, from 0, by what follows keys, leaves and those of removals. */
 static int
 column(const DiffState *state, DiffColumn which)
 {
-	return state->model->sync->nkeys + state->model->nleaves + which;
+	return state->model->sync->nkeys + state->model->nleaves + act_removal_leaves(state->model) + which;
 }
 
 static bool
@@ -109,33 +106,6 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 	row->missing_since = column_time(state, slot, DIFF_MISSING_SINCE);
 	if (state->model->sync->in_doubt)
 		act_doubt_state(&state->policy, row);
-}
-
-/*
- * New for each version sent: a random number drawn by this process, and a
- * counter, so that no copy or restored backup ever makes the same one.
- */
-static void
-new_change_id(uint8 *change_id)
-{
-	static uint64 nonce = 0;
-	static uint64 counter = 0;
-	static int	nonce_pid = 0;
-	uint64		high;
-	uint64		low;
-
-	if (nonce_pid != MyProcPid)
-	{
-		if (!pg_strong_random(&nonce, sizeof(nonce)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random values")));
-		nonce_pid = MyProcPid;
-	}
-	high = pg_hton64(nonce);
-	low = pg_hton64(++counter);
-	memcpy(change_id, &high, sizeof(high));
-	memcpy(change_id + sizeof(high), &low, sizeof(low));
 }
 
 const char *
@@ -302,6 +272,9 @@ keep_watched(DiffState *state)
 	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
 	watched->row->key = pstrdup(row->key);
 	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
+	watched->row->payload = row->payload ? pstrdup(row->payload) : NULL;
+	watched->row->field_hashes = row->field_hashes ? pstrdup(row->field_hashes) : NULL;
+	watched->row->changed = row->changed ? pstrdup(row->changed) : NULL;
 	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
@@ -333,7 +306,7 @@ close_group(DiffState *state)
 		keep_watched(state);
 
 	if (state->group_problem != NULL)
-		add_invalid(state, row->key, state->group_code, state->group_problem, state->group_size);
+		add_invalid(state, row->key, state->group_code, state->group_problem, Max(state->group_size, 1));
 	else if (state->group_differs)
 		add_invalid(state, row->key, DUPLICATE_CODE, group_differs_message(state), state->group_size);
 	else
@@ -413,6 +386,14 @@ check_row(DiffState *state)
 	}
 }
 
+/* plan_sync() tells of all changed rows which fields it is. */
+static bool
+counts_fields(const DiffState *state)
+{
+	return state->preview && state->group_decision.action > ACTION_SEND &&
+		state->group_decision.cause == ROW_CHANGED && act_diff_keeps_fields(state);
+}
+
 /* Renders the group's row in the group's context. */
 static void
 render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
@@ -422,7 +403,6 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	Row		   *row = state->group_row;
 	Decision   *decision = &state->group_decision;
 	StringInfoData buf;
-	int			leaf = 0;
 
 	row->op = decision->op;
 	row->cause = decision->cause;
@@ -431,7 +411,8 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	row->attempts = decision->attempts;
 	for (int i = 0; i < nkeys; i++)
 		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
-	if (decision->action != ACTION_SEND && !(state->watched != NULL && state->group_in_model))
+	if (decision->action != ACTION_SEND &&
+		!(state->group_in_model && (state->watched != NULL || counts_fields(state))))
 		return;
 
 	if (!column_isnull(state, slot, DIFF_EXTERNAL_ID))
@@ -443,44 +424,31 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	if (state->group_in_model)
 		memcpy(row->fingerprint, state->group_fingerprint, ACT_DIGEST_LEN);
 	else
-		act_removal_fingerprint(row->op, row->fingerprint);
+		memcpy(row->fingerprint, state->policy.removal_version, ACT_DIGEST_LEN);
 	if (decision->reuse_change_id)
 		memcpy(row->change_id, row_state->change_id, ACT_DIGEST_LEN);
 	else
-		new_change_id(row->change_id);
+		act_change_id_new(row->change_id);
 
 	if (!act_row_op_has_fields(row->op))
 		return;
-	initStringInfo(&buf);
-	if (row->op == ROW_OP_CLEAR)
-		act_mapping_append_clear(&buf, model->mapping, model->sync->nmatch, model->sync->match);
-	else
+	if (!state->group_in_model)
 	{
-		const char *problem = act_mapping_append_json(&buf, model->mapping, model->leaf_values,
-													  slot->tts_values + nkeys,
-													  slot->tts_isnull + nkeys, &leaf);
-
-		if (problem != NULL)
-		{
-			state->group_code = "value";
-			state->group_problem = psprintf("mapping field \"%s\": %s",
-											act_mapping_leaf_label(model->mapping, leaf), problem);
-		}
-		else if (buf.len > MAX_FIELDS_BYTES)
-		{
-			state->group_code = "size";
-			state->group_problem = psprintf("the row takes %d MB as JSON, at most %d can be sent",
-											buf.len / (1024 * 1024), MAX_FIELDS_BYTES / (1024 * 1024));
-		}
+		initStringInfo(&buf);
+		state->group_code = "value";
+		state->group_problem = act_removal_append_json(&buf, model, slot->tts_values + nkeys + model->nleaves,
+													   slot->tts_isnull + nkeys + model->nleaves);
+		row->fields = buf.data;
+		return;
 	}
+	act_diff_payload(state, slot, row_state);
 	if (decision->action != ACTION_SEND && state->group_problem != NULL)
 	{
 		/* Rendered to be looked at only: the run would not find out. */
 		state->group_problem = NULL;
-		return;
+		row->fields = NULL;
 	}
-	row->fields = buf.data;
-	if (decision->action == ACTION_SEND && state->group_problem == NULL)
+	else if (decision->action == ACTION_SEND && state->group_problem == NULL)
 		check_row(state);
 }
 
@@ -561,6 +529,8 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	}
 	act_decide(&state->policy, state->group_in_model ? state->group_fingerprint : NULL,
 			   &row_state, &state->group_decision);
+	if (state->baseline)
+		memset(&state->group_decision, 0, sizeof(Decision));	/* nothing to be done */
 	note_next_attempt(state, &row_state);
 	if (key_problem != NULL)
 	{
@@ -624,6 +594,9 @@ receiver_startup(DestReceiver *receiver, int operation, TupleDesc desc)
 	for (int i = 0; i < model->nleaves; i++)
 		act_diff_query_require_type(model, model->mapping->leaves[i].label, model->leaf_types[i],
 							  TupleDescAttr(desc, sync->nkeys + i)->atttypid);
+	for (int i = 0; i < act_removal_leaves(model); i++)
+		act_diff_query_require_type(model, model->removal->mapping->leaves[i].label, model->removal->leaf_types[i],
+							  TupleDescAttr(desc, sync->nkeys + model->nleaves + i)->atttypid);
 }
 
 static void

@@ -72,23 +72,12 @@ is_key(const Model *model, const Match *match)
 
 		for (int j = 0; j < match->nfields; j++)
 		{
-			int			leaf = act_mapping_field_leaf(model->mapping, match->fields[j]);
-
-			found = found || (leaf >= 0 && model->leaf_key[leaf] == i);
+			found = found || model->leaf_key[match->leaves[j]] == i;
 		}
 		if (!found || (match->compare[0] != NULL && !is_plain(model->key_types[i])))
 			return false;
 	}
 	return true;
-}
-
-static void
-find_leaves(Match *match, const MappingNode *node)
-{
-	if (node->kind == NODE_LEAF)
-		match->leaves[match->nleaves++] = node->leaf;
-	for (int i = 0; i < node->nchildren; i++)
-		find_leaves(match, node->children[i]);
 }
 
 Match *
@@ -103,18 +92,18 @@ act_match_create(const Model *model)
 		return NULL;
 	match = palloc0(sizeof(Match));
 	match->compare = model->connector != NULL ? act_connector_match_compare(model->connector) : exact;
-	match->fields = palloc(sizeof(int) * sync->nmatch);
 	match->names = palloc(sizeof(char *) * sync->nmatch);
-	match->leaves = palloc(sizeof(int) * Max(model->nleaves, 1));
+	match->leaves = palloc(sizeof(int) * sync->nmatch);
 	for (int i = 0; i < sync->nmatch; i++)
 	{
 		for (int j = 0; j < act_mapping_nfields(model->mapping); j++)
 		{
-			if (strcmp(act_mapping_field_name(model->mapping, j), sync->match[i]) != 0)
+			int			leaf = act_mapping_field_leaf(model->mapping, j);
+
+			if (leaf < 0 || strcmp(act_mapping_field_name(model->mapping, j), sync->match[i]) != 0)
 				continue;
-			match->fields[match->nfields] = j;
+			match->leaves[match->nfields] = leaf;
 			match->names[match->nfields++] = act_server_text_utf8(sync->match[i]);
-			find_leaves(match, model->mapping->root->children[j]);
 		}
 	}
 	return match->nfields == 0 || is_key(model, match) ? NULL : match;
@@ -271,24 +260,16 @@ scan_digest(MatchScan *scan, TupleTableSlot *slot, uint8 *digest)
 {
 	const Model *model = scan->model;
 	int			nkeys = model->sync->nkeys;
-	Datum	   *values = palloc0(sizeof(Datum) * Max(model->nleaves, 1));
-	bool	   *nulls = palloc0(Max(model->nleaves, 1));
 	StringInfoData image;
 	StringInfoData json;
-	int			leaf;
 
-	for (int i = 0; i < scan->match->nleaves; i++)
-	{
-		values[scan->match->leaves[i]] = slot->tts_values[nkeys + i];
-		nulls[scan->match->leaves[i]] = slot->tts_isnull[nkeys + i];
-	}
 	initStringInfo(&image);
 	initStringInfo(&json);
 	for (int i = 0; i < scan->match->nfields; i++)
 	{
 		resetStringInfo(&json);
-		if (act_mapping_append_field_json(&json, model->mapping, scan->match->fields[i], model->leaf_values,
-										  values, nulls, &leaf) != NULL)
+		if (act_value_append_json(&json, model->leaf_values[scan->match->leaves[i]],
+								  slot->tts_values[nkeys + i], slot->tts_isnull[nkeys + i]) != NULL)
 			return false;
 		append_compared(&image, scan->match, json.data, json.len);
 	}
@@ -353,7 +334,7 @@ startup(DestReceiver *receiver, int operation, TupleDesc desc)
 	for (int i = 0; i < nkeys; i++)
 		act_diff_query_require_type(model, model->sync->key[i], model->key_types[i],
 									TupleDescAttr(desc, i)->atttypid);
-	for (int i = 0; i < scan->match->nleaves; i++)
+	for (int i = 0; i < scan->match->nfields; i++)
 	{
 		int			leaf = scan->match->leaves[i];
 
@@ -416,7 +397,7 @@ scan_model(const Model *const *models, void *arg)
 		read_entries(scan);
 		if (hash_get_num_entries(scan->entries) == 0)
 			continue;
-		result = SPI_execute_extended(act_diff_query_match(scan->model, scan->match->nleaves, scan->match->leaves),
+		result = SPI_execute_extended(act_diff_query_match(scan->model, scan->match->nfields, scan->match->leaves),
 									  &options);
 		MemoryContextSwitchTo(caller);
 		if (result != SPI_OK_SELECT)

@@ -17,11 +17,9 @@
 struct Match
 {
 	int			nfields;
-	int		   *fields;			/* of the mapping */
 	char	  **names;			/* in UTF-8 */
+	int		   *leaves;			/* that they are */
 	const Filter *const *compare;	/* NULL-ended */
-	int			nleaves;
-	int		   *leaves;			/* below those fields */
 };
 
 /* A match that a row to send has; keys are those that the scan found with it. */

@@ -39,8 +39,13 @@
 #include "model_columns.h"
 #include "model_text.h"
 #include "nearest.h"
+#include "payload.h"
+#include "removal.h"
 #include "snapshot.h"
 #include "sql_text.h"
+
+/* Fields of a mapping: as many as a table can have columns. */
+#define MAX_LEAVES MaxHeapAttributeNumber
 
 /* A statement over the model, and which byte of it is what. */
 typedef struct ModelSql
@@ -490,6 +495,20 @@ resolve_leaves(Model *model, Query *query, ModelContext *context)
 	}
 }
 
+/* PostgreSQL's own error would come from the diff, and late. */
+static void
+check_leaf_count(const Model *model)
+{
+	if (model->mapping->nleaves > MAX_LEAVES)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_COLUMNS),
+				 errmsg("the mapping of sync \"%s\" has %d fields, and can have %d", model->sync->name,
+						model->mapping->nleaves, MAX_LEAVES),
+				 errdetail("Key, fields and what is known of the row are columns of one query, which can have %d.",
+						   MaxTupleAttributeNumber),
+				 errhint("Send several of them as one value: jsonb_build_object('a', a, 'b', b) AS more.")));
+}
+
 /* What must be equal for two fingerprints to be comparable. */
 static void
 resolve_seed(Model *model)
@@ -498,9 +517,16 @@ resolve_seed(Model *model)
 
 	initStringInfo(&image);
 	appendStringInfo(&image, "pg_activate %d\n", SNAPSHOT_FORMAT);
-	act_mapping_append_shape(&image, model->mapping, model->leaf_values);
+	act_payload_append_shape(&image, model->mapping, model->leaf_values);
 	act_digest(image.data, image.len, model->seed);
 	pfree(image.data);
+}
+
+void
+act_model_apply_match(Model *model)
+{
+	act_mapping_apply_nulls(model->mapping, model->sync);
+	resolve_seed(model);
 }
 
 Model *
@@ -527,6 +553,8 @@ act_model_resolve(const Sync *sync)
 	/* The queries of a run call functions of ours as the owner. */
 	act_model_require_schema("activate", GetUserId());
 	model->mapping = act_mapping_parse(sync->mapping);
+	act_mapping_apply_options(model->mapping, sync);
+	check_leaf_count(model);
 	resolve_from(model);
 	columns = model_columns(model, &ncolumns);
 	check_key_names(sync, columns, ncolumns);
@@ -536,6 +564,7 @@ act_model_resolve(const Sync *sync)
 	resolve_keys(model, query);
 	act_model_check_readable(query);
 	act_model_check_owners(query);
+	model->removal = act_removal_resolve(model);
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 
@@ -566,4 +595,23 @@ act_model_columns(const Sync *sync, int *count)
 	act_identity_leave(&identity);
 	pop_context(&context);
 	return columns;
+}
+
+void
+act_model_warn_hidden(const Model *model)
+{
+	const Sync *sync = model->sync;
+	Identity	identity;
+	ModelContext context;
+	bool		pushed = !ActiveSnapshotSet();
+
+	push_context(&context, sync);
+	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
+	if (pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	act_model_warn_row_security(analyse_model(model_sql(model, model->mapping), NULL));
+	if (pushed)
+		PopActiveSnapshot();
+	act_identity_leave(&identity);
+	pop_context(&context);
 }

@@ -366,3 +366,44 @@ act_model_check_owners(Query *query)
 	foreach(cell, rewritten)
 		(void) check_owners(lfirst(cell), NULL);
 }
+
+static bool
+warn_row_security(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *cell;
+
+		foreach(cell, query->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+			if (rte->rtekind == RTE_RELATION && rte->securityQuals != NIL)
+				ereport(WARNING,
+						(errcode(ERRCODE_WARNING),
+						 errmsg("row security decides which rows of \"%s.%s\" role \"%s\" sees",
+								get_namespace_name(get_rel_namespace(rte->relid)), get_rel_name(rte->relid),
+								GetUserNameFromId(GetUserId(), false)),
+						 errdetail("What a policy hides from it is not in the model: it is not sent, and what was sent before counts as removed."),
+						 errhint("If it is to see all: CREATE POLICY ... ON %s FOR SELECT TO %s USING (true);",
+								 quote_qualified_identifier(get_namespace_name(get_rel_namespace(rte->relid)),
+															get_rel_name(rte->relid)),
+								 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+		}
+		return query_tree_walker(query, warn_row_security, context, 0);
+	}
+	return expression_tree_walker(node, warn_row_security, context);
+}
+
+/* Policies are conditions that the rewriter puts on the tables themselves. */
+void
+act_model_warn_row_security(Query *query)
+{
+	ListCell   *cell;
+
+	foreach(cell, QueryRewrite(copyObject(query)))
+		(void) warn_row_security(lfirst(cell), NULL);
+}

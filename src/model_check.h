@@ -27,4 +27,7 @@ extern void act_model_check_readable(Query *query);
 /* 42501: what a non-superuser owns, where the current user is a superuser. */
 extern void act_model_check_owners(Query *query);
 
+/* WARNING for each table of which the current user may not see all rows. */
+extern void act_model_warn_row_security(Query *query);
+
 #endif							/* ACT_MODEL_CHECK_H */

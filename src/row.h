@@ -71,13 +71,17 @@ typedef struct Row
 	char	  **key_values;		/* type output of each key column, for settling */
 	char	   *key;			/* {"customer_id": 7}: JSON, UTF-8 */
 	char	   *fields;			/* payload as a JSON object, UTF-8, or NULL */
-	char	   *payload;		/* all that the record has then, where that is kept; NULL: it is not */
+	char	   *payload;		/* all that the record has then, where that is kept and not just fields; or NULL */
+	char	   *changed;		/* in previews: {"field": {"old": .., "new": ..}}, or NULL: not known */
 	char	   *field_hashes;	/* of each of its fields (field_hash.h), where kept, in hex; NULL: not */
 	bool		was_there;		/* accepted before and not removed since */
 	char	   *external_id;	/* UTF-8, or NULL while unknown */
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	uint8		change_id[ACT_DIGEST_LEN];
 	int			attempts;		/* charged to this version before this run */
+
+	/* made by delivery */
+	bool		at_most_once;	/* not sent again once it may have been applied */
 
 	/* made by reading the answer; strings in UTF-8 */
 	RowOutcome	outcome;
@@ -93,5 +97,6 @@ extern RowOp act_row_op_sent(RowOp op); /* the operation that the destination is
 extern const char *act_row_op_sent_name(RowOp op);
 extern bool act_row_op_has_fields(RowOp op);
 extern bool act_row_op_removes(RowOp op);
+extern bool act_row_op_keeps(RowOp op); /* removes, and leaves a record that is still known by its id */
 
 #endif							/* ACT_ROW_H */

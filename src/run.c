@@ -28,6 +28,7 @@
 
 #include "compat.h"
 #include "deliver.h"
+#include "event.h"
 #include "fault.h"
 #include "progress.h"
 #include "retry.h"
@@ -206,7 +207,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	(void) act_claim_recover(run->settler);
+	act_ledger_unknown(run, act_claim_recover(run->settler));
 	act_cluster_doubts(run);
 	act_transaction_commit(true);
 }
@@ -266,6 +267,49 @@ note_retry(Run *run, TimestampTz at)
 		run->rows_retry_at = at;
 }
 
+/* Taken as sent, and noted that it was, in one transaction: a run that dies leaves all of it to the next. */
+static void
+run_baseline(Run *run)
+{
+	Sync	   *sync = run->sync;
+	Model	   *model;
+	int64		rows;
+
+	act_progress_phase(run, PHASE_DIFF);
+	if (!begin_settling(run))
+		return;
+	run->resolving = true;
+	model = act_model_resolve(sync);
+	run->resolving = false;
+	act_diff_lock_model(model);
+	rows = act_snapshot_baseline(sync, model);
+	act_ledger_first_run_done(run);
+	act_event_record("baselined", "info", sync, run->run_id,
+					 psprintf(INT64_FORMAT " rows of sync \"%s\" count as sent: first_run is baseline", rows, sync->name),
+					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+	ACT_FAULT("before_baseline");
+	act_transaction_commit(true);
+	ACT_FAULT("after_baseline");
+}
+
+/* What option first_run says, once, before the first diff. */
+static void
+run_first(Run *run)
+{
+	if (!run->sync->first_run_pending)
+		return;
+	switch (run->sync->options.first_run)
+	{
+		case FIRST_RUN_SEND:
+			break;				/* over with the first run that gets past its guard */
+		case FIRST_RUN_BASELINE:
+			run_baseline(run);
+			break;
+		case FIRST_RUN_LINK:
+			break;				/* no definition says so */
+	}
+}
+
 /*
  * The model is checked in the transaction that reads it: between two, it
  * could be given away or become something else.
@@ -319,6 +363,8 @@ run_guard(Run *run)
 	}
 	act_ledger_invalid_rows(run);
 	act_settler_marks(run->settler, &run->diff);
+	if (run->sync->first_run_pending)
+		act_ledger_first_run_done(run);
 	act_transaction_commit(false);
 }
 
@@ -384,7 +430,7 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, run_diff, run_guard, run_deliver
+		run_recover, run_resolve, run_first, run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)

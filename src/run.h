@@ -136,6 +136,8 @@ extern void act_ledger_start(Run *run);
 extern void act_ledger_finish(Run *run, RunStatus status, const char *message,
 							  const char *detail, const char *hint);
 extern void act_ledger_invalid_rows(Run *run);
+extern void act_ledger_unknown(Run *run, int64 rows);	/* rows that became so; 0: nothing to tell */
+extern void act_ledger_first_run_done(Run *run);	/* what option first_run says */
 extern bool act_ledger_approved(Run *run);
 extern void act_ledger_supersede(Run *run, bool approved);
 extern bool act_ledger_check_sums(const Run *run);

@@ -156,9 +156,11 @@ CREATE TABLE activate.claim (
 	key_values	pg_catalog.text[] NOT NULL,
 	fingerprints pg_catalog.uuid[] NOT NULL,
 	change_ids	pg_catalog.uuid[] NOT NULL,
+	once		pg_catalog.bool[] NOT NULL DEFAULT '{}',
 	claimed_at	pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE activate.claim IS 'batches whose request may be under way: written before the first byte goes out, gone when the answer is settled';
+COMMENT ON COLUMN activate.claim.once IS 'rows that are not sent again once they may have been applied';
 COMMENT ON COLUMN activate.claim.key_values IS 'key columns of the rows, row after row, as text';
 ALTER TABLE activate.claim ALTER key_values SET STORAGE EXTERNAL,	-- compressing costs more than it saves
 	ALTER fingerprints SET STORAGE EXTERNAL, ALTER change_ids SET STORAGE EXTERNAL;
