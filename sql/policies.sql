@@ -101,6 +101,7 @@ SELECT policy_test.payloads('nulls_send');
 SELECT policy_test.payloads('nulls_omit');
 SELECT policy_test.payloads('nulls_empty');
 SELECT policy_test.payloads('nulls_mixed');
+-- given a match that is null, then it is sent neither as null nor left out
 SELECT policy_test.make('nulls_match', 'phone AS ref, email', '{"nulls": "omit"}', match => 'ref');
 SELECT policy_test.payloads('nulls_match');
 

@@ -15,6 +15,8 @@
 #include "sieve.h"
 #include "tcop/dest.h"
 
+typedef struct Match Match;		/* match.h */
+
 /*
  * The rows of the snapshot whose fingerprint a row of the model has equalled,
  * by their place in the table: a second row of the model that meets a marked
@@ -35,12 +37,16 @@ typedef struct DiffState
 {
 	DestReceiver receiver;		/* must be first */
 	const Model *model;
+	const Model *whole;			/* the same, not what care made of it */
 	RowPolicy	policy;
 	Diff	   *diff;
+	Jsonb	   *keys;			/* only these; NULL: all */
 	int64		max_rows;
 	bool		preview;		/* nothing is kept for the snapshot */
 	int64		keep_rows;		/* of the rows to send; 0: all */
 	bool		only_rows;		/* counts may stay incomplete */
+	bool		counts_only;	/* and match values stay unlooked at */
+	const Match *match;			/* NULL: not to be looked at */
 	bool		baseline;		/* the first run will take all rows as sent */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
@@ -76,6 +82,14 @@ extern void act_diff_receiver_finish(DiffState *state);
 
 extern void act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row);
 
+/* The key as a JSON object; returns why it cannot be sent, or NULL. */
+extern const char *act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf);
+
+/* Adds a row that is to be sent to the digest of all, or takes it away. */
+extern void act_diff_digest_row(Diff *diff, const Row *row, bool take_away);
+
+/* Of these keys, how many rows a run would find unchanged. */
+extern int64 act_diff_unchanged(const Model *model, Jsonb *keys);
 /*
  * The payload of the group's row, and what is kept of it; or why it cannot be
  * sent, in group_code and group_problem.
