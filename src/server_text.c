@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server_text.c
- *	  Text in the server's encoding, for those that want UTF-8.
+ *	  Text between the server's encoding and UTF-8.
  *
  * Messages and names, as they go into what is told of a row.  Inside a
  * transaction: a conversion is looked up.
@@ -47,4 +47,49 @@ act_server_text_clip(const char *utf8, size_t limit)
 	if (len <= limit)
 		return pstrdup(utf8);
 	return psprintf("%.*s\xe2\x80\xa6", (int) act_utf8_clip(utf8, len, limit), utf8);
+}
+
+char *
+act_text_to_server(const char *utf8)
+{
+	size_t		len = strlen(utf8);
+	Oid			proc;
+	unsigned char *out;
+	size_t		used = 0;
+	size_t		written = 0;
+	size_t		capacity = len * MAX_CONVERSION_GROWTH + 1;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return pstrdup(utf8);
+	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
+	if (!OidIsValid(proc))
+		return pstrdup("?");
+	out = palloc(capacity);
+	while (used < len)
+	{
+		int			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
+														 (unsigned char *) utf8 + used, len - used,
+														 out + written, capacity - written, true);
+
+		used += done;
+		written += strlen((char *) out + written);
+		if (used < len)
+		{
+			used += pg_encoding_mblen(PG_UTF8, utf8 + used);
+			out[written++] = '?';
+			out[written] = '\0';
+		}
+	}
+	return (char *) out;
+}
+
+char *
+act_text_to_server_exact(const char *utf8)
+{
+	char	   *text;
+
+	if (utf8 == NULL)
+		return NULL;
+	text = act_text_to_server(utf8);
+	return strcmp(pg_server_to_any(text, strlen(text), PG_UTF8), utf8) == 0 ? text : NULL;
 }

@@ -383,18 +383,6 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 	act_sql(expected, sql, nkeys + ncolumns, args);
 }
 
-/* One that the database's encoding cannot hold is none: another would be another record's. */
-static char *
-storable_id(const char *utf8)
-{
-	char	   *id;
-
-	if (utf8 == NULL)
-		return NULL;
-	id = act_text_to_server(utf8);
-	return strcmp(pg_server_to_any(id, strlen(id), PG_UTF8), utf8) == 0 ? id : NULL;
-}
-
 static void
 settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 {
@@ -422,7 +410,7 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
-		column_add_text(&columns[0], storable_id(row->new_external_id));
+		column_add_text(&columns[0], act_text_to_server_exact(row->new_external_id));
 		column_add_digest(&columns[1], row->fingerprint, settled->differs);
 		column_add_time(&columns[2], now);
 		if (hashes != NULL)
@@ -709,38 +697,4 @@ act_claim_recover(Settler *settler)
 	}
 	act_claim_delete(ids, count);
 	return unknown;
-}
-
-char *
-act_text_to_server(const char *utf8)
-{
-	size_t		len = strlen(utf8);
-	Oid			proc;
-	unsigned char *out;
-	size_t		used = 0;
-	size_t		written = 0;
-	size_t		capacity = len * MAX_CONVERSION_GROWTH + 1;
-
-	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
-		return pstrdup(utf8);
-	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
-	if (!OidIsValid(proc))
-		return pstrdup("?");
-	out = palloc(capacity);
-	while (used < len)
-	{
-		int			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
-														 (unsigned char *) utf8 + used, len - used,
-														 out + written, capacity - written, true);
-
-		used += done;
-		written += strlen((char *) out + written);
-		if (used < len)
-		{
-			used += pg_encoding_mblen(PG_UTF8, utf8 + used);
-			out[written++] = '?';
-			out[written] = '\0';
-		}
-	}
-	return (char *) out;
 }
