@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -31,6 +32,7 @@
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
+#include "identity.h"
 #include "model_wait.h"
 #include "progress.h"
 #include "retry.h"
@@ -44,6 +46,14 @@
 
 /* Between two looks at a table that somebody else has locked. */
 #define LOCKED_TABLE_PAUSE_MS 100
+
+/*
+ * How long a lock on what the model reads is waited for with other locks in
+ * hand.  Who drops a table with the views over it takes the locks of a reader
+ * of those views in the opposite order: then it must be the run that gives
+ * way, before deadlock_timeout chooses.
+ */
+#define READ_PATIENCE_MS 200
 
 /* max_run_time is over: set by the timeout's signal handler. */
 static volatile sig_atomic_t time_is_over = false;
@@ -281,11 +291,12 @@ run_baseline(Run *run)
 	act_progress_phase(run, PHASE_DIFF);
 	if (!begin_settling(run))
 		return;
-	run->resolving = true;
+	run->resolving = run->reading = true;
 	model = act_model_resolve(sync);
 	run->resolving = false;
 	act_diff_lock_model(model);
 	rows = act_snapshot_baseline(sync, model);
+	run->reading = false;
 	act_ledger_first_run_done(run);
 	act_event_record("baselined", "info", sync, run->run_id,
 					 psprintf(INT64_FORMAT " rows of sync \"%s\" count as sent: first_run is baseline", rows, sync->name),
@@ -432,11 +443,81 @@ run_finish(Run *run)
 
 /* ------------------------------------------------------------------ the run */
 
+/*
+ * A stage that reads the model.  False: somebody has a lock on what it reads;
+ * it is undone, and all of ours are let go.
+ */
+static bool
+try_stage(Run *run, void (*work) (Run *run))
+{
+	Run			before = *run;
+	MemoryContext attempt = AllocSetContextCreate(run->context, "pg_activate run stage", ALLOCSET_DEFAULT_SIZES);
+	volatile bool done = true;
+
+	MemoryContextSwitchTo(attempt);
+	(void) act_identity_patience(Min(READ_PATIENCE_MS, Max(DeadlockTimeout / 2, 1)));
+	PG_TRY();
+	{
+		work(run);
+	}
+	PG_CATCH();
+	{
+		int			sqlstate = geterrcode();
+
+		(void) act_identity_patience(0);
+		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE && sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(run->context);
+		FlushErrorState();
+		act_transaction_rollback();
+		done = false;
+	}
+	PG_END_TRY();
+	(void) act_identity_patience(0);
+	MemoryContextSwitchTo(run->context);
+	if (done)
+		return true;
+
+	act_diff_end(&run->diff);
+	memset(&run->diff, 0, sizeof(run->diff));
+	if (run->destination != NULL && run->destination != before.destination)
+		act_destination_wipe(run->destination);
+	run->destination = before.destination;
+	run->model = before.model;
+	run->settler = before.settler;
+	run->keys = before.keys;
+	run->resolving = run->reading = false;
+	MemoryContextDelete(attempt);
+	return false;
+}
+
+static void
+run_reading(Run *run, void (*work) (Run *run))
+{
+	static uint32 wait_event = 0;
+
+	while (!try_stage(run, work))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOCKED_TABLE_PAUSE_MS, act_compat_wait_event(&wait_event, "PgActivateTableLock"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		act_run_poll(run);
+		if (run->stop.set)
+			return;
+	}
+}
+
 static void
 run_stages(Run *run)
 {
-	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, run_first, run_diff, run_guard, run_deliver
+	static const struct
+	{
+		void		(*work) (Run *run);
+		bool		reads;		/* the model */
+	}			stages[] = {
+		{run_recover, false}, {run_resolve, true}, {run_first, true}, {run_diff, true},
+		{run_guard, false}, {run_deliver, false}
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)
@@ -444,34 +525,11 @@ run_stages(Run *run)
 		act_run_poll(run);
 		if (run->stop.set)
 			return;
-		stages[i] (run);
+		if (stages[i].reads)
+			run_reading(run, stages[i].work);
+		else
+			stages[i].work(run);
 	}
-}
-
-/*
- * What was right when the sync was defined is not there any more: how to
- * write it is no help now, how to say its new name is.  The model is somebody
- * else's, and who reads of it knows the sync by its name.
- */
-static void
-explain_model_change(const Sync *sync, ErrorData *error)
-{
-	static const char *const arguments[] = {"mapping", "key", "model"};
-	const char *what = NULL;
-
-	for (int i = 0; i < lengthof(arguments) && what == NULL; i++)
-	{
-		if (strncmp(error->message, arguments[i], strlen(arguments[i])) == 0)
-			what = arguments[i];
-	}
-	if (strstr(error->message, psprintf("\"%s\"", sync->name)) == NULL)
-		error->message = psprintf("sync \"%s\": %s", sync->name, error->message);
-	if (what == NULL ||
-		(error->sqlerrcode != ERRCODE_UNDEFINED_TABLE && error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN))
-		return;
-	error->detail = pstrdup("It was there when the sync was defined. Nothing was sent, and no row counts as removed.");
-	error->hint = psprintf("Put it back, or say what it is called now: SELECT activate.alter_sync(%s, %s => '...');",
-						   quote_literal_cstr(sync->name), what);
 }
 
 /*
@@ -599,7 +657,7 @@ run_try(Run *run, RunStatus *status)
 		error = CopyErrorData();
 		FlushErrorState();
 		if (run->resolving)
-			explain_model_change(run->sync, error);
+			act_model_explain(run->sync, error);
 		run_abort(run, error);
 		ReThrowError(error);
 	}
