@@ -19,7 +19,6 @@
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -32,9 +31,10 @@
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
-#include "identity.h"
+#include "link.h"
 #include "model_wait.h"
 #include "progress.h"
+#include "reference.h"
 #include "retry.h"
 #include "run.h"
 #include "run_lock.h"
@@ -46,14 +46,6 @@
 
 /* Between two looks at a table that somebody else has locked. */
 #define LOCKED_TABLE_PAUSE_MS 100
-
-/*
- * How long a lock on what the model reads is waited for with other locks in
- * hand.  Who drops a table with the views over it takes the locks of a reader
- * of those views in the opposite order: then it must be the run that gives
- * way, before deadlock_timeout chooses.
- */
-#define READ_PATIENCE_MS 200
 
 /* max_run_time is over: set by the timeout's signal handler. */
 static volatile sig_atomic_t time_is_over = false;
@@ -233,6 +225,13 @@ act_run_scope(Run *run)
 	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
 	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
 	scope->match = NULL;
+	scope->nmatch = sync->nmatch;
+	scope->match_names = palloc(sizeof(char *) * Max(sync->nmatch, 1));
+	for (int i = 0; i < sync->nmatch; i++)
+	{
+		scope->match_names[i] = pg_server_to_any(sync->match[i], strlen(sync->match[i]), PG_UTF8);
+		scope->match = i == 0 ? scope->match_names[i] : psprintf("%s,%s", scope->match, scope->match_names[i]);
+	}
 	scope->run_id = run->run_id;
 	scope->nkeys = sync->nkeys;
 	scope->key_names = palloc(sizeof(char *) * sync->nkeys);
@@ -243,12 +242,13 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
-/* Before a key goes out that the table could not take. */
+/* What follows from the model as it is: a key that the table must take, whom it refers to. */
 static void
-widen_key(Run *run)
+resolve_model(Run *run)
 {
 	Model	   *model = act_model_resolve(run->sync);
 
+	act_reference_store(run->sync, model);
 	if (act_snapshot_check_key(run->sync, model))
 		return;
 	act_snapshot_widen_key(run->sync, model);
@@ -256,7 +256,7 @@ widen_key(Run *run)
 }
 
 static void
-run_resolve(Run *run)
+resolve(Run *run)
 {
 	Sync	   *sync = run->sync;
 
@@ -267,9 +267,15 @@ run_resolve(Run *run)
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
 	run->reading = true;
-	widen_key(run);
+	resolve_model(run);
 	run->resolving = run->reading = false;
 	act_transaction_commit(false);
+}
+
+static void
+run_resolve(Run *run)
+{
+	act_run_reading(run, resolve);
 }
 
 /* Of the rows seen, the first whose back-off ends; 0: none is in one. */
@@ -282,7 +288,7 @@ note_retry(Run *run, TimestampTz at)
 
 /* Taken as sent, and noted that it was, in one transaction: a run that dies leaves all of it to the next. */
 static void
-run_baseline(Run *run)
+baseline(Run *run)
 {
 	Sync	   *sync = run->sync;
 	Model	   *model;
@@ -306,6 +312,86 @@ run_baseline(Run *run)
 	ACT_FAULT("after_baseline");
 }
 
+/*
+ * The model is checked in the transaction that reads it: between two, it
+ * could be given away or become something else.
+ */
+static void
+diff(Run *run)
+{
+	act_progress_phase(run, PHASE_DIFF);
+	act_transaction_read_only();
+	run->resolving = run->reading = true;
+	run->model = act_model_resolve(run->sync);
+	run->resolving = false;
+	run->model->connector = run->destination->connector;
+	run->model->scope = &run->scope;
+	act_diff_lock_model(run->model);
+	if (!act_snapshot_check_key(run->sync, run->model))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of sync \"%s\" changed its type while the run began", run->sync->name),
+				 errhint("Run it again.")));
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (run->retry_rows)
+	{
+		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
+		run->retry_rows = run->keys != NULL;
+	}
+	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
+					 run->max_rows, &run->diff);
+	PopActiveSnapshot();
+	run->reading = false;
+	note_retry(run, run->diff.next_attempt_at);
+	act_transaction_commit(false);
+}
+
+static void
+run_diff(Run *run)
+{
+	act_run_reading(run, diff);
+}
+
+/* Whether this run comes to all rows that its sync has. */
+static bool
+comes_to_all(const Run *run)
+{
+	return run->keys == NULL && run->diff.counts.beyond == 0 && run->diff.counts.waiting == 0;
+}
+
+/*
+ * Rows become those of the records that the destination has, and only what
+ * then differs is sent: the diff is made anew.  It is done when it came to all
+ * rows; until then each run begins by it, for those without a record.
+ */
+static void
+run_link(Run *run)
+{
+	LinkCounts	counts;
+	bool		all;
+
+	run_diff(run);
+	if (run->stop.set)
+		return;
+	all = comes_to_all(run);
+	act_progress_phase(run, PHASE_LINK);
+	act_link(run, &counts);
+	act_diff_end(&run->diff);
+	memset(&run->diff, 0, sizeof(run->diff));
+	if (run->stop.set || !begin_settling(run))
+		return;
+	if (all)
+		act_ledger_first_run_done(run);
+	if (counts.same + counts.different + counts.none + counts.unclear > 0)
+		act_event_record("linked", "info", run->sync, run->run_id,
+						 psprintf(INT64_FORMAT " rows of sync \"%s\" have a record at the destination already: first_run is link",
+								  counts.same + counts.different, run->sync->name),
+						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
+								  ", \"unclear\": " INT64_FORMAT "}",
+								  counts.same, counts.different, counts.none, counts.unclear));
+	act_transaction_commit(true);
+}
+
 /* What option first_run says, once, before the first diff. */
 static void
 run_first(Run *run)
@@ -317,40 +403,12 @@ run_first(Run *run)
 		case FIRST_RUN_SEND:
 			break;				/* over with the first run that gets past its guard */
 		case FIRST_RUN_BASELINE:
-			run_baseline(run);
+			act_run_reading(run, baseline);
 			break;
 		case FIRST_RUN_LINK:
-			break;				/* no definition says so */
+			run_link(run);
+			break;
 	}
-}
-
-/*
- * The model is checked in the transaction that reads it: between two, it
- * could be given away or become something else.
- */
-static void
-run_diff(Run *run)
-{
-	act_progress_phase(run, PHASE_DIFF);
-	act_transaction_read_only();
-	run->resolving = run->reading = true;
-	run->model = act_model_resolve(run->sync);
-	run->resolving = false;
-	act_diff_lock_model(run->model);
-	if (!act_snapshot_check_key(run->sync, run->model))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the key of sync \"%s\" changed its type while the run began", run->sync->name),
-				 errhint("Run it again.")));
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (run->retry_rows)
-		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
-	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
-					 run->max_rows, &run->diff);
-	PopActiveSnapshot();
-	run->reading = false;
-	note_retry(run, run->diff.next_attempt_at);
-	act_transaction_commit(false);
 }
 
 static void
@@ -380,9 +438,10 @@ run_guard(Run *run)
 	if (run->keys == NULL && !run->retry_rows)
 		act_field_types_store(run->model);
 	act_settler_marks(run->settler, &run->diff);
-	if (run->sync->first_run_pending)
+	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
 	act_transaction_commit(false);
+	run->marked = true;
 }
 
 static void
@@ -443,81 +502,11 @@ run_finish(Run *run)
 
 /* ------------------------------------------------------------------ the run */
 
-/*
- * A stage that reads the model.  False: somebody has a lock on what it reads;
- * it is undone, and all of ours are let go.
- */
-static bool
-try_stage(Run *run, void (*work) (Run *run))
-{
-	Run			before = *run;
-	MemoryContext attempt = AllocSetContextCreate(run->context, "pg_activate run stage", ALLOCSET_DEFAULT_SIZES);
-	volatile bool done = true;
-
-	MemoryContextSwitchTo(attempt);
-	(void) act_identity_patience(Min(READ_PATIENCE_MS, Max(DeadlockTimeout / 2, 1)));
-	PG_TRY();
-	{
-		work(run);
-	}
-	PG_CATCH();
-	{
-		int			sqlstate = geterrcode();
-
-		(void) act_identity_patience(0);
-		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE && sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(run->context);
-		FlushErrorState();
-		act_transaction_rollback();
-		done = false;
-	}
-	PG_END_TRY();
-	(void) act_identity_patience(0);
-	MemoryContextSwitchTo(run->context);
-	if (done)
-		return true;
-
-	act_diff_end(&run->diff);
-	memset(&run->diff, 0, sizeof(run->diff));
-	if (run->destination != NULL && run->destination != before.destination)
-		act_destination_wipe(run->destination);
-	run->destination = before.destination;
-	run->model = before.model;
-	run->settler = before.settler;
-	run->keys = before.keys;
-	run->resolving = run->reading = false;
-	MemoryContextDelete(attempt);
-	return false;
-}
-
-static void
-run_reading(Run *run, void (*work) (Run *run))
-{
-	static uint32 wait_event = 0;
-
-	while (!try_stage(run, work))
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOCKED_TABLE_PAUSE_MS, act_compat_wait_event(&wait_event, "PgActivateTableLock"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		act_run_poll(run);
-		if (run->stop.set)
-			return;
-	}
-}
-
 static void
 run_stages(Run *run)
 {
-	static const struct
-	{
-		void		(*work) (Run *run);
-		bool		reads;		/* the model */
-	}			stages[] = {
-		{run_recover, false}, {run_resolve, true}, {run_first, true}, {run_diff, true},
-		{run_guard, false}, {run_deliver, false}
+	static void (*const stages[]) (Run *run) = {
+		run_recover, run_resolve, run_first, run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)
@@ -525,10 +514,7 @@ run_stages(Run *run)
 		act_run_poll(run);
 		if (run->stop.set)
 			return;
-		if (stages[i].reads)
-			run_reading(run, stages[i].work);
-		else
-			stages[i].work(run);
+		stages[i] (run);
 	}
 }
 
