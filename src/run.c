@@ -256,7 +256,7 @@ resolve_model(Run *run)
 }
 
 static void
-run_resolve(Run *run)
+resolve(Run *run)
 {
 	Sync	   *sync = run->sync;
 
@@ -272,6 +272,12 @@ run_resolve(Run *run)
 	act_transaction_commit(false);
 }
 
+static void
+run_resolve(Run *run)
+{
+	act_run_reading(run, resolve);
+}
+
 /* Of the rows seen, the first whose back-off ends; 0: none is in one. */
 static void
 note_retry(Run *run, TimestampTz at)
@@ -282,7 +288,7 @@ note_retry(Run *run, TimestampTz at)
 
 /* Taken as sent, and noted that it was, in one transaction: a run that dies leaves all of it to the next. */
 static void
-run_baseline(Run *run)
+baseline(Run *run)
 {
 	Sync	   *sync = run->sync;
 	Model	   *model;
@@ -291,11 +297,12 @@ run_baseline(Run *run)
 	act_progress_phase(run, PHASE_DIFF);
 	if (!begin_settling(run))
 		return;
-	run->resolving = true;
+	run->resolving = run->reading = true;
 	model = act_model_resolve(sync);
 	run->resolving = false;
 	act_diff_lock_model(model);
 	rows = act_snapshot_baseline(sync, model);
+	run->reading = false;
 	act_ledger_first_run_done(run);
 	act_event_record("baselined", "info", sync, run->run_id,
 					 psprintf(INT64_FORMAT " rows of sync \"%s\" count as sent: first_run is baseline", rows, sync->name),
@@ -310,7 +317,7 @@ run_baseline(Run *run)
  * could be given away or become something else.
  */
 static void
-run_diff(Run *run)
+diff(Run *run)
 {
 	act_progress_phase(run, PHASE_DIFF);
 	act_transaction_read_only();
@@ -339,6 +346,12 @@ run_diff(Run *run)
 	act_transaction_commit(false);
 }
 
+static void
+run_diff(Run *run)
+{
+	act_run_reading(run, diff);
+}
+
 /* Whether this run comes to all rows that its sync has. */
 static bool
 comes_to_all(const Run *run)
@@ -358,6 +371,8 @@ run_link(Run *run)
 	bool		all;
 
 	run_diff(run);
+	if (run->stop.set)
+		return;
 	all = comes_to_all(run);
 	act_progress_phase(run, PHASE_LINK);
 	act_link(run, &counts);
@@ -388,7 +403,7 @@ run_first(Run *run)
 		case FIRST_RUN_SEND:
 			break;				/* over with the first run that gets past its guard */
 		case FIRST_RUN_BASELINE:
-			run_baseline(run);
+			act_run_reading(run, baseline);
 			break;
 		case FIRST_RUN_LINK:
 			run_link(run);
@@ -501,32 +516,6 @@ run_stages(Run *run)
 			return;
 		stages[i] (run);
 	}
-}
-
-/*
- * What was right when the sync was defined is not there any more: how to
- * write it is no help now, how to say its new name is.  The model is somebody
- * else's, and who reads of it knows the sync by its name.
- */
-static void
-explain_model_change(const Sync *sync, ErrorData *error)
-{
-	static const char *const arguments[] = {"mapping", "key", "model"};
-	const char *what = NULL;
-
-	for (int i = 0; i < lengthof(arguments) && what == NULL; i++)
-	{
-		if (strncmp(error->message, arguments[i], strlen(arguments[i])) == 0)
-			what = arguments[i];
-	}
-	if (strstr(error->message, psprintf("\"%s\"", sync->name)) == NULL)
-		error->message = psprintf("sync \"%s\": %s", sync->name, error->message);
-	if (what == NULL ||
-		(error->sqlerrcode != ERRCODE_UNDEFINED_TABLE && error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN))
-		return;
-	error->detail = pstrdup("It was there when the sync was defined. Nothing was sent, and no row counts as removed.");
-	error->hint = psprintf("Put it back, or say what it is called now: SELECT activate.alter_sync(%s, %s => '...');",
-						   quote_literal_cstr(sync->name), what);
 }
 
 /*
@@ -654,7 +643,7 @@ run_try(Run *run, RunStatus *status)
 		error = CopyErrorData();
 		FlushErrorState();
 		if (run->resolving)
-			explain_model_change(run->sync, error);
+			act_model_explain(run->sync, error);
 		run_abort(run, error);
 		ReThrowError(error);
 	}

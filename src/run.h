@@ -124,6 +124,13 @@ extern bool act_run_cancel(int64 sync_id, int64 run_id);
 extern void act_run_stop(Run *run, RunStatus status, const char *message,
 						 const char *detail, const char *hint);
 
+/*
+ * run_read.c: does work, which is one transaction that reads the model; again,
+ * from its beginning, as long as somebody else has locked what it reads.  May
+ * return with run->stop set.
+ */
+extern void act_run_reading(Run *run, void (*work) (Run *run));
+
 /* What templates may name besides the row: sync, destination and run_id are known. */
 extern void act_run_scope(Run *run);
 

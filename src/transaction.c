@@ -26,6 +26,9 @@
 #include "identity.h"
 #include "transaction.h"
 
+/* A lock that is not to be had at once is held by somebody who goes on for a while. */
+#define PROBE_PATIENCE_MS 10
+
 /* Of the one run that a process can have under way. */
 static bool in_worker = false;
 static bool shut_out = false;
@@ -256,10 +259,10 @@ act_transaction_probe(void (*work) (void *arg), void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
+	int			patience = act_identity_patience(PROBE_PATIENCE_MS);
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	act_identity_hurry(true);
 	PG_TRY();
 	{
 		work(arg);
@@ -273,7 +276,7 @@ act_transaction_probe(void (*work) (void *arg), void *arg)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
-	act_identity_hurry(false);
+	(void) act_identity_patience(patience);
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
