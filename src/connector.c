@@ -22,12 +22,13 @@
 #define MAX_CONCURRENCY 1000
 
 static const char *const document_members[] = {
-	"name", "spec_version", "title", "takes_key", "concurrency", "base_url", "headers", "options",
+	"name", "spec_version", "title", "takes_key", "match", "concurrency", "base_url", "headers", "options",
 	"secrets", "auth", "reason", "rules", "check", "operations", NULL
 };
 static const char *const later_document_members[] = {"extends", "objects", "types", "rate", "token", NULL};
 
 static const char *const option_members[] = {"kind", "required", "default", NULL};
+static const char *const match_members[] = {"compare", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
@@ -69,6 +70,7 @@ static const char *const transport_headers[] = {
 static Connector *compile_document(Document *document);
 static const ConnectorOption *compile_options(const Document *document, const cJSON *options);
 static const char *const *compile_secrets(const Document *document, const cJSON *secrets);
+static void compile_match(const Document *document, const cJSON *match, Connector *connector);
 static void compile_check(const Document *document, const cJSON *check, Connector *connector);
 static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
 static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
@@ -114,6 +116,12 @@ act_connector_takes_key(const Connector *connector)
 	return connector->takes_key;
 }
 
+const Filter *const *
+act_connector_match_compare(const Connector *connector)
+{
+	return connector->match_compare;
+}
+
 int
 act_connector_concurrency(const Connector *connector)
 {
@@ -151,6 +159,7 @@ compile_document(Document *document)
 	document->connector = connector->name;
 	(void) act_document_string(document, root, "title");
 	connector->takes_key = act_document_bool(document, root, "takes_key", false);
+	compile_match(document, act_document_member(root, "match"), connector);
 	connector->concurrency = act_document_int(document, root, "concurrency", 1, MAX_CONCURRENCY, 1);
 	document->options = connector->options =
 		compile_options(document, act_document_member(root, "options"));
@@ -276,6 +285,35 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 		compiled.count++;
 	}
 	return compiled;
+}
+
+/* {"compare": ["trim", "lower"]}: filters that make text of text */
+static void
+compile_match(const Document *document, const cJSON *match, Connector *connector)
+{
+	const cJSON *names = NULL;
+	int			count = 0;
+
+	if (match != NULL)
+	{
+		act_document_check(document, match, match_members, NULL);
+		names = act_document_array(document, match, "compare");
+	}
+	connector->match_compare = palloc0(((names == NULL ? 0 : cJSON_GetArraySize(names)) + 1) * sizeof(Filter *));
+	for (const cJSON *at = names == NULL ? NULL : names->child; at != NULL; at = at->next)
+	{
+		const Filter *filter;
+
+		if (!cJSON_IsString(at))
+			act_document_error(document, at, NULL, "a string is expected");
+		filter = act_filter_find(at->valuestring);
+		if (filter == NULL)
+			act_document_unknown(document, at, "filter", at->valuestring, act_filter_names());
+		if (filter->takes_argument || filter->wants_json || filter->makes_bytes)
+			act_document_error(document, at, "Such as \"trim\" and \"lower\".",
+							   "filter \"%s\", which makes no text of text,", at->valuestring);
+		connector->match_compare[count++] = filter;
+	}
 }
 
 static void

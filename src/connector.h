@@ -104,6 +104,12 @@ extern Connector *act_connector_compile(const char *name, const char *spec);
 
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
+/* What becomes of match values before the destination compares them; NULL-ended. */
+extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
+
+/* Why one row is more than a request of its operation can carry, or NULL. */
+extern char *act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row);
+
 extern int	act_connector_concurrency(const Connector *connector);	/* its default */
 
 /*

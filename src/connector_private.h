@@ -180,6 +180,7 @@ struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	const Filter **match_compare;	/* NULL-ended */
 	int			concurrency;
 	const Template *base_url;	/* NULL: the server's option must say */
 	NamedTemplates headers;

@@ -84,6 +84,23 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
 }
 
+/* Near the limit, what counts is the request itself. */
+char *
+act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = connector->operations[row->op];
+	HttpRequest request;
+
+	if (operation == NULL || operation->public.max_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+		return NULL;
+	act_connector_render(connector, scope, &row, 1, &request);
+	if (request.body_len <= operation->public.max_bytes)
+		return NULL;
+	return psprintf("the row takes %zu bytes as a request, at most %d can be sent",
+					request.body_len, operation->public.max_bytes);
+}
+
 void
 act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request)
 {

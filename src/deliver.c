@@ -448,7 +448,10 @@ send_ready(Delivery *delivery)
 	}
 }
 
-/* Batches are read ahead, so that a freed place is filled without a commit in between. */
+/*
+ * Batches are read ahead, so that a freed place is filled without a commit in
+ * between; but not those that would be left to a person, unsent, by a crash.
+ */
 static void
 read_batches(Delivery *delivery)
 {
@@ -461,8 +464,11 @@ read_batches(Delivery *delivery)
 	{
 		Batch	   *batch = act_batch_read(&delivery->reader);
 
-		if (batch != NULL)
-			delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		if (batch == NULL)
+			break;
+		delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		if (batch->at_most_once)
+			wanted = Min(wanted, delivery->concurrency);
 	}
 	if (delivery->run->stop.set)
 	{

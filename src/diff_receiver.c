@@ -26,58 +26,18 @@
 #include "utils/uuid.h"
 
 #include "change_id.h"
-#include "diff_private.h"
+#include "connector.h"
+#include "diff_duplicates.h"
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
+#include "match.h"
 #include "payload.h"
 #include "reference.h"
 #include "removal.h"
 
 /* Removed rows that a held run's detail shows. */
 #define REMOVED_EXAMPLES 3
-
-#define PLACES_PER_PAGE MaxHeapTuplesPerPage
-#define WORDS_PER_PAGE ((PLACES_PER_PAGE + 64) / 64)
-
-bool
-act_diff_seen(DiffState *state, ItemPointer place, bool set)
-{
-	SeenPages  *seen = &state->seen;
-	BlockNumber block = ItemPointerGetBlockNumberNoCheck(place);
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(place);
-	uint64		bit = UINT64CONST(1) << (offset % 64);
-	uint64	   *word;
-	bool		before;
-
-	if (offset / 64 >= WORDS_PER_PAGE)
-		return false;
-	if (block >= seen->npages)
-	{
-		uint32		npages = Max(seen->npages, 64);
-
-		if (!set)
-			return false;
-		while (npages <= block)
-			npages *= 2;
-		seen->pages = seen->pages == NULL ?
-			MemoryContextAllocHuge(seen->context, npages * sizeof(uint64 *)) :
-			repalloc_huge(seen->pages, npages * sizeof(uint64 *));
-		memset(seen->pages + seen->npages, 0, (npages - seen->npages) * sizeof(uint64 *));
-		seen->npages = npages;
-	}
-	if (seen->pages[block] == NULL)
-	{
-		if (!set)
-			return false;
-		seen->pages[block] = MemoryContextAllocZero(seen->context, WORDS_PER_PAGE * sizeof(uint64));
-	}
-	word = &seen->pages[block][offset / 64];
-	before = (*word & bit) != 0;
-	if (set)
-		*word |= bit;
-	return before;
-}
 
 /* Column of the query, from 0, by what follows keys, leaves and those of removals. */
 static int
@@ -96,6 +56,13 @@ static Datum
 column_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 {
 	return slot->tts_values[column(state, which)];
+}
+
+Datum
+act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
+{
+	*isnull = column_isnull(state, slot, which);
+	return column_value(state, slot, which);
 }
 
 static bool
@@ -150,9 +117,8 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		act_doubt_state(&state->policy, row);
 }
 
-/* The key as a JSON object; returns why it cannot be sent, or NULL. */
-static const char *
-render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
+const char *
+act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
 {
 	const char *problem = NULL;
 
@@ -204,8 +170,8 @@ group_differs_message(const DiffState *state)
 }
 
 /* Sums do not depend on the order. */
-static void
-add_to_digest(Diff *diff, const Row *row)
+void
+act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
 {
 	StringInfoData buf;
 	uint8		digest[ACT_DIGEST_LEN];
@@ -223,8 +189,8 @@ add_to_digest(Diff *diff, const Row *row)
 	act_digest(buf.data, buf.len, digest);
 	memcpy(sum, diff->digest, sizeof(sum));
 	memcpy(part, digest, sizeof(part));
-	sum[0] += part[0];
-	sum[1] += part[1];
+	sum[0] += take_away ? -part[0] : part[0];
+	sum[1] += take_away ? -part[1] : part[1];
 	memcpy(diff->digest, sum, sizeof(sum));
 	pfree(buf.data);
 }
@@ -270,14 +236,14 @@ count(DiffState *state, const Decision *decision, const Row *row)
 	{
 		case ACTION_SEND:
 			counts->to_send++;
-			add_to_digest(diff, row);
+			act_diff_digest_row(diff, row, false);
 			if (state->max_rows > 0 && counts->to_send > state->max_rows)
 			{
 				counts->to_send--;
 				counts->delayed++;
 				counts->beyond++;
 			}
-			else if (state->keep_rows == 0 || counts->to_send <= state->keep_rows)
+			else if (state->keep_rows == 0 || state->match != NULL || counts->to_send <= state->keep_rows)
 				act_diff_store(diff, diff->rows, row->op, row);
 			break;
 		case ACTION_DELAY:
@@ -322,15 +288,15 @@ keep_watched(DiffState *state)
 	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
-	if (state->group_differs)
-	{
-		watched->code = "duplicate_key";
-		watched->problem = group_differs_message(state);
-	}
-	else if (state->group_problem != NULL)
+	if (state->group_problem != NULL)
 	{
 		watched->code = pstrdup(state->group_code);
 		watched->problem = pstrdup(state->group_problem);
+	}
+	else if (state->group_differs)
+	{
+		watched->code = DUPLICATE_CODE;
+		watched->problem = group_differs_message(state);
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -349,10 +315,10 @@ close_group(DiffState *state)
 	if (state->watched != NULL)
 		keep_watched(state);
 
-	if (state->group_differs)
-		add_invalid(state, row->key, "duplicate_key", group_differs_message(state), state->group_size);
-	else if (state->group_problem != NULL)
+	if (state->group_problem != NULL)
 		add_invalid(state, row->key, state->group_code, state->group_problem, Max(state->group_size, 1));
+	else if (state->group_differs)
+		add_invalid(state, row->key, DUPLICATE_CODE, group_differs_message(state), state->group_size);
 	else
 	{
 		if (state->group_size > 1)
@@ -372,7 +338,7 @@ close_group(DiffState *state)
 					/* An approval is of these very rows, too. */
 					diff->counts.leaving_first++;
 					note_removed(state, row);
-					add_to_digest(diff, row);
+					act_diff_digest_row(diff, row, false);
 				}
 				break;
 			case ACTION_NONE:
@@ -438,6 +404,25 @@ wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_s
 	row->fields = NULL;
 }
 
+/* What the destination could not take, or not find again. */
+static void
+check_row(DiffState *state)
+{
+	const Model *model = state->model;
+	Row		   *row = state->group_row;
+
+	if (state->match != NULL && state->group_in_model)
+	{
+		state->group_code = "match_is_null";
+		state->group_problem = act_match_problem(state->match, row);
+	}
+	if (state->group_problem == NULL && model->connector != NULL)
+	{
+		state->group_code = "size";
+		state->group_problem = act_connector_size_problem(model->connector, model->scope, row);
+	}
+}
+
 /* plan_sync() tells of all changed rows which fields it is. */
 static bool
 counts_fields(const DiffState *state)
@@ -501,7 +486,25 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		state->group_problem = NULL;
 		row->fields = NULL;
 	}
-	wait_for_reference(state, slot, row_state);
+	else
+		wait_for_reference(state, slot, row_state);
+	if (decision->action == ACTION_SEND && state->group_problem == NULL)
+		check_row(state);
+}
+
+/* Of a careful diff: the mapping raised on the row.  Any such row of a key makes it invalid. */
+static bool
+note_problem(DiffState *state, TupleTableSlot *slot)
+{
+	MemoryContext caller;
+
+	if (column_isnull(state, slot, DIFF_PROBLEM) || state->group_problem != NULL)
+		return false;
+	caller = MemoryContextSwitchTo(state->group_context);
+	state->group_code = "mapping";
+	state->group_problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
+	MemoryContextSwitchTo(caller);
+	return true;
 }
 
 static void
@@ -524,7 +527,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	state->group_key = palloc0(sizeof(Datum) * nkeys);
 
 	initStringInfo(&key);
-	key_problem = render_key(state, slot, &key);
+	key_problem = act_diff_render_key(state, slot, &key);
 	state->group_row->key = key.data;
 	for (int i = 0; i < nkeys; i++)
 	{
@@ -574,7 +577,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 		state->group_code = "key";
 		state->group_problem = key_problem;
 	}
-	else
+	else if (!note_problem(state, slot))
 		render(state, slot, &row_state);
 	MemoryContextSwitchTo(caller);
 }
@@ -602,6 +605,7 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	else if (column_digest(state, slot, DIFF_FINGERPRINT, fingerprint))
 	{
 		state->group_size++;
+		(void) note_problem(state, slot);
 		if (memcmp(fingerprint, state->group_fingerprint, ACT_DIGEST_LEN) != 0)
 			state->group_differs = true;
 	}
@@ -651,7 +655,10 @@ act_diff_receiver_init(DiffState *state)
 	state->receiver.rShutdown = receiver_nothing;
 	state->receiver.rDestroy = receiver_nothing;
 	state->receiver.mydest = DestTuplestore;
+	state->seen.npages = 0;
+	state->seen.pages = NULL;
 	state->seen.context = CurrentMemoryContext;
+	state->group_open = false;
 	state->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff row",
 											   ALLOCSET_DEFAULT_SIZES);
 	state->group_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff key",

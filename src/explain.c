@@ -444,6 +444,7 @@ act_explain_row(PG_FUNCTION_ARGS)
 	explanation.sync = preview->run.sync;
 	keys = key_array(explanation.sync, PG_GETARG_JSONB_P(1));
 	preview->run.model = act_model_resolve(preview->run.sync);
+	act_preview_tell_model(preview);
 	act_diff_key(preview->run.model, keys, &explanation.key);
 	explanation.in_model = explanation.key.rows > 0;
 	read_stored(&explanation);

@@ -317,7 +317,7 @@ act_ledger_invalid_rows(Run *run)
 			SQL_INT8(run->sync->sync_id),
 			SQL_TEXT(act_text_to_server(row->key)),
 			SQL_TEXT(row->code),
-			SQL_TEXT(act_text_to_server(row->message)),
+			SQL_TEXT(act_text_to_server(act_destination_redact(run->destination, row->message))),
 			SQL_INT8(run->run_id),
 		};
 

@@ -36,6 +36,7 @@
 #include "identity.h"
 #include "mapping.h"
 #include "model_check.h"
+#include "model_columns.h"
 #include "model_text.h"
 #include "nearest.h"
 #include "payload.h"
@@ -560,6 +561,7 @@ act_model_resolve(const Sync *sync)
 	check_key_names(sync, columns, ncolumns);
 	query = model->query = analyse_model(model_sql(model, model->mapping), columns);
 	resolve_leaves(model, query, &context);
+	act_model_find_columns(model, query);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
 	act_reference_find_calls(model, act_model_check_owners(query, &model->relations), sync->nkeys, model->mapping);

@@ -317,6 +317,8 @@ run_diff(Run *run)
 	run->resolving = run->reading = true;
 	run->model = act_model_resolve(run->sync);
 	run->resolving = false;
+	run->model->connector = run->destination->connector;
+	run->model->scope = &run->scope;
 	act_diff_lock_model(run->model);
 	if (!act_snapshot_check_key(run->sync, run->model))
 		ereport(ERROR,

@@ -205,12 +205,12 @@ act_transaction_allow_writes(bool before)
 /*
  * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
  */
-bool
-act_transaction_try(void (*work) (void *arg), void *arg)
+ErrorData *
+act_transaction_attempt(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -218,23 +218,36 @@ act_transaction_try(void (*work) (void *arg), void *arg)
 	{
 		work(arg);
 		ReleaseCurrentSubTransaction();
-		done = true;
 	}
 	PG_CATCH();
 	{
-		int			category;
-
 		MemoryContextSwitchTo(context);
-		category = ERRCODE_TO_CATEGORY(geterrcode());
-		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
-			PG_RE_THROW();
+		error = CopyErrorData();
 		FlushErrorState();
+		/* In any case: a CALL cannot roll back what is open within. */
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return done;
+	if (error != NULL)
+	{
+		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
+			ReThrowError(error);
+	}
+	return error;
+}
+
+bool
+act_transaction_try(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = act_transaction_attempt(work, arg);
+
+	if (error != NULL)
+		FreeErrorData(error);
+	return error == NULL;
 }
 
 ErrorData *
