@@ -13,7 +13,6 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
@@ -667,38 +666,4 @@ act_claim_recover(Settler *settler)
 	}
 	act_claim_delete(ids, count);
 	return unknown;
-}
-
-char *
-act_text_to_server(const char *utf8)
-{
-	size_t		len = strlen(utf8);
-	Oid			proc;
-	unsigned char *out;
-	size_t		used = 0;
-	size_t		written = 0;
-	size_t		capacity = len * MAX_CONVERSION_GROWTH + 1;
-
-	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
-		return pstrdup(utf8);
-	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
-	if (!OidIsValid(proc))
-		return pstrdup("?");
-	out = palloc(capacity);
-	while (used < len)
-	{
-		int			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
-														 (unsigned char *) utf8 + used, len - used,
-														 out + written, capacity - written, true);
-
-		used += done;
-		written += strlen((char *) out + written);
-		if (used < len)
-		{
-			used += pg_encoding_mblen(PG_UTF8, utf8 + used);
-			out[written++] = '?';
-			out[written] = '\0';
-		}
-	}
-	return (char *) out;
 }
