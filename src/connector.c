@@ -73,8 +73,6 @@ static void compile_check(const Document *document, const cJSON *check, Connecto
 static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
 static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
 									const Connector *connector);
-static void compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
-static const RequestTemplate *compile_request(const Document *document, const cJSON *at, int max_rows);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 Connector *
@@ -286,34 +284,43 @@ compile_check(const Document *document, const cJSON *check, Connector *connector
 	if (check == NULL)
 		return;
 	act_document_check(document, check, check_members, NULL);
-	connector->check = compile_request(document, act_document_need(document, check, "request"), 0);
+	connector->check = act_connector_compile_request(document, act_document_need(document, check, "request"), 0);
 	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
 }
 
 static void
 compile_operations(const Document *document, const cJSON *operations, Connector *connector)
 {
-	const char *names[ROW_OP_COUNT] = {0};
+	const char *names[ROW_OP_COUNT + 1] = {0};
 	int			nnames = 0;
+	bool		any = false;
 
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 	{
 		if (act_row_op_sent((RowOp) op) == (RowOp) op)
 			names[nnames++] = act_row_op_name((RowOp) op);
 	}
+	names[nnames++] = "lookup";
 	act_document_check(document, operations, names, NULL);
-	if (operations->child == NULL)
-		act_document_error(document, operations, NULL, "no operation");
 	for (const cJSON *at = operations->child; at != NULL; at = at->next)
 	{
 		RowOp		op = act_row_op_parse(at->string);
 		Operation  *operation;
+
+		if (op == ROW_OP_NONE)
+		{
+			connector->lookup = act_lookup_compile(document, at);
+			continue;
+		}
+		any = true;
 
 		act_document_check(document, at, operation_members, later_operation_members);
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
 		connector->row_templates[op] = operation->row;
 	}
+	if (!any)
+		act_document_error(document, operations, NULL, "no operation");
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 	{
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
@@ -401,17 +408,17 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 		act_document_error(document, row, NULL, "\"row\", which is for later operations of a mix,");
 	operation->owner = operation;
 	holder = operation_holder(at, like, "batch");
-	compile_batch(document, act_document_member(holder, "batch"), public);
+	act_connector_compile_batch(document, act_document_member(holder, "batch"), public);
 	holder = operation_holder(at, like, "request");
-	operation->request = compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
+	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
 	operation->row = operation->request->row;
 	holder = operation_holder(at, like, "answer");
 	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
 	return operation;
 }
 
-static void
-compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation)
+void
+act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation)
 {
 	operation->max_rows = operation->default_rows = 1;
 	if (batch == NULL)
@@ -423,9 +430,8 @@ compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *
 	operation->max_bytes = act_document_int(document, batch, "max_bytes", 1, MAX_BATCH_BYTES, 0);
 }
 
-/* max_rows: of a batch, 0 for a request without rows. */
-static const RequestTemplate *
-compile_request(const Document *document, const cJSON *at, int max_rows)
+const RequestTemplate *
+act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
 {
 	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
 	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;

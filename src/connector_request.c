@@ -29,6 +29,7 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	const Operation *operation = connector->operations[rows[0]->op];
 	const RequestTemplate *template;
 	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
 	{
@@ -44,27 +45,33 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	if (template->row == NULL)
 		input.row = rows[0];
 
+	for (int i = 0; i < nrows; i++)
+		bytes += act_connector_row_bytes(connector, scope, rows[i]);
+	act_request_render(connector, template, &input, bytes, request);
+}
+
+/* bytes: of the body, about; one allocation instead of a dozen that double. */
+void
+act_request_render(const Connector *connector, const RequestTemplate *template, TemplateInput *input,
+				   size_t bytes, HttpRequest *request)
+{
 	memset(request, 0, sizeof(HttpRequest));
 	request->method = template->method;
-	request->url = render_url(connector, template, &input);
+	request->url = render_url(connector, template, input);
 	if (template->body != NULL)
 	{
 		StringInfoData body;
-		size_t		bytes = 1024;
 
-		/* one allocation instead of a dozen that double, where it can be told */
 		initStringInfo(&body);
-		for (int i = 0; i < nrows; i++)
-			bytes += act_connector_row_bytes(connector, scope, rows[i]);
-		if (bytes < ACT_JSON_MAX_BYTES)
+		if (bytes > 0 && bytes < ACT_JSON_MAX_BYTES)
 			enlargeStringInfo(&body, (int) bytes);
-		act_template_render_json(template->body, &input, &body);
+		act_template_render_json(template->body, input, &body);
 		request->body = body.data;
 		request->body_len = body.len;
 		act_request_set_header(connector->name, request, "Content-Type", "application/json");
 	}
-	act_request_add_headers(connector, &connector->headers, &input, request);
-	act_request_add_headers(connector, &template->headers, &input, request);
+	act_request_add_headers(connector, &connector->headers, input, request);
+	act_request_add_headers(connector, &template->headers, input, request);
 }
 
 size_t
@@ -86,21 +93,7 @@ act_connector_render_check(const Connector *connector, const ConnectorScope *sco
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("connector \"%s\" describes no check of the destination", connector->name)));
-	memset(request, 0, sizeof(HttpRequest));
-	request->method = connector->check->method;
-	request->url = render_url(connector, connector->check, &input);
-	if (connector->check->body != NULL)
-	{
-		StringInfoData body;
-
-		initStringInfo(&body);
-		act_template_render_json(connector->check->body, &input, &body);
-		request->body = body.data;
-		request->body_len = body.len;
-		act_request_set_header(connector->name, request, "Content-Type", "application/json");
-	}
-	act_request_add_headers(connector, &connector->headers, &input, request);
-	act_request_add_headers(connector, &connector->check->headers, &input, request);
+	act_request_render(connector, connector->check, &input, 0, request);
 }
 
 static TemplateInput

@@ -74,7 +74,7 @@ finish_batch(Delivery *delivery, Batch *batch)
 #endif
 	for (int i = 0; i < batch->nrows; i++)
 	{
-		SettledRow *row = MemoryContextAlloc(batch->claim->context, sizeof(SettledRow));
+		SettledRow *row = MemoryContextAllocZero(batch->claim->context, sizeof(SettledRow));
 
 		row->row = batch->rows[i];
 		row->uncertain = batch->uncertain;

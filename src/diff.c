@@ -32,6 +32,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "key_argument.h"
+#include "reference.h"
 #include "removal.h"
 #include "snapshot.h"
 
@@ -56,6 +57,8 @@ enum
 	STORE_FINGERPRINT,
 	STORE_CHANGE_ID,
 	STORE_ATTEMPTS,
+	STORE_MESSAGE,
+	STORE_WANTED_OP,
 	STORE_FIRST_KEY
 };
 
@@ -77,6 +80,8 @@ store_desc(int nkeys)
 	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_CHANGE_ID, "change_id", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_ATTEMPTS, "attempts", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, STORE_MESSAGE, "message", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_WANTED_OP, "wanted_op", INT4OID, -1, 0);
 	for (int i = 0; i < nkeys; i++)
 		TupleDescInitEntry(desc, STORE_FIRST_KEY + i, "key_value", TEXTOID, -1, 0);
 	return desc;
@@ -255,6 +260,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 {
 	const Sync *sync = model->sync;
 	DiffState  *outer = act_diff_current;
+	MemoryContext caller = CurrentMemoryContext;
 	Identity	identity;
 
 	memset(diff, 0, sizeof(*diff));
@@ -287,12 +293,15 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 			act_diff_receiver_finish(state);
 		}
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		/* A function of the model may have asked for a preview. */
 		act_diff_current = outer;
+		MemoryContextSwitchTo(caller);
+		act_reference_rethrow(state);
 	}
 	PG_END_TRY();
+	/* A function of the model may have asked for a preview. */
+	act_diff_current = outer;
 	act_identity_leave(&identity);
 }
 
@@ -409,6 +418,8 @@ act_diff_next_mark(Diff *diff)
 		return NULL;
 	mark = palloc(sizeof(DiffMark));
 	mark->state = (SnapshotState) slot_int(slot, STORE_OP);
+	mark->message = slot_text(slot, STORE_MESSAGE);
+	mark->op = (RowOp) slot_int(slot, STORE_WANTED_OP);
 	mark->key_values = slot_keys(slot, diff->nkeys);
 	ExecClearTuple(slot);
 	return mark;
@@ -447,6 +458,8 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
 	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);
 	values[STORE_ATTEMPTS - 1] = Int32GetDatum(row->attempts);
+	put_text(values, nulls, STORE_MESSAGE, row->message);
+	values[STORE_WANTED_OP - 1] = Int32GetDatum(row->op);
 	for (int i = 0; i < diff->nkeys; i++)
 		put_text(values, nulls, STORE_FIRST_KEY + i, row->key_values[i]);
 	tuplestore_putvalues(store, diff->desc, values, nulls);

@@ -117,6 +117,8 @@ typedef struct DiffMark
 {
 	char	  **key_values;
 	SnapshotState state;
+	char	   *message;		/* of a row that waits: what for; UTF-8 */
+	RowOp		op;				/* of a row that waits: what is to be sent */
 } DiffMark;
 extern DiffMark *act_diff_next_mark(Diff *diff);
 

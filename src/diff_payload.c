@@ -18,7 +18,6 @@
 
 #include "change_id.h"
 #include "diff_private.h"
-#include "diff_query.h"
 #include "field_hash.h"
 #include "json_text.h"
 #include "payload.h"
@@ -50,22 +49,13 @@ typedef struct Comparison
 
 /* ---------------------------------------------------------- what was accepted */
 
-static Datum
-old_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
-{
-	int			column = state->model->sync->nkeys + state->model->nleaves + which;
-
-	*isnull = slot->tts_isnull[column];
-	return slot->tts_values[column];
-}
-
 static void
 compare_hashes(Comparison *comparison, const DiffState *state, TupleTableSlot *slot)
 {
 	const Payload *payload = comparison->payload;
 	FieldHashes hashes;
 	bool		isnull;
-	Datum		value = old_value(state, slot, DIFF_FIELD_HASHES, &isnull);
+	Datum		value = act_diff_value(state, slot, DIFF_FIELD_HASHES, &isnull);
 	text	   *digits;
 
 	if (isnull)
@@ -131,7 +121,7 @@ compare_payloads(Comparison *comparison, const DiffState *state, TupleTableSlot 
 {
 	const Payload *payload = comparison->payload;
 	bool		isnull;
-	Datum		value = old_value(state, slot, DIFF_PAYLOAD, &isnull);
+	Datum		value = act_diff_value(state, slot, DIFF_PAYLOAD, &isnull);
 	char	   *json;
 	int			hint = 0;
 

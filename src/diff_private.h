@@ -11,6 +11,7 @@
 #define ACT_DIFF_PRIVATE_H
 
 #include "diff.h"
+#include "diff_query.h"
 #include "sieve.h"
 #include "tcop/dest.h"
 
@@ -27,6 +28,9 @@ typedef struct SeenPages
 	MemoryContext context;
 } SeenPages;
 
+/* Digits of the random number that marks a reference nobody knows yet. */
+#define ACT_REFERENCE_NONCE 30
+
 typedef struct DiffState
 {
 	DestReceiver receiver;		/* must be first */
@@ -41,6 +45,7 @@ typedef struct DiffState
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
+	char		reference_nonce[ACT_REFERENCE_NONCE + 1];	/* empty: no reference was unknown */
 	ValueType **key_values;
 	char	  **key_names;		/* as JSON strings in UTF-8 */
 	FmgrInfo   *key_output;
@@ -79,6 +84,9 @@ extern void act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowSt
 
 /* Whether the snapshot knows the fields of what was accepted. */
 extern bool act_diff_keeps_fields(const DiffState *state);
+
+/* A column of the diff's query. */
+extern Datum act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

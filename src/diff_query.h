@@ -60,9 +60,10 @@ typedef enum DiffColumn
 	DIFF_NEXT_ATTEMPT_AT,
 	DIFF_MISSING_SINCE,
 	DIFF_FIELD_HASHES,
-	DIFF_PAYLOAD
+	DIFF_PAYLOAD,
+	DIFF_MESSAGE
 } DiffColumn;
-#define DIFF_COLUMN_COUNT (DIFF_PAYLOAD + 1)
+#define DIFF_COLUMN_COUNT (DIFF_MESSAGE + 1)
 
 /* 42804 unless values of type can be read as those of the expected one. */
 extern void act_diff_query_require_type(const Model *model, const char *what, Oid expected, Oid type);

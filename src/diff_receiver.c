@@ -31,6 +31,7 @@
 #include "json_text.h"
 #include "mapping.h"
 #include "payload.h"
+#include "reference.h"
 #include "removal.h"
 
 /* Removed rows that a held run's detail shows. */
@@ -95,6 +96,13 @@ static Datum
 column_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 {
 	return slot->tts_values[column(state, which)];
+}
+
+Datum
+act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
+{
+	*isnull = column_isnull(state, slot, which);
+	return column_value(state, slot, which);
 }
 
 static bool
@@ -255,7 +263,7 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ROW_CHANGED:
 			counts->changed++;
-			if (!decision->in_doubt)
+			if (!decision->in_doubt && decision->action != ACTION_WAIT)
 				counts->changed_certain++;
 			break;
 		case ROW_REMOVED:
@@ -314,6 +322,7 @@ keep_watched(DiffState *state)
 	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
 	watched->row->key = pstrdup(row->key);
 	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
+	watched->row->message = row->message ? pstrdup(row->message) : NULL;
 	watched->row->payload = row->payload ? pstrdup(row->payload) : NULL;
 	watched->row->field_hashes = row->field_hashes ? pstrdup(row->field_hashes) : NULL;
 	watched->row->changed = row->changed ? pstrdup(row->changed) : NULL;
@@ -409,6 +418,33 @@ note_next_attempt(DiffState *state, const RowState *row_state)
 		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
 }
 
+/*
+ * A row whose reference has no id yet: that is written down, where it is not
+ * yet, and what the destination has of the row stays.
+ */
+static void
+wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+{
+	Decision   *decision = &state->group_decision;
+	Row		   *row = state->group_row;
+	char	   *waits_for = state->group_problem != NULL || row->fields == NULL ? NULL :
+		act_reference_waits_for(state, row->fields);
+	char	   *before = NULL;
+
+	if (waits_for == NULL)
+		return;
+	if (row_state->exists && row_state->state == STATE_WAITING && !column_isnull(state, slot, DIFF_MESSAGE))
+	{
+		before = TextDatumGetCString(column_value(state, slot, DIFF_MESSAGE));
+		before = pg_server_to_any(before, strlen(before), PG_UTF8);
+	}
+	decision->action = ACTION_WAIT;
+	decision->mark = before == NULL || strcmp(before, waits_for) != 0;
+	decision->mark_state = STATE_WAITING;
+	row->message = waits_for;
+	row->fields = NULL;
+}
+
 /* plan_sync() tells of all changed rows which fields it is. */
 static bool
 counts_fields(const DiffState *state)
@@ -462,6 +498,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		state->group_problem = act_removal_append_json(&buf, model, slot->tts_values + nkeys + model->nleaves,
 													   slot->tts_isnull + nkeys + model->nleaves);
 		row->fields = buf.data;
+		wait_for_reference(state, slot, row_state);
 		return;
 	}
 	act_diff_payload(state, slot, row_state);
@@ -471,6 +508,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		state->group_problem = NULL;
 		row->fields = NULL;
 	}
+	wait_for_reference(state, slot, row_state);
 }
 
 static void

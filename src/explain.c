@@ -200,6 +200,7 @@ next_action(const Explanation *explanation)
 		case ACTION_UNKNOWN:
 			return "wait for a person";
 		case ACTION_WAIT:
+			return "wait for the row that it refers to";
 		case ACTION_NONE:
 		case ACTION_MARK:
 			break;
@@ -360,6 +361,10 @@ explain(const Explanation *explanation)
 				break;
 			case ACTION_SEND:
 				explain_send(&buf, explanation);
+				break;
+			case ACTION_WAIT:
+				appendStringInfo(&buf, "It %s. A run sends it once that is there.",
+								 act_text_to_server(key->row->message));
 				break;
 			case ACTION_LEAVING:
 				appendStringInfo(&buf, "The row left the model; the destination keeps it for remove_after, lest it come back.");

@@ -39,6 +39,7 @@
 #include "model_text.h"
 #include "nearest.h"
 #include "payload.h"
+#include "reference.h"
 #include "removal.h"
 #include "snapshot.h"
 #include "sql_text.h"
@@ -561,7 +562,7 @@ act_model_resolve(const Sync *sync)
 	resolve_leaves(model, query, &context);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
-	act_model_check_owners(query, &model->relations);
+	act_reference_find_calls(model, act_model_check_owners(query, &model->relations), sync->nkeys, model->mapping);
 	model->removal = act_removal_resolve(model);
 	if (model->removal != NULL)
 		model->relations = list_concat_unique_oid(model->relations, model->removal->relations);

@@ -99,6 +99,7 @@ typedef struct Model
 	struct Query *query;		/* key and leaves of it, as analysed */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	List	   *references;		/* of char *: syncs whose ids it asks for */
 	List	   *relations;		/* OIDs of all that it reads, views and what is behind them */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
@@ -113,6 +114,9 @@ extern Model *act_model_resolve(const Sync *sync);
 
 /* Once more what depends on sync->match, when that became known after the model. */
 extern void act_model_apply_match(Model *model);
+
+/* Why the fingerprints of every row differ, in a few words; NULL: they need not. */
+extern char *act_model_difference(const Model *old, const Model *new);
 
 /* Names of the model's columns as it is now, NULL-ended.  As the owner. */
 extern char **act_model_columns(const Sync *sync, int *count);

@@ -31,8 +31,10 @@
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
+#include "link.h"
 #include "model_wait.h"
 #include "progress.h"
+#include "reference.h"
 #include "retry.h"
 #include "run.h"
 #include "run_lock.h"
@@ -223,6 +225,13 @@ act_run_scope(Run *run)
 	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
 	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
 	scope->match = NULL;
+	scope->nmatch = sync->nmatch;
+	scope->match_names = palloc(sizeof(char *) * Max(sync->nmatch, 1));
+	for (int i = 0; i < sync->nmatch; i++)
+	{
+		scope->match_names[i] = pg_server_to_any(sync->match[i], strlen(sync->match[i]), PG_UTF8);
+		scope->match = i == 0 ? scope->match_names[i] : psprintf("%s,%s", scope->match, scope->match_names[i]);
+	}
 	scope->run_id = run->run_id;
 	scope->nkeys = sync->nkeys;
 	scope->key_names = palloc(sizeof(char *) * sync->nkeys);
@@ -233,12 +242,13 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
-/* Before a key goes out that the table could not take. */
+/* What follows from the model as it is: a key that the table must take, whom it refers to. */
 static void
-widen_key(Run *run)
+resolve_model(Run *run)
 {
 	Model	   *model = act_model_resolve(run->sync);
 
+	act_reference_store(run->sync, model);
 	if (act_snapshot_check_key(run->sync, model))
 		return;
 	act_snapshot_widen_key(run->sync, model);
@@ -257,7 +267,7 @@ run_resolve(Run *run)
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
 	run->reading = true;
-	widen_key(run);
+	resolve_model(run);
 	run->resolving = run->reading = false;
 	act_transaction_commit(false);
 }
@@ -295,24 +305,6 @@ run_baseline(Run *run)
 	ACT_FAULT("after_baseline");
 }
 
-/* What option first_run says, once, before the first diff. */
-static void
-run_first(Run *run)
-{
-	if (!run->sync->first_run_pending)
-		return;
-	switch (run->sync->options.first_run)
-	{
-		case FIRST_RUN_SEND:
-			break;				/* over with the first run that gets past its guard */
-		case FIRST_RUN_BASELINE:
-			run_baseline(run);
-			break;
-		case FIRST_RUN_LINK:
-			break;				/* no definition says so */
-	}
-}
-
 /*
  * The model is checked in the transaction that reads it: between two, it
  * could be given away or become something else.
@@ -333,13 +325,73 @@ run_diff(Run *run)
 				 errhint("Run it again.")));
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (run->retry_rows)
+	{
 		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
+		run->retry_rows = run->keys != NULL;
+	}
 	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
 					 run->max_rows, &run->diff);
 	PopActiveSnapshot();
 	run->reading = false;
 	note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
+}
+
+/* Whether this run comes to all rows that its sync has. */
+static bool
+comes_to_all(const Run *run)
+{
+	return run->keys == NULL && run->diff.counts.beyond == 0 && run->diff.counts.waiting == 0;
+}
+
+/*
+ * Rows become those of the records that the destination has, and only what
+ * then differs is sent: the diff is made anew.  It is done when it came to all
+ * rows; until then each run begins by it, for those without a record.
+ */
+static void
+run_link(Run *run)
+{
+	LinkCounts	counts;
+	bool		all;
+
+	run_diff(run);
+	all = comes_to_all(run);
+	act_progress_phase(run, PHASE_LINK);
+	act_link(run, &counts);
+	act_diff_end(&run->diff);
+	memset(&run->diff, 0, sizeof(run->diff));
+	if (run->stop.set || !begin_settling(run))
+		return;
+	if (all)
+		act_ledger_first_run_done(run);
+	if (counts.same + counts.different + counts.none + counts.unclear > 0)
+		act_event_record("linked", "info", run->sync, run->run_id,
+						 psprintf(INT64_FORMAT " rows of sync \"%s\" have a record at the destination already: first_run is link",
+								  counts.same + counts.different, run->sync->name),
+						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
+								  ", \"unclear\": " INT64_FORMAT "}",
+								  counts.same, counts.different, counts.none, counts.unclear));
+	act_transaction_commit(true);
+}
+
+/* What option first_run says, once, before the first diff. */
+static void
+run_first(Run *run)
+{
+	if (!run->sync->first_run_pending)
+		return;
+	switch (run->sync->options.first_run)
+	{
+		case FIRST_RUN_SEND:
+			break;				/* over with the first run that gets past its guard */
+		case FIRST_RUN_BASELINE:
+			run_baseline(run);
+			break;
+		case FIRST_RUN_LINK:
+			run_link(run);
+			break;
+	}
 }
 
 static void
@@ -369,9 +421,10 @@ run_guard(Run *run)
 	if (run->keys == NULL && !run->retry_rows)
 		act_field_types_store(run->model);
 	act_settler_marks(run->settler, &run->diff);
-	if (run->sync->first_run_pending)
+	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
 	act_transaction_commit(false);
+	run->marked = true;
 }
 
 static void

@@ -81,6 +81,8 @@ typedef struct Run
 	bool		retry_rows;		/* only rows whose back-off ended: they become keys, not forced */
 	int64		missed;			/* planned starts that this run stands for, besides its own */
 	TimestampTz rows_retry_at;	/* first end of a back-off among the rows seen; 0: none */
+	bool		marked;			/* what the diff found without sending stands in the sync's table */
+	bool		ids_noted;		/* that rows got what others may wait for */
 	bool		recorded;		/* its row says that it began, or how it ended */
 	bool		held_again;		/* as the whole run before, which nobody approved */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */

@@ -41,6 +41,7 @@ struct Settler
 	char	   *refused_sql;
 	char	   *delete_sql;
 	char	   *mark_sql;
+	char	   *wait_sql;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
 };
 
@@ -272,6 +273,33 @@ mark_sql(const Settler *settler)
 	return buf.data;
 }
 
+/* What the destination has of a row that waits stays as it is. */
+static char *
+wait_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "INSERT INTO %s AS s (", act_sync_table_name(settler->sync));
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ", activate_state, activate_op, activate_first_at, activate_last_at,"
+						   " activate_code, activate_message) SELECT ");
+	append_cast_keys(&buf, settler);
+	appendStringInfoString(&buf, ", 'waiting', u.op, u.at, u.at, 'reference', u.message");
+	append_unnest(&buf, settler, "op, at, message", 3);
+	appendStringInfoString(&buf, " ON CONFLICT (");
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = 'waiting', activate_op = EXCLUDED.activate_op,"
+						   " activate_first_at = COALESCE(s.activate_first_at, EXCLUDED.activate_first_at),"
+						   " activate_last_at = EXCLUDED.activate_last_at,"
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
+						   " activate_tried = NULL, activate_change_id = NULL, activate_attempts = 0,"
+						   " activate_next_attempt_at = NULL, activate_http_status = NULL,"
+						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op IN ('update_removed', 'clear')"
+						   " THEN s.activate_missing_since END");
+	return buf.data;
+}
+
 Settler *
 act_settler_create(const Sync *sync)
 {
@@ -305,6 +333,7 @@ act_settler_create(const Sync *sync)
 	settler->refused_sql = refused_sql(settler);
 	settler->delete_sql = delete_sql(settler);
 	settler->mark_sql = mark_sql(settler);
+	settler->wait_sql = wait_sql(settler);
 	return settler;
 }
 
@@ -385,19 +414,20 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		*payloads = column_make(JSONOID, capacity);
 	foreach(cell, rows)
 	{
-		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+		const SettledRow *settled = lfirst(cell);
+		const Row  *row = settled->row;
 		const char *payload = row->payload != NULL ? row->payload : row->fields;
 
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
 		column_add_text(&columns[0], storable_id(row->new_external_id));
-		column_add_digest(&columns[1], row->fingerprint, false);
+		column_add_digest(&columns[1], row->fingerprint, settled->differs);
 		column_add_time(&columns[2], now);
 		if (hashes != NULL)
-			column_add_text(hashes, row->field_hashes);
+			column_add_text(hashes, settled->differs ? NULL : row->field_hashes);
 		if (payloads != NULL)
-			column_add_text(payloads, payload ? act_text_to_server(payload) : NULL);
+			column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
 	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
 }
@@ -497,8 +527,11 @@ act_settler_marks(Settler *settler, Diff *diff)
 	{
 		Column	   *changed = make_keys(nkeys, MARKS_PER_STATEMENT);
 		Column	   *forgotten = make_keys(nkeys, MARKS_PER_STATEMENT);
+		Column	   *waiting = make_keys(nkeys, MARKS_PER_STATEMENT);
 		Column		columns[2] = {column_make(TEXTOID, MARKS_PER_STATEMENT),
 		column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT)};
+		Column		waits[3] = {column_make(TEXTOID, MARKS_PER_STATEMENT),
+		column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT), column_make(TEXTOID, MARKS_PER_STATEMENT)};
 
 		for (int i = 0; i < MARKS_PER_STATEMENT; i++)
 		{
@@ -514,12 +547,21 @@ act_settler_marks(Settler *settler, Diff *diff)
 				add_keys(forgotten, nkeys, mark->key_values);
 				continue;
 			}
+			if (mark->state == STATE_WAITING)
+			{
+				add_keys(waiting, nkeys, mark->key_values);
+				column_add_text(&waits[0], act_row_op_name(mark->op));
+				column_add_time(&waits[1], now);
+				column_add_text(&waits[2], act_text_to_server(mark->message));
+				continue;
+			}
 			add_keys(changed, nkeys, mark->key_values);
 			column_add_text(&columns[0], act_state_name(mark->state));
 			column_add_time(&columns[1], now);
 		}
 		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
 		run_columns(SPI_OK_DELETE, settler->delete_sql, forgotten, nkeys, NULL, 0);
+		run_columns(SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
 		MemoryContextReset(context);
 	}
 	act_identity_leave(&identity);

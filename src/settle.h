@@ -19,6 +19,7 @@ typedef struct SettledRow
 {
 	Row		   *row;
 	bool		uncertain;		/* some try of its request may have been applied */
+	bool		differs;		/* found there, with other values: accepted, but for what it has */
 } SettledRow;
 
 /*
