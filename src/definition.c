@@ -385,7 +385,8 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0 || !same_policies;
 	/* Nothing is known of the other place; resend says that it is. */
-	new->first_run_pending = old->first_run_pending || (moved && resend == RESEND_CHANGED);
+	new->first_run_pending = resend != RESEND_ALL &&
+		(old->first_run_pending || (moved && resend == RESEND_CHANGED));
 	act_definition_tell_past(old, new);
 	store_changed(new);
 	if (renamed)

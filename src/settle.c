@@ -13,7 +13,6 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
@@ -24,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "column.h"
 #include "diff_query.h"
 #include "fault.h"
 #include "identity.h"
@@ -45,74 +45,6 @@ struct Settler
 	char	   *wait_sql;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
 };
-
-/* One column of a set of rows, as an array. */
-typedef struct Column
-{
-	Oid			type;
-	Datum	   *values;
-	bool	   *nulls;
-	int			count;
-} Column;
-
-static Column
-column_make(Oid type, int capacity)
-{
-	Column		column;
-
-	column.type = type;
-	column.values = palloc0(sizeof(Datum) * Max(capacity, 1));
-	column.nulls = palloc0(sizeof(bool) * Max(capacity, 1));
-	column.count = 0;
-	return column;
-}
-
-static void
-column_add(Column *column, Datum value, bool isnull)
-{
-	column->values[column->count] = value;
-	column->nulls[column->count++] = isnull;
-}
-
-static void
-column_add_text(Column *column, const char *text)
-{
-	column_add(column, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
-}
-
-static void
-column_add_digest(Column *column, const uint8 *digest, bool isnull)
-{
-	pg_uuid_t  *uuid = palloc0(sizeof(pg_uuid_t));
-
-	if (!isnull)
-		memcpy(uuid->data, digest, UUID_LEN);
-	column_add(column, UUIDPGetDatum(uuid), isnull);
-}
-
-static void
-column_add_time(Column *column, TimestampTz time)
-{
-	column_add(column, TimestampTzGetDatum(time), time == 0);
-}
-
-static SqlArgument
-column_argument(const Column *column)
-{
-	SqlArgument argument;
-	int16		len;
-	bool		byval;
-	char		align;
-	int			dims[1] = {column->count};
-	int			lower[1] = {1};
-
-	get_typlenbyvalalign(column->type, &len, &byval, &align);
-	argument.type = get_array_type(column->type);
-	argument.value = PointerGetDatum(construct_md_array(column->values, column->nulls, 1, dims, lower,
-														column->type, len, byval, align));
-	argument.isnull = false;
-	return argument;
-}
 
 static void
 append_key_list(StringInfo buf, const Settler *settler, const char *format_prefix)
@@ -354,7 +286,7 @@ static void
 add_keys(Column *keys, int nkeys, char *const *values)
 {
 	for (int i = 0; i < nkeys; i++)
-		column_add_text(&keys[i], values[i]);
+		act_column_add_text(&keys[i], values[i]);
 }
 
 static Column *
@@ -363,7 +295,7 @@ make_keys(int nkeys, int capacity)
 	Column	   *keys = palloc(sizeof(Column) * nkeys);
 
 	for (int i = 0; i < nkeys; i++)
-		keys[i] = column_make(TEXTOID, capacity);
+		keys[i] = act_column_make(TEXTOID, capacity);
 	return keys;
 }
 
@@ -377,9 +309,9 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 	if (keys[0].count == 0)
 		return;
 	for (int i = 0; i < nkeys; i++)
-		args[i] = column_argument(&keys[i]);
+		args[i] = act_column_argument(&keys[i]);
 	for (int i = 0; i < ncolumns; i++)
-		args[nkeys + i] = column_argument(&columns[i]);
+		args[nkeys + i] = act_column_argument(&columns[i]);
 	act_sql(expected, sql, nkeys + ncolumns, args);
 }
 
@@ -390,17 +322,17 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 	int			nkeys = settler->sync->nkeys;
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
-	Column		columns[5] = {column_make(TEXTOID, capacity), column_make(UUIDOID, capacity),
-	column_make(TIMESTAMPTZOID, capacity)};
+	Column		columns[5] = {act_column_make(TEXTOID, capacity), act_column_make(UUIDOID, capacity),
+	act_column_make(TIMESTAMPTZOID, capacity)};
 	int			ncolumns = 3;
 	Column	   *hashes = options->changed_fields_only ? &columns[ncolumns++] : NULL;
 	Column	   *payloads = options->keep_payload ? &columns[ncolumns++] : NULL;
 	ListCell   *cell;
 
 	if (hashes != NULL)
-		*hashes = column_make(TEXTOID, capacity);
+		*hashes = act_column_make(TEXTOID, capacity);
 	if (payloads != NULL)
-		*payloads = column_make(JSONOID, capacity);
+		*payloads = act_column_make(JSONOID, capacity);
 	foreach(cell, rows)
 	{
 		const SettledRow *settled = lfirst(cell);
@@ -410,13 +342,13 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
-		column_add_text(&columns[0], act_text_to_server_exact(row->new_external_id));
-		column_add_digest(&columns[1], row->fingerprint, settled->differs);
-		column_add_time(&columns[2], now);
+		act_column_add_text(&columns[0], act_text_to_server_exact(row->new_external_id));
+		act_column_add_digest(&columns[1], row->fingerprint, settled->differs);
+		act_column_add_time(&columns[2], now);
 		if (hashes != NULL)
-			column_add_text(hashes, settled->differs ? NULL : row->field_hashes);
+			act_column_add_text(hashes, settled->differs ? NULL : row->field_hashes);
 		if (payloads != NULL)
-			column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
+			act_column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
 	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
 }
@@ -450,7 +382,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 	ListCell   *cell;
 
 	for (int i = 0; i < lengthof(types); i++)
-		columns[i] = column_make(types[i], capacity);
+		columns[i] = act_column_make(types[i], capacity);
 	foreach(cell, rows)
 	{
 		const SettledRow *settled = lfirst(cell);
@@ -468,17 +400,17 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 			(settler->next_attempt_at == 0 || state.next_attempt_at < settler->next_attempt_at))
 			settler->next_attempt_at = state.next_attempt_at;
 		add_keys(keys, nkeys, row->key_values);
-		column_add_text(&columns[0], act_state_name(state.state));
-		column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
-		column_add_digest(&columns[2], state.tried, accepted);
-		column_add_text(&columns[3], accepted ? NULL : act_row_op_name(row->op));
-		column_add_digest(&columns[4], state.change_id, accepted);
-		column_add(&columns[5], Int32GetDatum(state.attempts), false);
-		column_add_time(&columns[6], now);
-		column_add_time(&columns[7], state.next_attempt_at);
-		column_add(&columns[8], Int32GetDatum(row->http_status), row->http_status == 0);
-		column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
-		column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
+		act_column_add_text(&columns[0], act_state_name(state.state));
+		act_column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
+		act_column_add_digest(&columns[2], state.tried, accepted);
+		act_column_add_text(&columns[3], accepted ? NULL : act_row_op_name(row->op));
+		act_column_add_digest(&columns[4], state.change_id, accepted);
+		act_column_add(&columns[5], Int32GetDatum(state.attempts), false);
+		act_column_add_time(&columns[6], now);
+		act_column_add_time(&columns[7], state.next_attempt_at);
+		act_column_add(&columns[8], Int32GetDatum(row->http_status), row->http_status == 0);
+		act_column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
+		act_column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
 	}
 	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
@@ -517,10 +449,10 @@ act_settler_marks(Settler *settler, Diff *diff)
 		Column	   *changed = make_keys(nkeys, MARKS_PER_STATEMENT);
 		Column	   *forgotten = make_keys(nkeys, MARKS_PER_STATEMENT);
 		Column	   *waiting = make_keys(nkeys, MARKS_PER_STATEMENT);
-		Column		columns[2] = {column_make(TEXTOID, MARKS_PER_STATEMENT),
-		column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT)};
-		Column		waits[3] = {column_make(TEXTOID, MARKS_PER_STATEMENT),
-		column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT), column_make(TEXTOID, MARKS_PER_STATEMENT)};
+		Column		columns[2] = {act_column_make(TEXTOID, MARKS_PER_STATEMENT),
+		act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT)};
+		Column		waits[3] = {act_column_make(TEXTOID, MARKS_PER_STATEMENT),
+		act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT), act_column_make(TEXTOID, MARKS_PER_STATEMENT)};
 
 		for (int i = 0; i < MARKS_PER_STATEMENT; i++)
 		{
@@ -539,14 +471,14 @@ act_settler_marks(Settler *settler, Diff *diff)
 			if (mark->state == STATE_WAITING)
 			{
 				add_keys(waiting, nkeys, mark->key_values);
-				column_add_text(&waits[0], act_row_op_name(mark->op));
-				column_add_time(&waits[1], now);
-				column_add_text(&waits[2], act_text_to_server(mark->message));
+				act_column_add_text(&waits[0], act_row_op_name(mark->op));
+				act_column_add_time(&waits[1], now);
+				act_column_add_text(&waits[2], act_text_to_server(mark->message));
 				continue;
 			}
 			add_keys(changed, nkeys, mark->key_values);
-			column_add_text(&columns[0], act_state_name(mark->state));
-			column_add_time(&columns[1], now);
+			act_column_add_text(&columns[0], act_state_name(mark->state));
+			act_column_add_time(&columns[1], now);
 		}
 		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
 		run_columns(SPI_OK_DELETE, settler->delete_sql, forgotten, nkeys, NULL, 0);
@@ -561,28 +493,28 @@ act_settler_marks(Settler *settler, Diff *diff)
 int64
 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 {
-	Column		ops = column_make(TEXTOID, nrows);
-	Column		keys = column_make(TEXTOID, nrows * sync->nkeys);
-	Column		fingerprints = column_make(UUIDOID, nrows);
-	Column		change_ids = column_make(UUIDOID, nrows);
-	Column		once = column_make(BOOLOID, nrows);
+	Column		ops = act_column_make(TEXTOID, nrows);
+	Column		keys = act_column_make(TEXTOID, nrows * sync->nkeys);
+	Column		fingerprints = act_column_make(UUIDOID, nrows);
+	Column		change_ids = act_column_make(UUIDOID, nrows);
+	Column		once = act_column_make(BOOLOID, nrows);
 	Identity	identity;
 	int64		claim_id;
 
 	for (int i = 0; i < nrows; i++)
 	{
-		column_add_text(&ops, act_row_op_name(rows[i]->op));
+		act_column_add_text(&ops, act_row_op_name(rows[i]->op));
 		for (int k = 0; k < sync->nkeys; k++)
-			column_add_text(&keys, rows[i]->key_values[k]);
-		column_add_digest(&fingerprints, rows[i]->fingerprint, false);
-		column_add_digest(&change_ids, rows[i]->change_id, false);
-		column_add(&once, BoolGetDatum(rows[i]->at_most_once), false);
+			act_column_add_text(&keys, rows[i]->key_values[k]);
+		act_column_add_digest(&fingerprints, rows[i]->fingerprint, false);
+		act_column_add_digest(&change_ids, rows[i]->change_id, false);
+		act_column_add(&once, BoolGetDatum(rows[i]->at_most_once), false);
 	}
 	act_identity_extension(&identity);
 	{
 		SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_INT8(run_id),
-			column_argument(&ops), column_argument(&keys),
-		column_argument(&fingerprints), column_argument(&change_ids), column_argument(&once)};
+			act_column_argument(&ops), act_column_argument(&keys),
+		act_column_argument(&fingerprints), act_column_argument(&change_ids), act_column_argument(&once)};
 
 		act_sql(SPI_OK_INSERT_RETURNING,
 				"INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids, once)"
@@ -598,16 +530,16 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 void
 act_claim_delete(const int64 *ids, int count)
 {
-	Column		column = column_make(INT8OID, count);
+	Column		column = act_column_make(INT8OID, count);
 	Identity	identity;
 
 	if (count == 0)
 		return;
 	for (int i = 0; i < count; i++)
-		column_add(&column, Int64GetDatum(ids[i]), false);
+		act_column_add(&column, Int64GetDatum(ids[i]), false);
 	act_identity_extension(&identity);
 	{
-		SqlArgument args[] = {column_argument(&column)};
+		SqlArgument args[] = {act_column_argument(&column)};
 
 		act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE claim_id = ANY ($1)", 1, args);
 	}
