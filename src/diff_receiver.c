@@ -117,32 +117,6 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		act_doubt_state(&state->policy, row);
 }
 
-const char *
-act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
-{
-	const char *problem = NULL;
-
-	appendStringInfoChar(buf, '{');
-	for (int i = 0; i < state->model->sync->nkeys; i++)
-	{
-		const char *why;
-		int			start;
-
-		appendStringInfo(buf, "%s%s: ", i > 0 ? ", " : "", state->key_names[i]);
-		start = buf->len;
-		why = act_value_append_json(buf, state->key_values[i], slot->tts_values[i], slot->tts_isnull[i]);
-		if (why != NULL)
-		{
-			problem = problem ? problem : why;
-			buf->len = start;
-			buf->data[start] = '\0';
-			appendStringInfoString(buf, "null");
-		}
-	}
-	appendStringInfoChar(buf, '}');
-	return problem;
-}
-
 static void
 add_invalid(DiffState *state, const char *key, const char *code, const char *message, int64 rows)
 {
@@ -382,16 +356,12 @@ note_next_attempt(DiffState *state, const RowState *row_state)
  * yet, and what the destination has of the row stays.
  */
 static void
-wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state, char *waits_for)
 {
 	Decision   *decision = &state->group_decision;
 	Row		   *row = state->group_row;
-	char	   *waits_for = state->group_problem != NULL || row->fields == NULL ? NULL :
-		act_reference_waits_for(state, row->fields);
 	char	   *before = NULL;
 
-	if (waits_for == NULL)
-		return;
 	if (row_state->exists && row_state->state == STATE_WAITING && !column_isnull(state, slot, DIFF_MESSAGE))
 	{
 		before = TextDatumGetCString(column_value(state, slot, DIFF_MESSAGE));
@@ -402,6 +372,18 @@ wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_s
 	decision->mark_state = STATE_WAITING;
 	row->message = waits_for;
 	row->fields = NULL;
+}
+
+/* The same, where what would be sent says so. */
+static void
+look_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+{
+	const Row  *row = state->group_row;
+	char	   *waits_for = state->group_problem != NULL || row->fields == NULL ? NULL :
+		act_reference_waits_for(state, row->fields);
+
+	if (waits_for != NULL)
+		wait_for_reference(state, slot, row_state, waits_for);
 }
 
 /* What the destination could not take, or not find again. */
@@ -431,6 +413,22 @@ counts_fields(const DiffState *state)
 		state->group_decision.cause == ROW_CHANGED && act_diff_keeps_fields(state);
 }
 
+/* What was decided, and for whom. */
+static void
+note_decision(DiffState *state, TupleTableSlot *slot)
+{
+	const Decision *decision = &state->group_decision;
+	Row		   *row = state->group_row;
+
+	row->op = decision->op;
+	row->cause = decision->cause;
+	row->in_doubt = decision->in_doubt;
+	row->was_there = decision->was_there;
+	row->attempts = decision->attempts;
+	for (int i = 0; i < row->nkeys; i++)
+		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
+}
+
 /* Renders the group's row in the group's context. */
 static void
 render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
@@ -441,13 +439,6 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	Decision   *decision = &state->group_decision;
 	StringInfoData buf;
 
-	row->op = decision->op;
-	row->cause = decision->cause;
-	row->in_doubt = decision->in_doubt;
-	row->was_there = decision->was_there;
-	row->attempts = decision->attempts;
-	for (int i = 0; i < nkeys; i++)
-		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
 	if (decision->action != ACTION_SEND &&
 		!(state->group_in_model && (state->watched != NULL || counts_fields(state))))
 		return;
@@ -476,7 +467,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		state->group_problem = act_removal_append_json(&buf, model, slot->tts_values + nkeys + model->nleaves,
 													   slot->tts_isnull + nkeys + model->nleaves);
 		row->fields = buf.data;
-		wait_for_reference(state, slot, row_state);
+		look_for_reference(state, slot, row_state);
 		return;
 	}
 	act_diff_payload(state, slot, row_state);
@@ -487,24 +478,31 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		row->fields = NULL;
 	}
 	else
-		wait_for_reference(state, slot, row_state);
+		look_for_reference(state, slot, row_state);
 	if (decision->action == ACTION_SEND && state->group_problem == NULL)
 		check_row(state);
 }
 
-/* Of a careful diff: the mapping raised on the row.  Any such row of a key makes it invalid. */
-static bool
-note_problem(DiffState *state, TupleTableSlot *slot)
+/*
+ * Of a careful diff: the mapping raised on the row.  Any such row of a key
+ * makes it invalid, unless what raised was an id that is not known yet, and
+ * something else than text was made of it.
+ */
+static void
+note_problem(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 {
-	MemoryContext caller;
+	MemoryContext caller = MemoryContextSwitchTo(state->group_context);
+	char	   *problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
+	char	   *waits_for = act_reference_waits_for(state, pg_server_to_any(problem, strlen(problem), PG_UTF8));
 
-	if (column_isnull(state, slot, DIFF_PROBLEM) || state->group_problem != NULL)
-		return false;
-	caller = MemoryContextSwitchTo(state->group_context);
-	state->group_code = "mapping";
-	state->group_problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
+	if (waits_for == NULL)
+	{
+		state->group_code = "mapping";
+		state->group_problem = problem;
+	}
+	else if (row_state != NULL && state->group_decision.action == ACTION_SEND)
+		wait_for_reference(state, slot, row_state, waits_for);
 	MemoryContextSwitchTo(caller);
-	return true;
 }
 
 static void
@@ -577,8 +575,14 @@ open_group(DiffState *state, TupleTableSlot *slot)
 		state->group_code = "key";
 		state->group_problem = key_problem;
 	}
-	else if (!note_problem(state, slot))
-		render(state, slot, &row_state);
+	else
+	{
+		note_decision(state, slot);
+		if (column_isnull(state, slot, DIFF_PROBLEM))
+			render(state, slot, &row_state);
+		else
+			note_problem(state, slot, &row_state);
+	}
 	MemoryContextSwitchTo(caller);
 }
 
@@ -605,7 +609,8 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	else if (column_digest(state, slot, DIFF_FINGERPRINT, fingerprint))
 	{
 		state->group_size++;
-		(void) note_problem(state, slot);
+		if (!column_isnull(state, slot, DIFF_PROBLEM) && state->group_problem == NULL)
+			note_problem(state, slot, NULL);
 		if (memcmp(fingerprint, state->group_fingerprint, ACT_DIGEST_LEN) != 0)
 			state->group_differs = true;
 	}
