@@ -54,6 +54,43 @@ same_request(const ConnectorOperation *a, const ConnectorOperation *b)
 }
 
 /*
+ * Mode replace: one batch, whatever its size.  What differs is claimed and
+ * settled; there may be nothing, when only the order does.
+ */
+static Batch *
+read_unit(BatchReader *reader)
+{
+	Run		   *run = reader->run;
+	MemoryContext context;
+	MemoryContext caller;
+	Batch	   *batch;
+
+	if (reader->done)
+		return NULL;
+	reader->done = true;
+	context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	batch = palloc0(sizeof(Batch));
+	batch->unit = run->unit;
+	batch->rows = MemoryContextAllocHuge(context, sizeof(Row *) * Max(run->diff.counts.to_send, 1));
+	for (;;)
+	{
+		Row		   *row = act_diff_next(&run->diff);
+
+		if (row == NULL)
+			break;
+		/* One answer for all of them, so one back-off. */
+		row->attempts = run->unit->attempts;
+		batch->rows[batch->nrows++] = row;
+	}
+	batch->claim = palloc0(sizeof(Claim));
+	batch->claim->open = 1;
+	batch->claim->context = context;
+	MemoryContextSwitchTo(caller);
+	return batch;
+}
+
+/*
  * Rows in the batch's own context, but for the one that turned out to belong
  * to the next: that one starts the next batch's context.
  */
@@ -68,6 +105,8 @@ act_batch_read(BatchReader *reader)
 	size_t		bytes = 0;
 	int			limit = 0;
 
+	if (run->unit != NULL)
+		return read_unit(reader);
 	if (reader->done && reader->ahead == NULL)
 		return NULL;
 	context = reader->ahead != NULL ? reader->ahead_context :
@@ -138,11 +177,37 @@ act_batch_read(BatchReader *reader)
 	return batch;
 }
 
+/* All rows of the model, for as long as it takes to render them. */
+static void
+render_unit(const Run *run, Batch *batch)
+{
+	Unit	   *unit = batch->unit;
+	const Connector *connector = run->destination->connector;
+	MemoryContext context = AllocSetContextCreate(batch->claim->context, "pg_activate unit", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Row		  **rows = MemoryContextAllocHuge(context, sizeof(Row *) * Max(unit->nrows, 1));
+	int			nrows = 0;
+
+	act_unit_rewind(unit);
+	while (nrows < unit->nrows && (rows[nrows] = act_unit_next(unit)) != NULL)
+		nrows++;
+	MemoryContextSwitchTo(batch->claim->context);
+	act_connector_render_unit(connector, &run->scope, rows, nrows, unit->id, &batch->request);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
 void
 act_batch_render(const Run *run, Batch *batch)
 {
 	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
 
+	if (batch->unit != NULL)
+	{
+		render_unit(run, batch);
+		MemoryContextSwitchTo(caller);
+		return;
+	}
 	act_connector_render(run->destination->connector, &run->scope,
 						 batch->rows, batch->nrows, &batch->request);
 	MemoryContextSwitchTo(caller);

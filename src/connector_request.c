@@ -17,6 +17,8 @@
 
 static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows);
+static void render_request(const Connector *connector, const RequestTemplate *template,
+						   TemplateInput *input, HttpRequest *request);
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
 static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
@@ -27,7 +29,6 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[rows[0]->op];
-	const RequestTemplate *template;
 	TemplateInput input = batch_input(connector, scope, rows, nrows);
 
 	for (int i = 0; i < nrows; i++)
@@ -38,15 +39,33 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
 				 connector->name, act_row_op_sent_name(rows[i]->op));
 	}
-	template = operation->owner->request;
-	if (template->row == NULL && nrows > 1)
+	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
-	if (template->row == NULL)
+	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
+	render_request(connector, operation->owner->request, &input, request);
+}
 
+void
+act_connector_render_unit(const Connector *connector, const ConnectorScope *scope,
+						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
+{
+	const Operation *operation = connector->operations[ROW_OP_REPLACE];
+	TemplateInput input = batch_input(connector, scope, rows, nrows);
+
+	if (operation == NULL)
+		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	input.unit_id = id;
+	render_request(connector, operation->request, &input, request);
+}
+
+static void
+render_request(const Connector *connector, const RequestTemplate *template,
+			   TemplateInput *input, HttpRequest *request)
+{
 	memset(request, 0, sizeof(HttpRequest));
 	request->method = template->method;
-	request->url = render_url(connector, template, &input);
+	request->url = render_url(connector, template, input);
 	if (template->body != NULL)
 	{
 		StringInfoData body;
@@ -54,17 +73,17 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 
 		/* one allocation instead of a dozen that double, where it can be told */
 		initStringInfo(&body);
-		for (int i = 0; i < nrows; i++)
-			bytes += act_connector_row_bytes(connector, scope, rows[i]);
+		for (int i = 0; i < input->nrows; i++)
+			bytes += act_connector_row_bytes(connector, input->scope, input->rows[i]);
 		if (bytes < ACT_JSON_MAX_BYTES)
 			enlargeStringInfo(&body, (int) bytes);
-		act_template_render_json(template->body, &input, &body);
+		act_template_render_json(template->body, input, &body);
 		request->body = body.data;
 		request->body_len = body.len;
 		act_request_set_header(connector->name, request, "Content-Type", "application/json");
 	}
-	act_request_add_headers(connector, &connector->headers, &input, request);
-	act_request_add_headers(connector, &template->headers, &input, request);
+	act_request_add_headers(connector, &connector->headers, input, request);
+	act_request_add_headers(connector, &template->headers, input, request);
 }
 
 size_t

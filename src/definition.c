@@ -347,6 +347,20 @@ same_text(const char *a, const char *b)
 	return (a == NULL || b == NULL) ? a == b : strcmp(a, b) == 0;
 }
 
+/*
+ * The order that was accepted says nothing of a unit that is made otherwise,
+ * goes elsewhere, or whose object was kept row by row so far.
+ */
+static void
+change_unit(const Sync *old, const Sync *new, Resend resend, bool moved)
+{
+	bool		same = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0 &&
+		old->mode == new->mode && !moved;
+
+	if (new->mode == MODE_REPLACE && (!same || resend != RESEND_CHANGED))
+		act_unit_forget(new, resend != RESEND_NONE);
+}
+
 /* What was accepted, carried over to the new definition. */
 static void
 change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const Model *new_model,
@@ -360,6 +374,7 @@ change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const 
 		current.nkeys = new->nkeys;
 		current.key = new->key;
 	}
+	change_unit(old, new, resend, moved);
 	if (resend == RESEND_ALL)
 		act_snapshot_resend_all(&current);
 	else if (resend == RESEND_CHANGED && moved)

@@ -193,6 +193,7 @@ static void
 reset_resend(const Sync *sync)
 {
 	act_snapshot_forget(sync);
+	act_unit_forget(sync, true);
 	update_sync(sync, SPI_OK_UPDATE,
 				"UPDATE activate.sync SET first_batch_alone = true WHERE sync_id = $1", NULL);
 	ereport(NOTICE,
@@ -208,6 +209,7 @@ reset_baseline(const Sync *sync)
 	int64		rows = act_snapshot_baseline(sync, act_model_resolve(sync));
 
 	act_cluster_trust(sync);
+	act_unit_forget(sync, false);
 	ereport(NOTICE,
 			(errmsg(INT64_FORMAT " rows of sync \"%s\" count as sent as they are now", rows, sync->name)));
 	act_event_record("reset", "info", sync, 0,

@@ -23,6 +23,7 @@
 #include "progress.h"
 #include "run_lock.h"
 #include "settings.h"
+#include "unit_run.h"
 
 /* Tries of one request in one run, and the pauses between them. */
 #define MAX_TRIES 5
@@ -72,6 +73,11 @@ finish_batch(Delivery *delivery, Batch *batch)
 	if (act_fault_claims_off)
 		batch->uncertain = false;
 #endif
+	if (batch->unit != NULL)
+	{
+		batch->unit->answered = true;
+		batch->unit->uncertain = batch->uncertain;
+	}
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		SettledRow *row = MemoryContextAlloc(batch->claim->context, sizeof(SettledRow));
@@ -100,6 +106,8 @@ finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, const char *co
 {
 	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
 
+	if (batch->unit != NULL)
+		batch->unit->outcome = outcome;
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		Row		   *row = batch->rows[i];
@@ -226,9 +234,24 @@ bisect(Delivery *delivery, Batch *batch)
 	delivery->ready = lcons(part, delivery->ready);
 }
 
+/* A no to the whole is one to each row of it. */
+static void
+unit_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	act_unit_run_refused(delivery->run, answer);
+	finish_with(delivery, batch, ROW_REJECTED,
+				answer->code == NULL && answer->verdict == VERDICT_TOO_LARGE ? "too_large" : answer->code,
+				answer->message, answer->http_status);
+}
+
 static void
 refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	if (batch->unit != NULL)
+	{
+		unit_refused(delivery, batch, answer);
+		return;
+	}
 	release_rest(delivery, batch);
 	delivery->probing = delivery->accepted == 0;
 	if (batch->nrows > 1 && !delivery->run->stop.set)
@@ -248,6 +271,11 @@ refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 static void
 too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	if (batch->unit != NULL)
+	{
+		unit_refused(delivery, batch, answer);
+		return;
+	}
 	release_rest(delivery, batch);
 	if (batch->nrows == 1)
 	{
@@ -290,6 +318,8 @@ answered(Delivery *delivery, Batch *batch)
 		any_accepted = any_accepted || batch->rows[i]->outcome == ROW_ACCEPTED;
 	if (any_accepted)
 		delivery->throttles = 0;
+	if (batch->unit != NULL)
+		batch->unit->outcome = ROW_ACCEPTED;
 	finish_batch(delivery, batch);
 	act_brake_answered(delivery, batch);
 	if (rest == NULL)
@@ -474,7 +504,9 @@ flush_due(const Delivery *delivery)
 		return false;
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
-	if (delivery->settled == NIL || act_delivery_undecided(delivery))
+	if (delivery->finished_claims == NIL && delivery->settled == NIL)
+		return false;
+	if (act_delivery_undecided(delivery))
 		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && now_ms() - delivery->settled_since >= SETTLE_AFTER_MS);
@@ -606,7 +638,7 @@ act_deliver(Run *run)
 {
 	Delivery   *delivery;
 
-	if (run->diff.counts.to_send == 0)
+	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
 		return;
 	run->delivery = delivery = delivery_create(run);
 	while (!finished(delivery))

@@ -33,7 +33,10 @@ claim_batches(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows);
+		if (batch->nrows > 0)
+			batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows);
+		if (batch->unit != NULL)
+			act_unit_claim(run->sync, batch->unit);
 	}
 }
 
@@ -102,6 +105,8 @@ write_down(Delivery *delivery, bool settle)
 	{
 		act_settler_rows(run->settler, delivery->settled);
 		delete_claims(delivery);
+		if (run->unit != NULL && run->unit->answered)
+			act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
 	}
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
 	return true;

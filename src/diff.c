@@ -156,13 +156,14 @@ share_memory(void)
 }
 
 static void
-set_policy(const Sync *sync, bool forced, RowPolicy *policy)
+set_policy(const Sync *sync, bool forced, bool watched, RowPolicy *policy)
 {
 	policy->op = act_sync_mode_op(sync->mode, sync->on_removed);
-	policy->removal = act_on_removed_op(sync->on_removed);
+	policy->removal = sync->mode == MODE_REPLACE ? ROW_OP_REPLACE_REMOVED : act_on_removed_op(sync->on_removed);
 	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
-	policy->forced = forced;
+	/* Of a unit no row waits by itself: see unit_state.c. */
+	policy->forced = forced || (sync->mode == MODE_REPLACE && !watched);
 	policy->now = act_now();
 }
 
@@ -256,7 +257,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = model;
 	state->diff = diff;
-	set_policy(sync, forced, &state->policy);
+	set_policy(sync, forced, state->watched != NULL, &state->policy);
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);

@@ -31,6 +31,7 @@ static const OpProperties ops[] = {
 	[ROW_OP_REMOVE] = {"remove", false, true},
 	[ROW_OP_UPDATE_REMOVED] = {"update_removed", true, true},
 	[ROW_OP_REPLACE] = {"replace", true, false},
+	[ROW_OP_REPLACE_REMOVED] = {"replace_removed", false, true},
 };
 
 StaticAssertDecl(lengthof(ops) == ROW_OP_COUNT, "every operation has its properties");
@@ -55,7 +56,15 @@ act_row_op_parse(const char *name)
 RowOp
 act_row_op_sent(RowOp op)
 {
-	return op == ROW_OP_UPDATE_REMOVED ? ROW_OP_UPDATE : op;
+	switch (op)
+	{
+		case ROW_OP_UPDATE_REMOVED:
+			return ROW_OP_UPDATE;
+		case ROW_OP_REPLACE_REMOVED:
+			return ROW_OP_REPLACE;
+		default:
+			return op;
+	}
 }
 
 const char *

@@ -37,6 +37,7 @@
 #include "snapshot.h"
 #include "sync_state.h"
 #include "transaction.h"
+#include "unit_run.h"
 #include "worker.h"
 
 /* Between two looks at a table that somebody else has locked. */
@@ -189,6 +190,9 @@ run_begin(Run *run)
 	act_sync_state_recover_sync(run->sync->sync_id);
 	if (run->in_worker)
 		wanted = act_sync_state_take(run);
+	/* A unit goes whole, or not at all. */
+	if (run->sync->mode == MODE_REPLACE)
+		run->retry_rows = false;
 	if (wanted)
 	{
 		start_clock(run);
@@ -258,9 +262,8 @@ run_resolve(Run *run)
 	act_transaction_commit(false);
 }
 
-/* Of the rows seen, the first whose back-off ends; 0: none is in one. */
-static void
-note_retry(Run *run, TimestampTz at)
+void
+act_run_note_retry(Run *run, TimestampTz at)
 {
 	if (at != 0 && (run->rows_retry_at == 0 || at < run->rows_retry_at))
 		run->rows_retry_at = at;
@@ -289,8 +292,9 @@ run_diff(Run *run)
 		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
 	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
 					 run->max_rows, &run->diff);
+	act_unit_run_read(run);
 	PopActiveSnapshot();
-	note_retry(run, run->diff.next_attempt_at);
+	act_run_note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
 }
 
@@ -306,6 +310,7 @@ run_guard(Run *run)
 		act_cluster_release(run);
 	else
 		act_guard_check(run);
+	act_unit_run_guard(run);
 	/* What a person named says nothing of the whole that is held. */
 	if (run->keys == NULL)
 		act_ledger_supersede(run, approved);
@@ -317,6 +322,8 @@ run_guard(Run *run)
 	}
 	act_ledger_invalid_rows(run);
 	act_settler_marks(run->settler, &run->diff);
+	if (run->unit != NULL && run->unit->record)
+		act_unit_record(run->sync, run->unit);
 	act_transaction_commit(false);
 }
 
@@ -324,6 +331,7 @@ static void
 run_deliver(Run *run)
 {
 	act_progress_phase(run, PHASE_DELIVER);
+	act_unit_run_wait(run);
 	act_deliver(run);
 }
 
@@ -363,7 +371,7 @@ run_finish(Run *run)
 	count_rest(run);
 	status = final_status(run);
 	if (run->settler != NULL)
-		note_retry(run, act_settler_next_attempt(run->settler));
+		act_run_note_retry(run, act_settler_next_attempt(run->settler));
 	act_transaction_writable();
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
@@ -495,6 +503,8 @@ run_release(Run *run)
 {
 	act_deliver_end(run);
 	act_diff_end(&run->diff);
+	if (run->unit != NULL)
+		act_unit_end(run->unit);
 	if (run->destination != NULL)
 		act_destination_wipe(run->destination);
 	act_run_lock_release(run->sync->sync_id);

@@ -12,6 +12,7 @@
 #include "diff.h"
 #include "settle.h"
 #include "shared_state.h"
+#include "unit.h"
 
 #define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
 #define ERRCODE_ACTIVATE_HELD MAKE_SQLSTATE('P','A','0','0','2')
@@ -74,6 +75,7 @@ typedef struct Run
 	ConnectorScope scope;
 	Settler    *settler;
 	Diff		diff;
+	Unit	   *unit;			/* mode replace: what goes is this, not the diff's rows one by one */
 	int64		max_rows;
 	Jsonb	   *keys;			/* or NULL */
 	RunCause	cause;
@@ -123,12 +125,16 @@ extern void act_run_stop(Run *run, RunStatus status, const char *message,
 /* What templates may name besides the row: sync, destination and run_id are known. */
 extern void act_run_scope(Run *run);
 
+/* Of the rows seen, the first whose back-off ends; 0: none is in one. */
+extern void act_run_note_retry(Run *run, TimestampTz at);
+
 /*
  * guard.c: sets run->stop when what the diff found must not go out unseen.
  * The other one only says why it must not, or NULL.
  */
 extern void act_guard_check(Run *run);
 extern char *act_guard_problem(const Run *run, char **detail);
+extern char *act_guard_invalid_examples(const Run *run);	/* NULL: there are none */
 extern int64 act_guard_limit(const GuardLimit *limit, int64 base, bool *applies);
 
 /* ledger.c: the run's own records; each commits nothing itself. */

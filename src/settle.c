@@ -367,7 +367,8 @@ settle_gone(const Settler *settler, List *rows)
 	{
 		const Row  *row = ((SettledRow *) lfirst(cell))->row;
 
-		if (row->outcome == ROW_ACCEPTED && (row->op == ROW_OP_DELETE || row->op == ROW_OP_REMOVE))
+		if (row->outcome == ROW_ACCEPTED &&
+			(row->op == ROW_OP_DELETE || row->op == ROW_OP_REMOVE || row->op == ROW_OP_REPLACE_REMOVED))
 			add_keys(keys, nkeys, row->key_values);
 	}
 	run_columns(SPI_OK_DELETE, settler->delete_sql, keys, nkeys, NULL, 0);

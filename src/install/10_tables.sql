@@ -117,6 +117,9 @@ CREATE TABLE activate.sync_state (
 	failures	pg_catalog.int4 NOT NULL DEFAULT 0,
 	after_runs	pg_catalog.int8[],
 	unit_digest	pg_catalog.uuid,
+	unit_tried	pg_catalog.uuid,
+	unit_attempts pg_catalog.int4 NOT NULL DEFAULT 0,
+	unit_next_attempt_at pg_catalog.timestamptz,
 	model_problem pg_catalog.text,
 	model_problem_since pg_catalog.timestamptz
 ) WITH (fillfactor = 40);
@@ -126,7 +129,10 @@ COMMENT ON COLUMN activate.sync_state.next_run_at IS 'next planned start; in the
 COMMENT ON COLUMN activate.sync_state.retry_at IS 'when to run without waiting for the schedule; null: not';
 COMMENT ON COLUMN activate.sync_state.retry_rows IS 'the run at retry_at is one of the rows whose back-off ended, not of the whole model';
 COMMENT ON COLUMN activate.sync_state.failures IS 'runs in a row that ended failed or interrupted';
-COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted';
+COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted; null: not known, or a request is under way';
+COMMENT ON COLUMN activate.sync_state.unit_tried IS 'mode replace: the same of what was last tried and not accepted; null: none';
+COMMENT ON COLUMN activate.sync_state.unit_attempts IS 'mode replace: how often the destination said no to it';
+COMMENT ON COLUMN activate.sync_state.unit_next_attempt_at IS 'mode replace: when it may go again as it is; null: with the next run, or, when all attempts are used, not before it changes';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
 COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
