@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "batch.h"
+#include "canary.h"
 
 /* Where neither connector nor destination limit a body. */
 #define DEFAULT_MAX_BYTES (5 * 1024 * 1024)
@@ -120,7 +121,7 @@ act_batch_read(BatchReader *reader)
 		size_t		row_bytes;
 
 		if (row == NULL && !reader->done)
-			row = act_diff_next(&run->diff);
+			row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
 		reader->ahead = NULL;
 		if (row == NULL)
 		{

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "brake.h"
+#include "canary.h"
 #include "deliver_private.h"
 #include "fault.h"
 #include "progress.h"
@@ -87,6 +88,7 @@ finish_batch(Delivery *delivery, Batch *batch)
 		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
 			row->row->outcome = ROW_DOUBT;
 		count_outcome(delivery, row->row);
+		act_canary_note(delivery->run, row->row);
 		delivery->settled = lappend(delivery->settled, row);
 	}
 	if (delivery->settled_since == 0)
@@ -633,14 +635,11 @@ ends_at_once(const Run *run)
 	return run->stop.set && (run->stop.status == RUN_CANCELLED || run->stop.status == RUN_INTERRUPTED);
 }
 
-void
-act_deliver(Run *run)
+static void
+deliver_rows(Delivery *delivery)
 {
-	Delivery   *delivery;
+	Run		   *run = delivery->run;
 
-	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
-		return;
-	run->delivery = delivery = delivery_create(run);
 	while (!finished(delivery))
 	{
 		read_batches(delivery);
@@ -659,6 +658,21 @@ act_deliver(Run *run)
 			act_deliver_abandon(run);
 			break;
 		}
+	}
+}
+
+void
+act_deliver(Run *run)
+{
+	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
+		return;
+	act_canary_choose(run);
+	run->delivery = delivery_create(run);
+	deliver_rows(run->delivery);
+	if (run->canary != NULL && act_canary_passed(run))
+	{
+		run->delivery->reader.done = false;
+		deliver_rows(run->delivery);
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "access/relation.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -254,6 +255,9 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->desc = store_desc(sync->nkeys);
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
+	/* Read three times: to choose the canary, to send it, to send the others. */
+	if (sync->options.canary > 0)
+		tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = model;
 	state->diff = diff;
@@ -389,6 +393,19 @@ act_diff_next(Diff *diff)
 	row->key_values = slot_keys(slot, diff->nkeys);
 	ExecClearTuple(slot);
 	return row;
+}
+
+void
+act_diff_rewind(Diff *diff)
+{
+	tuplestore_rescan(diff->rows);
+}
+
+void
+act_diff_skip(Diff *diff, int64 rows)
+{
+	if (rows > 0)
+		(void) tuplestore_skiptuples(diff->rows, rows, true);
 }
 
 DiffMark *

@@ -231,9 +231,8 @@ group_differs_message(const DiffState *state)
 	return psprintf("the key occurs " INT64_FORMAT " times with different values", state->group_size);
 }
 
-/* Sums do not depend on the order. */
-static void
-add_to_digest(Diff *diff, const Row *row)
+void
+act_diff_digest_add(uint8 *sum_of, const Row *row)
 {
 	StringInfoData buf;
 	uint8		digest[ACT_DIGEST_LEN];
@@ -249,11 +248,11 @@ add_to_digest(Diff *diff, const Row *row)
 	}
 	appendBinaryStringInfo(&buf, (const char *) row->fingerprint, ACT_DIGEST_LEN);
 	act_digest(buf.data, buf.len, digest);
-	memcpy(sum, diff->digest, sizeof(sum));
+	memcpy(sum, sum_of, sizeof(sum));
 	memcpy(part, digest, sizeof(part));
 	sum[0] += part[0];
 	sum[1] += part[1];
-	memcpy(diff->digest, sum, sizeof(sum));
+	memcpy(sum_of, sum, sizeof(sum));
 	pfree(buf.data);
 }
 
@@ -298,7 +297,9 @@ count(DiffState *state, const Decision *decision, const Row *row)
 	{
 		case ACTION_SEND:
 			counts->to_send++;
-			add_to_digest(diff, row);
+			/* A version that was refused was let go before. */
+			if (row->attempts == 0)
+				act_diff_digest_add(diff->digest, row);
 			if (state->max_rows > 0 && counts->to_send > state->max_rows)
 			{
 				counts->to_send--;
@@ -396,7 +397,8 @@ close_group(DiffState *state)
 					/* An approval is of these very rows, too. */
 					diff->counts.leaving_first++;
 					note_removed(state, row);
-					add_to_digest(diff, row);
+					act_diff_digest_add(diff->digest, row);
+					act_diff_digest_add(diff->leaving_digest, row);
 				}
 				break;
 			case ACTION_NONE:

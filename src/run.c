@@ -26,6 +26,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "canary.h"
 #include "compat.h"
 #include "deliver.h"
 #include "fault.h"
@@ -306,11 +307,15 @@ run_guard(Run *run)
 	if (!begin_settling(run))
 		return;
 	approved = act_ledger_approved(run);
+	run->approved = approved && run->keys == NULL;
+	if (run->sync->options.canary > 0 && run->sync->first_batch_alone && !approved && run->keys == NULL)
+		run->canary_pending = act_ledger_canary_pending(run);
 	if (approved)
 		act_cluster_release(run);
 	else
 		act_guard_check(run);
 	act_unit_run_guard(run);
+	act_canary_guard(run);
 	/* What a person named says nothing of the whole that is held. */
 	if (run->keys == NULL)
 		act_ledger_supersede(run, approved);

@@ -75,6 +75,11 @@ typedef struct Run
 	ConnectorScope scope;
 	Settler    *settler;
 	Diff		diff;
+	struct Canary *canary;		/* NULL: none */
+	bool		canary_pending; /* one was refused, and nobody has said what then */
+	bool		canary_passed;
+	bool		canary_held;
+	bool		approved;		/* a person has approved what this run sends */
 	Unit	   *unit;			/* mode replace: what goes is this, not the diff's rows one by one */
 	int64		max_rows;
 	Jsonb	   *keys;			/* or NULL */
@@ -143,6 +148,7 @@ extern void act_ledger_finish(Run *run, RunStatus status, const char *message,
 							  const char *detail, const char *hint);
 extern void act_ledger_invalid_rows(Run *run);
 extern bool act_ledger_approved(Run *run);
+extern bool act_ledger_canary_pending(const Run *run);
 extern void act_ledger_supersede(Run *run, bool approved);
 extern bool act_ledger_check_sums(const Run *run);
 

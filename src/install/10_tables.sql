@@ -90,13 +90,15 @@ CREATE TABLE activate.run (
 	detail		pg_catalog.text,
 	hint		pg_catalog.text,
 	digest		pg_catalog.uuid,
+	canary		pg_catalog.bool NOT NULL DEFAULT false,
 	approved_by	pg_catalog.text,
 	approved_at	pg_catalog.timestamptz
 );
 COMMENT ON TABLE activate.run IS 'runs of syncs, with what became of their rows';
 COMMENT ON COLUMN activate.run.keyed IS 'the caller named the keys: it says nothing of the other rows';
 COMMENT ON COLUMN activate.run.untried IS 'of delayed, those that were never sent: they are not in pending';
-COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send; null: the run did not end held';
+COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send that was not refused before; null: the run did not end held';
+COMMENT ON COLUMN activate.run.canary IS 'it is or was held because the destination refused rows of its canary';
 COMMENT ON COLUMN activate.run.missed IS 'planned starts before this one that passed without a run: one run stands for them all';
 COMMENT ON COLUMN activate.run.merged_into IS 'of a queued run: the run that did its work, too';
 CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
