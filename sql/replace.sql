@@ -212,7 +212,7 @@ CALL activate.run_sync('was_upsert');
 SELECT replace_test.last('was_upsert');
 \! $DESTINATION_ASK records was_upsert
 
-SELECT r.* FROM activate.run AS r WHERE added + changed + removed
+SELECT run_id FROM activate.run WHERE added + changed + removed
 	<> accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out;
 DROP EXTENSION pg_activate CASCADE;
 DROP SCHEMA replace_test CASCADE;

@@ -143,7 +143,7 @@ act_delivery_flush(Delivery *delivery)
 				 errdetail("Something in the model released it: pg_advisory_unlock_all() or DISCARD ALL.")));
 	if (delivery->unclaimed != NIL)
 		ACT_FAULT("before_claim");
-	if (delivery->settled != NIL)
+	if (delivery->settled != NIL || delivery->finished_claims != NIL)
 		ACT_FAULT("before_settle");
 
 	context = AllocSetContextCreate(delivery->context, "pg_activate flush", ALLOCSET_DEFAULT_SIZES);

@@ -8,6 +8,8 @@ Convergence - a model that changes and a destination that fails, until both must
 
   use Convergence;
   my $c = Convergence->new($activate, removed => 'delete');   # mirror of 100 keys, three values
+  my $c = Convergence->new($activate, mode => 'replace');     # all of them as one unit, ordered by value
+  my $c = Convergence->new($activate, mode => 'replace', order_only => 1);   # which is not sent
   $c->storm(seed => 1, rounds => 20);   # tests: agreement, sums, change_ids
   $c->agrees;                           # '' or what differs
 
@@ -65,14 +67,20 @@ my @points = qw(before_claim after_claim after_send before_settle after_settle);
 sub new
 {
 	my ($class, $activate, %option) = @_;
-	my $self = bless { activate => $activate, removed => $option{removed} // 'delete' }, $class;
+	my $self = bless { activate => $activate, removed => $option{removed} // 'delete', mode => $option{mode} // 'mirror',
+		order_only => $option{order_only} // 0 }, $class;
 	my $d = $self->{destination} = Destination->start;
 
 	$self->{name} = $option{name} // 'storm';
 	$d->config({ idempotency => 1 });
 	$activate->server($self->{name}, $d, timeout => '300ms');
-	$activate->sql(<<"END");
-CREATE TABLE $self->{name} (id int PRIMARY KEY, band text NOT NULL);
+	$activate->sql("CREATE TABLE $self->{name} (id int PRIMARY KEY, band text NOT NULL)");
+	$activate->sql(<<"END") if $self->{mode} eq 'replace';
+SELECT activate.create_sync('$self->{name}', 'SELECT * FROM $self->{name} ORDER BY band, id', 'id', '$self->{name}', 'records',
+	mapping => CASE $self->{order_only} WHEN 1 THEN 'id' ELSE 'band' END, mode => 'replace',
+	options => '{"max_removed": 1000000, "max_attempts": 1000}');
+END
+	$activate->sql(<<"END") if $self->{mode} ne 'replace';
 SELECT activate.create_sync('$self->{name}', '$self->{name}', 'id', '$self->{name}', 'records', mapping => 'band',
 	mode => 'mirror', on_removed => '$self->{removed}',
 	options => '{"remove_after": "0 s", "max_removed": 1000000, "max_rejected": 1000000, "max_attempts": 1000, "batch_size": 4}');
@@ -138,6 +146,7 @@ sub revert
 sub agrees
 {
 	my ($self) = @_;
+	return $self->unit_agrees if $self->{mode} eq 'replace';
 	my $model = $self->model;
 	my %there;
 	my @differences;
@@ -155,12 +164,36 @@ sub agrees
 	return join '; ', @differences;
 }
 
-# No change_id stands for two contents, in all requests there ever were.
+# The same rows in the same order, which the ids of the records tell.
+sub unit_agrees
+{
+	my ($self) = @_;
+	my @records = sort { substr($a->{external_id}, 1) <=> substr($b->{external_id}, 1) }
+	  @{ $self->{destination}->records('records') };
+	my $there = join ' ', map { join '|', $_->{key}{id}, values %{ $_->{fields} } } @records;
+	my $column = $self->{order_only} ? 'id' : 'band';
+	my $wanted = join ' ', split /\n/,
+	  $self->{activate}->sql("SELECT id, $column FROM $self->{name} ORDER BY band, id");
+	return $there eq $wanted ? '' : "has $there, not $wanted";
+}
+
+# No change_id stands for two contents, in all requests there ever were; of a
+# unit no Idempotency-Key does.
 sub change_ids
 {
 	my ($self) = @_;
 	my (%content, @wrong);
 
+	if ($self->{mode} eq 'replace')
+	{
+		foreach my $request (@{ $self->{destination}->requests })
+		{
+			my ($key) = map { $request->{headers}{$_} } grep { lc eq 'idempotency-key' } keys %{ $request->{headers} };
+			my $before = $content{$key} //= $request->{body};
+			push @wrong, "$key: $before and $request->{body}" if $before ne $request->{body};
+		}
+		return join '; ', @wrong;
+	}
 	foreach my $row (@{ $self->{destination}->rows })
 	{
 		my $content = $json->encode([ @$row{qw(op key fields)} ]);
