@@ -103,10 +103,11 @@ write_down(Delivery *delivery, bool settle)
 	claim_batches(delivery);
 	if (settle)
 	{
-		act_settler_rows(run->settler, delivery->settled);
-		delete_claims(delivery);
+		/* Before its rows, so that its time is not after theirs. */
 		if (run->unit != NULL && run->unit->answered)
 			act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
+		act_settler_rows(run->settler, delivery->settled);
+		delete_claims(delivery);
 	}
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
 	return true;

@@ -6,6 +6,7 @@ use Activate;
 use Convergence;
 use Destination;
 use JSON::PP;
+use Scheduled;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -135,4 +136,34 @@ is("$run->{status} $run->{removed} $run->{accepted}", 'succeeded 100 100', 'a ki
 is(scalar @{ $d->records('big') }, 9900, 'and then it is what it is to be');
 
 $activate->sums_hold('replace');
+
+# ------------------------------------------------------------ by a worker
+
+# given a unit that is refused, when its back-off has ended, then a worker makes
+# a whole run of it, also where only the order differs and no row says when
+my $s = Scheduled->start('workers', "autovacuum = off\npg_activate.naptime = '1s'\n");
+my $crm = $s->crm;
+
+$s->value($_) for 'CREATE TABLE ranks (id int PRIMARY KEY, rank int)', 'INSERT INTO ranks SELECT i, i FROM generate_series(1, 5) AS i',
+  q{SELECT activate.create_sync('ranks', 'SELECT * FROM public.ranks ORDER BY rank', 'id', 'crm', object => 'ranks', mapping => 'id',
+	mode => 'replace', schedule => '1 day')};
+my $first = $s->value(q{SELECT activate.queue_run('ranks')});
+$s->wait_for('the first run', "SELECT status = 'succeeded' FROM activate.run WHERE run_id = $first");
+my $ahead = 0;
+foreach my $change ('INSERT INTO ranks VALUES (6, 6)', 'UPDATE ranks SET rank = -rank')
+{
+	$crm->script({ status => 422, times => 1 });
+	$s->value($change);
+	my $run = $s->value(q{SELECT activate.queue_run('ranks')});
+	$s->wait_for('it is refused', "SELECT status = 'partial' FROM activate.run WHERE run_id = $run");
+	is($s->value(q{SELECT retry_at = unit_next_attempt_at FROM activate.sync_state}), 't', "$change: refused, to be tried again");
+	$s->clock($ahead += 90);
+	$s->wait_for('a worker tries again', "SELECT count(*) > 0 FROM activate.run WHERE run_id > $run AND finished_at IS NOT NULL");
+	is($s->value("SELECT cause, keyed, status, requests FROM activate.run WHERE run_id > $run ORDER BY run_id LIMIT 1"),
+		'retry|f|succeeded|1', "$change: when its time has come a worker sends all of it");
+}
+is(join(' ', map { $_->{key}{id} } sort { substr($a->{external_id}, 1) <=> substr($b->{external_id}, 1) } @{ $crm->records('ranks') }),
+	'6 5 4 3 2 1', 'and it is there as it is to be');
+is($s->value("SELECT count(*) FROM activate.run WHERE status <> 'running' AND added + changed + removed"
+	. " <> accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out"), '0', 'workers: the sums of all runs hold');
 done_testing();

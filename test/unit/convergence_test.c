@@ -99,6 +99,7 @@ static const Mode modes[] = {
 	{"mirror, delete after an hour", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000},
 	{"mirror, archive", ROW_OP_UPSERT, ROW_OP_ARCHIVE},
 	{"mirror, clear", ROW_OP_UPSERT, ROW_OP_CLEAR},
+	{"replace", ROW_OP_REPLACE, ROW_OP_REPLACE_REMOVED},
 };
 
 static const Mode *mode;
