@@ -33,7 +33,7 @@ SELECT count(*) FROM activate.preview_requests('regions');
 UPDATE replace_test.regions SET revenue = 31 WHERE code = 'north';
 INSERT INTO replace_test.regions VALUES ('centre', 5);
 DELETE FROM replace_test.regions WHERE code = 'west';
-SELECT added, changed, removed, unchanged, rows, requests, guard FROM activate.plan_sync('regions');
+SELECT added, changed, removed, unchanged, to_send, requests, guard FROM activate.plan_sync('regions');
 SELECT op, key, payload FROM activate.preview_sync('regions');
 CALL activate.run_sync('regions');
 SELECT replace_test.last('regions');
