@@ -65,6 +65,25 @@ build/test/pg_activate$(DLSUFFIX): $(TEST_OBJS) build/test/exports.map
 
 test-build: build/test/pg_activate$(DLSUFFIX) $(DATA_built)
 
+# The test build under AddressSanitizer and UndefinedBehaviorSanitizer, for
+# test/t/192_fuzz.pl.
+ASAN_OBJS = $(SOURCES:src/%.c=build/asan/%.o)
+ASAN_FLAGS = -fsanitize=address,undefined -fno-sanitize=alignment -fno-omit-frame-pointer -O1
+
+build/asan/%.o: src/%.c
+	@$(MKDIR_P) $(@D)
+	$(COMPILE.object) -DACT_TEST $(ASAN_FLAGS)
+
+-include $(ASAN_OBJS:.o=.d)
+
+build/asan/exports.map: $(ASAN_OBJS) src/install/exports.sh
+	src/install/exports.sh $(ASAN_OBJS) >$@
+
+build/asan/pg_activate$(DLSUFFIX): $(ASAN_OBJS) build/asan/exports.map
+	$(LINK.shared) $(ASAN_FLAGS) -o $@ $(ASAN_OBJS) $(LDFLAGS) $(LDFLAGS_SL) $(LIBRARIES) -Wl,--version-script=build/asan/exports.map
+
+asan-build: build/asan/pg_activate$(DLSUFFIX)
+
 installcheck:
 	@test/installcheck.sh $(PG_CONFIG) $(REGRESS)
 

@@ -138,7 +138,6 @@ SELECT create_with($$ mapping => '{"a": "*"}' $$);
 SELECT create_with($$ mapping => '{"a": "email; DROP TABLE x"}' $$);
 SELECT create_with($$ mapping => '{"a": "SELECT email"}' $$);
 SELECT create_with($$ mapping => '{"a": {"b": ["lowr(email)"]}}' $$);
-SELECT create_with($$ mapping => '{"phone": {"$sql": "email", "$on": "insert"}}' $$);
 SELECT create_with($$ mapping => '{"phone": {"$reqired": true}}' $$);
 SELECT create_with($$ mapping => '{"phone": {"$x": true}}' $$);
 

@@ -50,24 +50,73 @@ FROM null_routines AS r
 	CROSS JOIN unnest('{null,empty,huge,negative}'::text[]) AS k (kind)
 	CROSS JOIN LATERAL generate_series(0, r.pronargs) AS a (argument);
 
-CREATE FUNCTION null_try(call text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION null_try(call text, OUT answer text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE call;
-	RETURN '00000';
+	answer := '00000';
 EXCEPTION WHEN OTHERS THEN
-	RETURN SQLSTATE;
+	GET STACKED DIAGNOSTICS answer = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
 END $$;
-CREATE TABLE null_answers AS SELECT *, null_try(call) AS answer FROM null_calls ORDER BY routine::text COLLATE "C", kind COLLATE "C", argument;
-SELECT routine, kind, argument, answer FROM null_answers WHERE answer LIKE 'XX%' ORDER BY routine::text COLLATE "C", kind COLLATE "C", argument;
-SELECT count(*) > 300 AS many, count(DISTINCT routine) > 15 AS of_many_routines FROM null_answers;
 
--- procedures outside of any block
+-- a sync x, and who has nothing to do with it
+CREATE ROLE null_owner;
+CREATE ROLE null_stranger;
+GRANT USAGE ON SCHEMA activate TO null_owner, null_stranger;
+CREATE SERVER x FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'https://localhost:1');
+GRANT USAGE ON FOREIGN SERVER x TO null_owner;
+CREATE SCHEMA null_owned AUTHORIZATION null_owner;
+SET ROLE null_owner;
+CREATE TABLE null_owned.x (id int PRIMARY KEY, v text);
+INSERT INTO null_owned.x SELECT n, 'v' FROM generate_series(1, 5) AS n;
+SELECT activate.create_sync('x', 'null_owned.x', 'id', 'x') > 0 AS created;
+RESET ROLE;
+
+-- each call as each of them; what it did is undone, so that the next meets the same sync
+CREATE TABLE null_answers (who text, routine regprocedure, kind text, argument int, call text, answer text, message text, hint text);
+GRANT ALL ON null_calls, null_answers TO PUBLIC;
+CREATE FUNCTION null_try_all(who text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c null_calls;
+	a record;
+BEGIN
+	FOR c IN SELECT * FROM null_calls ORDER BY routine::text COLLATE "C", kind COLLATE "C", argument
+	LOOP
+		BEGIN
+			a := null_try(c.call);
+			RAISE SQLSTATE 'UNDO1';
+		EXCEPTION WHEN SQLSTATE 'UNDO1' THEN
+			INSERT INTO null_answers VALUES (who, c.routine, c.kind, c.argument, c.call, a.answer, a.message, a.hint);
+		END;
+	END LOOP;
+END $$;
+SELECT null_try_all('superuser');
+SET ROLE null_owner;
+SELECT null_try_all('owner');
+SET ROLE null_stranger;
+SELECT null_try_all('stranger');
+RESET ROLE;
+SELECT who, count(*) > 300 AS many, count(DISTINCT routine) > 15 AS of_many_routines FROM null_answers GROUP BY who ORDER BY who;
+
+-- no internal error
+SELECT who, routine, kind, argument, answer, message FROM null_answers WHERE answer LIKE 'XX%' ORDER BY routine::text COLLATE "C", kind COLLATE "C", argument;
+-- each error says what to do; but for PostgreSQL's own of values that are none of the key's type,
+-- of arrays with nulls and of what only an event trigger can call
+SELECT DISTINCT name, answer, left(message, 120) AS message FROM null_answers JOIN null_routines USING (routine)
+WHERE answer NOT IN ('00000', '39P03') AND coalesce(hint, '') = '' AND message !~ '^(invalid input syntax for type|null array element)' ORDER BY 1, 2, 3;
+-- a stranger gets no further with a sync of another's
+SELECT DISTINCT call, message FROM null_answers
+WHERE who = 'stranger' AND answer = '00000' AND call LIKE '%(''x''::text%' ORDER BY 1, 2;
+
+-- procedures outside of any block, with the sync x, whose destination nobody is
 \set ECHO none
 \set VERBOSITY sqlstate
 SELECT call FROM null_calls WHERE call LIKE 'CALL%' ORDER BY routine::text COLLATE "C", kind COLLATE "C", argument \gexec
 \set ECHO all
 \set VERBOSITY terse
 
+DROP SERVER x CASCADE;
 DROP TABLE null_routines, null_calls, null_answers;
-DROP FUNCTION null_value, null_try;
+DROP FUNCTION null_value, null_try, null_try_all;
 DROP EXTENSION pg_activate CASCADE;
+DROP SCHEMA null_owned CASCADE;
+DROP ROLE null_owner, null_stranger;

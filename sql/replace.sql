@@ -184,6 +184,17 @@ SELECT activate.create_sync('no', 'replace_test.regions', 'code', 'sheets', mode
 SELECT activate.create_sync('no', 'replace_test.regions', 'code', 'sheets', mode => 'replace', options => '{"insert_mapping": "code"}');
 SELECT activate.create_sync('no', 'replace_test.regions', 'code', 'sheets', mode => 'replace', options => '{"removed_mapping": "code"}');
 SELECT activate.create_sync('no', 'replace_test.regions', 'code', 'sheets', mode => 'replace', options => '{"delivery": "at_most_once"}');
+SELECT activate.create_sync('no', 'replace_test.regions', 'code', 'sheets', mode => 'replace',
+	mapping => '{"code": "code", "revenue": {"$sql": "revenue", "$on": "insert"}}');
+
+-- policies of fields hold for the unit
+SELECT activate.create_sync('policies', 'SELECT * FROM (VALUES (1, NULL, 3), (2, ''b'', 4)) AS v(id, a, ignored)', 'id', 'sheets',
+	object => 'policies', mode => 'replace', options => '{"nulls": "omit", "ignore_fields": ["ignored"]}') > 0 AS created;
+CALL activate.run_sync('policies');
+SELECT activate.alter_sync('policies', model => 'SELECT * FROM (VALUES (1, NULL, 30), (2, ''b'', 4)) AS v(id, a, ignored)', resend => 'none');
+CALL activate.run_sync('policies');
+SELECT replace_test.last('policies');
+\! $DESTINATION_ASK records policies
 
 -- what makes the unit another one sends it; resend none and a baseline do not
 SELECT activate.alter_sync('regions', object => 'regions2');

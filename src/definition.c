@@ -233,12 +233,14 @@ count_synced(const Sync *sync)
 	return count;
 }
 
+/* The leaf there, of those that are compared or of the others. */
 static int
-find_path(const Model *model, const char *path)
+find_path(const Model *model, const char *path, bool compared)
 {
 	for (int i = 0; i < model->nleaves; i++)
 	{
-		if (strcmp(model->mapping->leaves[i].path, path) == 0)
+		if (strcmp(model->mapping->leaves[i].path, path) == 0 &&
+			act_mapping_leaf_compared(model->mapping, i) == compared)
 			return i;
 	}
 	return -1;
@@ -253,10 +255,15 @@ difference(const Model *old, const Model *new)
 	for (int i = 0; i < new->nleaves; i++)
 	{
 		const MappingLeaf *leaf = &new->mapping->leaves[i];
-		int			other = find_path(old, leaf->path);
+		int			other = find_path(old, leaf->path, true);
 
+		if (leaf->uncompared)
+			continue;
 		if (other < 0)
-			return psprintf("new field \"%s\"", leaf->label);
+			return psprintf(find_path(old, leaf->path, false) < 0 ? "new field \"%s\"" :
+							"field \"%s\" was not compared so far", leaf->label);
+		if (leaf->nulls != old->mapping->leaves[other].nulls)
+			return psprintf("null of field \"%s\" is another value", leaf->label);
 		if (strcmp(act_value_type_signature(old->leaf_values[other]),
 				   act_value_type_signature(new->leaf_values[i])) != 0)
 			return psprintf("type of field \"%s\" changed from %s to %s", leaf->label,
@@ -264,8 +271,11 @@ difference(const Model *old, const Model *new)
 	}
 	for (int i = 0; i < old->nleaves; i++)
 	{
-		if (find_path(new, old->mapping->leaves[i].path) < 0)
-			return psprintf("field \"%s\" is gone", old->mapping->leaves[i].label);
+		const MappingLeaf *leaf = &old->mapping->leaves[i];
+
+		if (!leaf->uncompared && find_path(new, leaf->path, true) < 0)
+			return psprintf(find_path(new, leaf->path, false) < 0 ? "field \"%s\" is gone" :
+							"field \"%s\" is no longer compared", leaf->label);
 	}
 	return pstrdup("a constant or the order of the fields changed");
 }
@@ -355,7 +365,7 @@ static void
 change_unit(const Sync *old, const Sync *new, Resend resend, bool moved)
 {
 	bool		same = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0 &&
-		old->mode == new->mode && !moved;
+		act_mapping_same_options(old, new) && old->mode == new->mode && !moved;
 
 	if (new->mode == MODE_REPLACE && (!same || resend != RESEND_CHANGED))
 		act_unit_forget(new, resend != RESEND_NONE);
@@ -387,6 +397,8 @@ change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const 
 				(errmsg(INT64_FORMAT " rows of sync \"%s\" count as sent", kept, new->name),
 				 errdetail("They had not changed under the old definition.")));
 	}
+	if (act_snapshot_keeps_less(old, new))
+		act_snapshot_keep_less(&current, new);
 	if (new->owner != old->owner)
 	{
 		act_snapshot_give(&current, new->owner);
@@ -420,8 +432,10 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	bool		same_values = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0;
 	bool		same_key = same_names(old->nkeys, old->key, new->nkeys, new->key);
 	bool		renamed = strcmp(old->name, new->name) != 0;
-	Model	   *old_model = same_values && !moved && resend != RESEND_NONE ? NULL :
+	bool		same_policies = act_mapping_same_options(old, new);
+	Model	   *old_model = same_values && same_policies && !moved && resend != RESEND_NONE ? NULL :
 		act_definition_try_resolve(old);
+	const char *sent_more = same_values && same_policies ? NULL : act_mapping_sent_more(old, new_model->mapping);
 	char	   *why = NULL;
 
 	if (!same_key)
@@ -438,7 +452,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 				 errdetail("The old definition no longer works, so old and new values cannot be compared."),
 				 errhint("Leave resend out: rows whose values are the same are not sent in any case. Or SELECT activate.reset_sync(%s, 'baseline');",
 						 quote_literal_cstr(new->name))));
-	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED)
+	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED ||
+		act_snapshot_keeps_less(old, new) || sent_more != NULL)
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);
@@ -448,15 +463,18 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 					   old->object ? ", " : "", old->object ? old->object : "");
 	else if (old_model != NULL)
 		why = difference(old_model, new_model);
+	if (why == NULL && sent_more != NULL)
+		why = psprintf("field \"%s\" is sent with every row", sent_more);
 	tell_resend(old, new, why, resend, same_values);
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
-		strcmp(old->mapping, new->mapping) != 0;
+		strcmp(old->mapping, new->mapping) != 0 || !same_policies;
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
-	change_snapshot(old, new, old_model, new_model, resend, moved);
+	change_snapshot(old, new, old_model, new_model,
+					resend == RESEND_CHANGED && sent_more != NULL && !moved ? RESEND_ALL : resend, moved);
 	act_event_record("altered", "info", new, 0, psprintf("sync \"%s\" was altered", new->name), NULL);
 }
 
@@ -496,6 +514,7 @@ replace_sync(const DefinitionInput *input)
 	model = act_definition_apply(new, input);
 	act_definition_check_schedule(new, old->name);
 	act_definition_tell(new, model, input->mapping);
+	act_mapping_warn_idle(model->mapping, new);
 	change_sync(old, new, model, RESEND_CHANGED);
 	act_definition_tell_schedule(new);
 	return new->sync_id;
@@ -511,6 +530,7 @@ create_sync(const DefinitionInput *input)
 	model = act_definition_apply(sync, input);
 	act_definition_check_schedule(sync, NULL);
 	act_definition_tell(sync, model, input->mapping);
+	act_mapping_warn_idle(model->mapping, sync);
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
@@ -606,6 +626,8 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 		act_definition_check_schedule(new, old->name);
 	if (input->mapping != NULL || input->model != NULL)
 		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
+	if (input->mapping != NULL || input->mode != NULL || input->options != NULL)
+		act_mapping_warn_idle(model->mapping, new);
 	change_sync(old, new, model, resend);
 	if (input->schedule != NULL)
 		act_definition_tell_schedule(new);

@@ -257,6 +257,26 @@ apply_mode(Sync *sync, const DefinitionInput *input)
 				 errhint("mode => 'mirror', or on_removed => 'ignore'.")));
 }
 
+/* No row of it is inserted or updated by itself. */
+static void
+check_unit_mapping(const Sync *sync, const Mapping *mapping)
+{
+	if (sync->mode != MODE_REPLACE)
+		return;
+	for (int i = 0; i < mapping->root->nchildren; i++)
+	{
+		const MappingNode *node = mapping->root->children[i];
+
+		if (node->on != ON_ALWAYS)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("mapping field \"%s\" of sync \"%s\" cannot be sent on %s only in mode \"replace\"",
+							node->member, sync->name, node->on == ON_INSERT ? "insert" : "update"),
+					 errdetail("Mode replace sends all rows of the model in one request."),
+					 errhint("Leave \"$on\" out, or take mode => 'mirror'.")));
+	}
+}
+
 /* What says how single rows go says nothing of all of them in one request. */
 static void
 check_unit(const Sync *sync)
@@ -367,7 +387,7 @@ default_match(Sync *sync, const Model *model)
 		{
 			int			leaf = act_mapping_field_leaf(mapping, i);
 
-			if (leaf >= 0 && model->leaf_key[leaf] == key)
+			if (leaf >= 0 && model->leaf_key[leaf] == key && act_mapping_field_is_plain(mapping, i))
 				sync->match[sync->nmatch++] = pstrdup(act_mapping_field_name(mapping, i));
 		}
 		if (sync->nmatch == key)
@@ -470,7 +490,10 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	if (is_new || input->mapping != NULL)
 		sync->mapping = act_mapping_canonical(sync, input->mapping);
 	model = act_model_resolve(sync);
+	check_unit_mapping(sync, model->mapping);
 	apply_match(sync, input->match, model, destination);
+	act_mapping_check_match(model->mapping, sync);
+	act_model_apply_match(model);
 	act_destination_wipe(destination);
 	return model;
 }
@@ -487,7 +510,7 @@ act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 	act_mapping_warn_folded(model->mapping);
 	for (int i = 0; i < model->nleaves; i++)
 	{
-		if (model->leaf_is_clock[i])
+		if (model->leaf_is_clock[i] && act_mapping_leaf_compared(model->mapping, i))
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
 					 errmsg("mapping field \"%s\" of sync \"%s\" is the time of the run",

@@ -50,6 +50,7 @@ enum
 	STORE_FIELDS,
 	STORE_PAYLOAD,
 	STORE_FIELD_HASHES,
+	STORE_CHANGED,
 	STORE_WAS_THERE,
 	STORE_EXTERNAL_ID,
 	STORE_FINGERPRINT,
@@ -70,6 +71,7 @@ store_desc(int nkeys)
 	TupleDescInitEntry(desc, STORE_FIELDS, "fields", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_PAYLOAD, "payload", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_FIELD_HASHES, "field_hashes", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_CHANGED, "changed", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_WAS_THERE, "was_there", BOOLOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_EXTERNAL_ID, "external_id", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
@@ -94,7 +96,8 @@ act_diff_keep(PG_FUNCTION_ARGS)
 	if (state == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_keep() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 
 	counts = &state->diff->counts;
 	if (!PG_ARGISNULL(0))
@@ -131,7 +134,8 @@ act_diff_sieve(PG_FUNCTION_ARGS)
 		PG_NARGS() > INDEX_MAX_KEYS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself")));
+				 errmsg("activate.diff_sieve() is part of the diff of a sync and cannot be called by itself"),
+				 errhint("To see what differs: SELECT * FROM activate.preview_sync('...');")));
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
 		/* A model can call this, too, with anything. */
@@ -384,6 +388,7 @@ act_diff_next(Diff *diff)
 	row->fields = slot_text(slot, STORE_FIELDS);
 	row->payload = slot_text(slot, STORE_PAYLOAD);
 	row->field_hashes = slot_text(slot, STORE_FIELD_HASHES);
+	row->changed = slot_text(slot, STORE_CHANGED);
 	row->was_there = DatumGetBool(slot_getattr(slot, STORE_WAS_THERE, &isnull));
 	row->external_id = slot_text(slot, STORE_EXTERNAL_ID);
 	slot_digest(slot, STORE_FINGERPRINT, row->fingerprint);
@@ -451,6 +456,7 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	put_text(values, nulls, STORE_FIELDS, row->fields);
 	put_text(values, nulls, STORE_PAYLOAD, row->payload);
 	put_text(values, nulls, STORE_FIELD_HASHES, row->field_hashes);
+	put_text(values, nulls, STORE_CHANGED, row->changed);
 	put_text(values, nulls, STORE_EXTERNAL_ID, row->external_id);
 	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
 	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);

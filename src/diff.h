@@ -46,11 +46,19 @@ typedef struct InvalidRow
 	int64		place;			/* rows to send that come before it in key order */
 } InvalidRow;
 
+/* How many changed rows have another value in a field. */
+typedef struct FieldChanges
+{
+	char	   *name;			/* as a JSON string in UTF-8 */
+	int64		rows;
+} FieldChanges;
+
 typedef struct Diff
 {
 	DiffCounts	counts;
 	List	   *invalid;		/* of InvalidRow, at most MAX_INVALID_EXAMPLES */
 	List	   *removed_keys;	/* of char *: the first few, as JSON */
+	List	   *fields;			/* of FieldChanges; previews with changed_fields_only or keep_payload */
 	uint8		digest[ACT_DIGEST_LEN]; /* order-independent, of what is to be sent and was not refused before */
 	uint8		leaving_digest[ACT_DIGEST_LEN]; /* of it, the part of rows that begin to leave */
 	Tuplestorestate *rows;		/* to send, in key order */

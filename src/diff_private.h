@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * diff_private.h
- *	  Shared by diff.c (the query and its result) and diff_receiver.c (what
- *	  becomes of each row that the query keeps).
+ *	  Shared by diff.c (the query and its result), diff_receiver.c (what
+ *	  becomes of each row that the query keeps) and diff_payload.c (what of it
+ *	  is sent).
  *
  *-------------------------------------------------------------------------
  */
@@ -68,6 +69,18 @@ extern void act_diff_receiver_init(DiffState *state);
 extern void act_diff_receiver_finish(DiffState *state);
 
 extern void act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row);
+
+/*
+ * The payload of the group's row, and what is kept of it; or why it cannot be
+ * sent, in group_code and group_problem.
+ */
+extern void act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowState *row_state);
+
+/* Whether the snapshot knows the fields of what was accepted. */
+extern bool act_diff_keeps_fields(const DiffState *state);
+
+/* New for each version sent. */
+extern void act_diff_new_change_id(uint8 *change_id);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

@@ -53,29 +53,40 @@ append_leaf(StringInfo buf, const Model *model, int leaf)
 					 model->leaf_types[leaf] == TEXTOID ? "::pg_catalog.text" : "");
 }
 
-/* fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on */
+/*
+ * fingerprint(fingerprint(seed, l1 .. l90), l91 .. l180) and so on, of the
+ * leaves that are compared.
+ */
 static void
 append_fingerprint(StringInfo buf, const Model *model, bool expressions)
 {
-	int			calls = Max(1, (model->nleaves + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
+	int		   *compared = palloc(sizeof(int) * Max(model->nleaves, 1));
+	int			count = 0;
+	int			calls;
 
+	for (int leaf = 0; leaf < model->nleaves; leaf++)
+	{
+		if (act_mapping_leaf_compared(model->mapping, leaf))
+			compared[count++] = leaf;
+	}
+	calls = Max(1, (count + LEAVES_PER_CALL - 1) / LEAVES_PER_CALL);
 	for (int call = 0; call < calls; call++)
 		appendStringInfoString(buf, "activate.fingerprint(");
 	append_uuid(buf, model->seed);
 	for (int call = 0; call < calls; call++)
 	{
-		if (model->nleaves == 0)
+		if (count == 0)
 			appendStringInfoString(buf, ", 0");
-		for (int leaf = call * LEAVES_PER_CALL;
-			 leaf < Min((call + 1) * LEAVES_PER_CALL, model->nleaves); leaf++)
+		for (int i = call * LEAVES_PER_CALL; i < Min((call + 1) * LEAVES_PER_CALL, count); i++)
 		{
 			if (!expressions)
-				appendStringInfo(buf, ", l%d", leaf + 1);
+				appendStringInfo(buf, ", l%d", compared[i] + 1);
 			else
-				append_leaf(buf, model, leaf);
+				append_leaf(buf, model, compared[i]);
 		}
 		appendStringInfoChar(buf, ')');
 	}
+	pfree(compared);
 }
 
 /*

@@ -31,9 +31,7 @@
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
-
-/* What a request can carry at most; PostgreSQL itself ends at 1 GB. */
-#define MAX_FIELDS_BYTES (256 * 1024 * 1024)
+#include "payload.h"
 
 /* Removed rows that a held run's detail shows. */
 #define REMOVED_EXAMPLES 3
@@ -151,12 +149,9 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		act_doubt_state(&state->policy, row);
 }
 
-/*
- * New for each version sent: a random number drawn by this process, and a
- * counter, so that no copy or restored backup ever makes the same one.
- */
-static void
-new_change_id(uint8 *change_id)
+/* A random number drawn by this process, and a counter: no copy or restored backup makes the same one. */
+void
+act_diff_new_change_id(uint8 *change_id)
 {
 	static uint64 nonce = 0;
 	static uint64 counter = 0;
@@ -344,6 +339,9 @@ keep_watched(DiffState *state)
 	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
 	watched->row->key = pstrdup(row->key);
 	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
+	watched->row->payload = row->payload ? pstrdup(row->payload) : NULL;
+	watched->row->field_hashes = row->field_hashes ? pstrdup(row->field_hashes) : NULL;
+	watched->row->changed = row->changed ? pstrdup(row->changed) : NULL;
 	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
@@ -437,6 +435,14 @@ note_next_attempt(DiffState *state, const RowState *row_state)
 		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
 }
 
+/* plan_sync() tells of all changed rows which fields it is. */
+static bool
+counts_fields(const DiffState *state)
+{
+	return state->preview && state->group_decision.action > ACTION_SEND &&
+		state->group_decision.cause == ROW_CHANGED && act_diff_keeps_fields(state);
+}
+
 /* Renders the group's row in the group's context. */
 static void
 render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
@@ -446,7 +452,6 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	Row		   *row = state->group_row;
 	Decision   *decision = &state->group_decision;
 	StringInfoData buf;
-	int			leaf = 0;
 
 	row->op = decision->op;
 	row->cause = decision->cause;
@@ -455,7 +460,8 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	row->attempts = decision->attempts;
 	for (int i = 0; i < nkeys; i++)
 		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
-	if (decision->action != ACTION_SEND && !(state->watched != NULL && state->group_in_model))
+	if (decision->action != ACTION_SEND &&
+		!(state->group_in_model && (state->watched != NULL || counts_fields(state))))
 		return;
 
 	if (!column_isnull(state, slot, DIFF_EXTERNAL_ID))
@@ -471,39 +477,24 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	if (decision->reuse_change_id)
 		memcpy(row->change_id, row_state->change_id, ACT_DIGEST_LEN);
 	else
-		new_change_id(row->change_id);
+		act_diff_new_change_id(row->change_id);
 
 	if (!act_row_op_has_fields(row->op))
 		return;
-	initStringInfo(&buf);
 	if (row->op == ROW_OP_CLEAR)
-		act_mapping_append_clear(&buf, model->mapping, model->sync->nmatch, model->sync->match);
-	else
 	{
-		const char *problem = act_mapping_append_json(&buf, model->mapping, model->leaf_values,
-													  slot->tts_values + nkeys,
-													  slot->tts_isnull + nkeys, &leaf);
-
-		if (problem != NULL)
-		{
-			state->group_code = "value";
-			state->group_problem = psprintf("mapping field \"%s\": %s",
-											act_mapping_leaf_label(model->mapping, leaf), problem);
-		}
-		else if (buf.len > MAX_FIELDS_BYTES)
-		{
-			state->group_code = "size";
-			state->group_problem = psprintf("the row takes %d MB as JSON, at most %d can be sent",
-											buf.len / (1024 * 1024), MAX_FIELDS_BYTES / (1024 * 1024));
-		}
+		initStringInfo(&buf);
+		act_payload_append_clear(&buf, model->mapping, model->sync->nmatch, model->sync->match);
+		row->fields = buf.data;
+		return;
 	}
+	act_diff_payload(state, slot, row_state);
 	if (decision->action != ACTION_SEND && state->group_problem != NULL)
 	{
 		/* Rendered to be looked at only: the run would not find out. */
 		state->group_problem = NULL;
-		return;
+		row->fields = NULL;
 	}
-	row->fields = buf.data;
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "definition.h"
 #include "fault.h"
 #include "identity.h"
+#include "json_text.h"
 #include "key_argument.h"
 #include "preview.h"
 #include "transaction.h"
@@ -37,9 +38,10 @@ typedef enum StoredColumn
 	STORED_NEXT_ATTEMPT_AT,
 	STORED_HTTP_STATUS,
 	STORED_CODE,
-	STORED_MESSAGE
+	STORED_MESSAGE,
+	STORED_PAYLOAD
 } StoredColumn;
-#define STORED_COLUMNS (STORED_MESSAGE + 1)
+#define STORED_COLUMNS (STORED_PAYLOAD + 1)
 
 typedef struct Explanation
 {
@@ -83,7 +85,7 @@ read_stored(Explanation *explanation)
 	result = SPI_execute_with_args(psprintf("SELECT activate_state, activate_accepted_at, activate_external_id,"
 											" activate_op, activate_attempts, activate_last_at,"
 											" activate_next_attempt_at, activate_http_status, activate_code,"
-											" activate_message FROM %s WHERE ctid = $1",
+											" activate_message, activate_payload FROM %s WHERE ctid = $1",
 											act_sync_table_name(sync)), 1, types, place, NULL, true, 1);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of the row", SPI_result_code_string(result));
@@ -226,6 +228,29 @@ explain_unchanged(StringInfo buf, const Explanation *explanation)
 						 act_on_removed_name(explanation->sync->on_removed));
 }
 
+/* email, score */
+static void
+append_changed(StringInfo buf, const Explanation *explanation)
+{
+	const char *next = explanation->key.row->changed;
+	const char *end;
+	JsonMember	member;
+	StringInfoData names;
+
+	if (next == NULL)
+		return;
+	end = next + strlen(next);
+	initStringInfo(&names);
+	while (act_json_next_member(&next, end, &member))
+	{
+		if (names.len > 0)
+			appendStringInfoString(&names, ", ");
+		act_json_append_unescaped(&names, member.name, member.name_len);
+	}
+	if (names.len > 0)
+		appendStringInfo(buf, " Fields that differ: %s.", act_text_to_server(names.data));
+}
+
 static void
 explain_send(StringInfo buf, const Explanation *explanation)
 {
@@ -255,6 +280,7 @@ explain_send(StringInfo buf, const Explanation *explanation)
 	else
 		appendStringInfo(buf, "Its values differ from those that were accepted at %s.",
 						 stored_time(explanation, STORED_ACCEPTED_AT));
+	append_changed(buf, explanation);
 	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_sent_name(decision->op));
 }
 
@@ -358,8 +384,8 @@ put_explanation(Preview *preview, const Explanation *explanation)
 {
 	const DiffKey *key = &explanation->key;
 	bool		has_payload = explanation->in_model && key->problem == NULL;
-	Datum		values[6 + STORED_COLUMNS];
-	bool		nulls[6 + STORED_COLUMNS] = {false};
+	Datum		values[7 + STORED_COLUMNS];
+	bool		nulls[7 + STORED_COLUMNS] = {false};
 	int			column = 3;
 
 	values[0] = BoolGetDatum(explanation->in_model);
@@ -367,7 +393,7 @@ put_explanation(Preview *preview, const Explanation *explanation)
 	values[1] = nulls[1] ? (Datum) 0 : CStringGetTextDatum(act_text_to_server(key->problem));
 	nulls[2] = !has_payload || key->row->fields == NULL;
 	values[2] = nulls[2] ? (Datum) 0 : act_preview_json(key->row->fields);
-	for (int i = 0; i < STORED_COLUMNS; i++)
+	for (int i = 0; i < STORED_PAYLOAD; i++)
 	{
 		values[column] = explanation->stored[i];
 		nulls[column++] = explanation->stored_nulls[i];
@@ -378,7 +404,10 @@ put_explanation(Preview *preview, const Explanation *explanation)
 		}
 	}
 	values[column++] = CStringGetTextDatum(next_action(explanation));
-	values[column] = CStringGetTextDatum(explain(explanation));
+	values[column++] = CStringGetTextDatum(explain(explanation));
+	values[column] = explanation->stored[STORED_PAYLOAD];
+	nulls[column++] = explanation->stored_nulls[STORED_PAYLOAD];
+	values[column] = act_preview_changes(key->found ? key->row->changed : NULL, &nulls[column]);
 	act_preview_put(preview, values, nulls);
 }
 

@@ -173,38 +173,42 @@ act_json_append_unescaped(StringInfo buf, const char *literal, size_t len)
 }
 
 bool
+act_json_next_member(const char **next, const char *end, JsonMember *member)
+{
+	const char *at = skip_white(*next, end);
+
+	if (at == end || (*at != '{' && *at != ','))
+		return false;
+	member->name = skip_white(at + 1, end);
+	if (member->name == end || *member->name != '"')
+		return false;
+	at = skip_string(member->name, end);
+	member->name_len = at - member->name;
+	at = skip_white(at, end);
+	if (at == end || *at != ':')
+		return false;
+	member->value = skip_white(at + 1, end);
+	*next = skip_value(member->value, end);
+	member->value_len = *next - member->value;
+	return member->value_len > 0;
+}
+
+bool
 act_json_find_member(const char *object, size_t len, const char *name,
 					 const char **value, size_t *value_len)
 {
 	const char *end = object + len;
-	const char *next = skip_white(object, end);
+	const char *next = object;
+	JsonMember	member;
 
-	if (next == end || *next != '{')
-		return false;
-	next = skip_white(next + 1, end);
-	while (next < end && *next == '"')
+	while (act_json_next_member(&next, end, &member))
 	{
-		const char *literal = next;
-		size_t		literal_len;
-		const char *after;
-
-		next = skip_string(next, end);
-		literal_len = next - literal;
-		next = skip_white(next, end);
-		if (next == end || *next != ':')
-			return false;
-		next = skip_white(next + 1, end);
-		after = skip_value(next, end);
-		if (name_equals(literal, literal_len, name))
+		if (name_equals(member.name, member.name_len, name))
 		{
-			*value = next;
-			*value_len = after - next;
-			return after > next;
+			*value = member.value;
+			*value_len = member.value_len;
+			return true;
 		}
-		next = skip_white(after, end);
-		if (next == end || *next != ',')
-			return false;
-		next = skip_white(next + 1, end);
 	}
 	return false;
 }

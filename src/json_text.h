@@ -26,6 +26,20 @@ extern void act_json_append_unescaped(StringInfo buf, const char *literal, size_
 extern bool act_json_find_member(const char *object, size_t len, const char *name,
 								 const char **value, size_t *value_len);
 
+/*
+ * The members of an object that is JSON text, one after the other; *next is
+ * the object at first.  Names with their quotes, as they are written.
+ */
+typedef struct JsonMember
+{
+	const char *name;
+	size_t		name_len;
+	const char *value;
+	size_t		value_len;
+} JsonMember;
+
+extern bool act_json_next_member(const char **next, const char *end, JsonMember *member);
+
 /* Appends bytes as valid UTF-8 without NUL, U+FFFD for what is neither. */
 extern void act_utf8_append(StringInfo buf, const char *bytes, size_t len);
 /* The longest part of valid UTF-8 that has at most limit bytes. */

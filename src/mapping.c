@@ -229,14 +229,26 @@ parse_select_list(const char *text)
 	return mapping;
 }
 
-Mapping *
-act_mapping_parse(const char *text)
+static Mapping *
+parse(const char *text, bool constants_suffice)
 {
 	const char *start = text + strspn(text, " \t\r\n\f");
 
 	if (*start == '{')
-		return act_mapping_parse_json(text);
+		return act_mapping_parse_json(text, constants_suffice);
 	return parse_select_list(text);
+}
+
+Mapping *
+act_mapping_parse(const char *text)
+{
+	return parse(text, false);
+}
+
+Mapping *
+act_mapping_parse_part(const char *text)
+{
+	return parse(text, true);
 }
 
 MappingNode *
@@ -309,9 +321,12 @@ name_leaves(Mapping *mapping, const MappingNode *node, const char *path, const c
 	{
 		const MappingNode *child = node->children[i];
 		char	   *step = child->member ? child->member : psprintf("%d", i);
+		char	   *child_path = pointer_step(path, child->member, i);
+		char	   *child_label = label[0] == '\0' ? step : psprintf("%s.%s", label, step);
 
-		name_leaves(mapping, child, pointer_step(path, child->member, i),
-					label[0] == '\0' ? step : psprintf("%s.%s", label, step));
+		name_leaves(mapping, child, child_path, child_label);
+		if (child->insert != NULL)
+			name_leaves(mapping, child->insert, child_path, child_label);
 	}
 }
 
@@ -320,7 +335,8 @@ act_mapping_finish(Mapping *mapping, List *expressions)
 {
 	ListCell   *cell;
 
-	mapping->leaves = palloc0(sizeof(MappingLeaf) * list_length(expressions));
+	mapping->nleaves = 0;
+	mapping->leaves = palloc0(sizeof(MappingLeaf) * Max(list_length(expressions), 1));
 	initStringInfo(&mapping->select);
 	foreach(cell, expressions)
 	{
@@ -389,113 +405,29 @@ act_mapping_leaf_expression(const Mapping *mapping, int leaf)
 	return mapping->leaves[leaf].expression;
 }
 
-/* What the walk over the payload's tree writes its leaves with. */
-typedef struct PayloadWriter
+bool
+act_mapping_leaf_compared(const Mapping *mapping, int leaf)
 {
-	StringInfo	buf;
-	ValueType  *const *types;
-	const Datum *values;
-	const bool *nulls;
-	const char *problem;
-	int			leaf;
-} PayloadWriter;
+	return !mapping->leaves[leaf].uncompared;
+}
 
-static void
-append_node(PayloadWriter *writer, const MappingNode *node)
+bool
+act_mapping_field_is_plain(const Mapping *mapping, int field)
 {
-	StringInfo	buf = writer->buf;
+	const MappingNode *node = mapping->root->children[field];
 
-	switch (node->kind)
+	return node->on == ON_ALWAYS && node->insert == NULL && !node->ignored;
+}
+
+MappingNode *
+act_mapping_find_field(const Mapping *mapping, const char *name)
+{
+	for (int i = 0; i < mapping->root->nchildren; i++)
 	{
-		case NODE_CONSTANT:
-			appendStringInfoString(buf, node->constant);
-			break;
-		case NODE_LEAF:
-			if (writer->values == NULL)
-				appendStringInfo(buf, "\1%s\1", act_value_type_signature(writer->types[node->leaf]));
-			else
-			{
-				writer->problem = act_value_append_json(buf, writer->types[node->leaf],
-														writer->values[node->leaf],
-														writer->nulls[node->leaf]);
-				writer->leaf = node->leaf;
-			}
-			break;
-		case NODE_OBJECT:
-		case NODE_ARRAY:
-			appendStringInfoChar(buf, node->kind == NODE_OBJECT ? '{' : '[');
-			for (int i = 0; i < node->nchildren && writer->problem == NULL; i++)
-			{
-				if (i > 0)
-					appendStringInfoChar(buf, ',');
-				appendStringInfoString(buf, node->children[i]->prefix);
-				append_node(writer, node->children[i]);
-			}
-			appendStringInfoChar(buf, node->kind == NODE_OBJECT ? '}' : ']');
-			break;
+		if (strcmp(mapping->root->children[i]->member, name) == 0)
+			return mapping->root->children[i];
 	}
-}
-
-const char *
-act_mapping_append_json(StringInfo buf, const Mapping *mapping, ValueType *const *types,
-						const Datum *values, const bool *nulls, int *leaf)
-{
-	PayloadWriter writer = {.buf = buf, .types = types, .values = values, .nulls = nulls};
-
-	append_node(&writer, mapping->root);
-	if (writer.problem != NULL)
-		*leaf = writer.leaf;
-	return writer.problem;
-}
-
-void
-act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types)
-{
-	PayloadWriter writer = {.buf = buf, .types = types};
-
-	append_node(&writer, mapping->root);
-}
-
-static bool
-is_match(const MappingNode *node, int nmatch, char *const *match)
-{
-	for (int i = 0; i < nmatch; i++)
-	{
-		if (strcmp(match[i], node->member) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Objects keep their members, each null; what is in an array is no field. */
-static void
-append_clear(StringInfo buf, const MappingNode *node, int nmatch, char *const *match)
-{
-	bool		first = true;
-
-	if (node->kind != NODE_OBJECT)
-	{
-		appendStringInfoString(buf, "null");
-		return;
-	}
-	appendStringInfoChar(buf, '{');
-	for (int i = 0; i < node->nchildren; i++)
-	{
-		if (is_match(node->children[i], nmatch, match))
-			continue;
-		if (!first)
-			appendStringInfoChar(buf, ',');
-		first = false;
-		appendStringInfoString(buf, node->children[i]->prefix);
-		append_clear(buf, node->children[i], 0, NULL);
-	}
-	appendStringInfoChar(buf, '}');
-}
-
-void
-act_mapping_append_clear(StringInfo buf, const Mapping *mapping, int nmatch, char *const *match)
-{
-	append_clear(buf, mapping->root, nmatch, match);
+	return NULL;
 }
 
 void

@@ -18,6 +18,14 @@ typedef enum MappingNodeKind
 	NODE_ARRAY
 } MappingNodeKind;
 
+/* When a top-level field is sent. */
+typedef enum FieldOn
+{
+	ON_ALWAYS,
+	ON_INSERT,					/* only while the destination never accepted the row */
+	ON_UPDATE					/* only after it did */
+} FieldOn;
+
 /* A part of the payload; the root is an object. */
 typedef struct MappingNode
 {
@@ -28,6 +36,17 @@ typedef struct MappingNode
 	int			leaf;			/* NODE_LEAF */
 	int			nchildren;
 	struct MappingNode **children;
+
+	/* of leaves */
+	bool		required;		/* null makes the row invalid */
+	bool		null_named;		/* null_given is what the mapping says */
+	NullPolicy	null_given;
+	NullPolicy	nulls;			/* what holds, with option nulls */
+
+	/* of top-level fields */
+	FieldOn		on;
+	bool		ignored;		/* option ignore_fields: not compared */
+	struct MappingNode *insert; /* option insert_mapping: stands for it on insert */
 } MappingNode;
 
 typedef struct MappingLeaf
@@ -36,6 +55,8 @@ typedef struct MappingLeaf
 	char	   *label;			/* for people: health.score */
 	char	   *expression;		/* as written, without its name */
 	int			start;			/* where the expression begins in select */
+	bool		uncompared;		/* does not enter the fingerprint */
+	NullPolicy	nulls;			/* as of its node */
 } MappingLeaf;
 
 struct Mapping
@@ -50,17 +71,14 @@ struct Mapping
 /* The leaf whose expression a byte of mapping->select belongs to. */
 extern int	act_mapping_leaf_at(const Mapping *mapping, int offset);
 
-/*
- * What the payload looks like but for the values: the tree as JSON in which
- * '\1' signature '\1' stands for each leaf.  Enters the fingerprint's seed.
- */
-extern void act_mapping_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types);
-
 /* WARNING for each name that was folded to lower case. */
 extern void act_mapping_warn_folded(const Mapping *mapping);
 
+/* The top-level field of that name, or NULL. */
+extern MappingNode *act_mapping_find_field(const Mapping *mapping, const char *name);
+
 /* mapping_json.c: a mapping written as a JSON object. */
-extern Mapping *act_mapping_parse_json(const char *text);
+extern Mapping *act_mapping_parse_json(const char *text, bool constants_suffice);
 
 extern MappingNode *act_mapping_node(MappingNodeKind kind, const char *member);
 extern void act_mapping_node_adopt(MappingNode *node, List *children);

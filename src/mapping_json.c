@@ -146,30 +146,167 @@ read_leaf(JsonReader *reader, const char *member, char *text)
 	return node;
 }
 
-/* {"$sql": ...}: a field with a policy. */
-static void
-refuse_policy(JsonReader *reader, const char *member)
-{
-	static const char *const known[] = {"$sql", "$on", "$null", "$required", NULL};
-	const char *nearest;
+/* ----------------------------------------------------------------
+ *		{"$sql": "phone", "$on": "insert"}: a field with a policy
+ * ----------------------------------------------------------------
+ */
 
-	for (int i = 0; known[i] != NULL; i++)
-	{
-		if (strcmp(known[i], member) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("mapping field \"%s\": \"%s\" is not supported by this version of pg_activate",
-							label(reader), member),
-					 errhint("Write the expression itself: {\"field\": \"expression\"}.")));
-	}
-	nearest = act_nearest_name(member, known);
+#define POLICY_EXAMPLE "{\"field\": {\"$sql\": \"expression\", \"$null\": \"omit\"}}"
+
+typedef enum PolicyMember
+{
+	POLICY_SQL,
+	POLICY_ON,
+	POLICY_NULL,
+	POLICY_REQUIRED
+} PolicyMember;
+
+static const char *const policy_members[] = {"$sql", "$on", "$null", "$required", NULL};
+static const char *const on_choices[] = {
+	[ON_ALWAYS] = "always", [ON_INSERT] = "insert", [ON_UPDATE] = "update", NULL
+};
+static const char *const null_choices[] = {
+	[NULL_SEND] = "send", [NULL_OMIT] = "omit", [NULL_EMPTY] = "empty", NULL
+};
+
+static void
+refuse_policy(const JsonReader *reader, const char *problem, const char *detail, const char *hint)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("mapping field \"%s\": unknown member \"%s\"", label(reader), member),
-			 errdetail("Members that begin with $ are kept for what a field's policy says."),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
-			 errhint("They are: $sql, $on, $null, $required.")));
+			 errmsg("%s: %s", reader->labels == NIL ? "mapping" :
+					psprintf("mapping field \"%s\"", label(reader)), problem),
+			 errdetail("%s", detail),
+			 errhint("%s", hint)));
 }
+
+static PolicyMember
+find_policy_member(const JsonReader *reader, const char *member)
+{
+	const char *nearest;
+
+	for (int i = 0; policy_members[i] != NULL; i++)
+	{
+		if (strcmp(policy_members[i], member) == 0)
+			return (PolicyMember) i;
+	}
+	if (member[0] != '$')
+		refuse_policy(reader, psprintf("\"%s\" cannot stand beside members that begin with $", member),
+					  "What has such members is one SQL expression and its policy.",
+					  POLICY_EXAMPLE);
+	nearest = act_nearest_name(member, policy_members);
+	refuse_policy(reader, psprintf("unknown member \"%s\"", member),
+				  "Members that begin with $ are kept for what a field's policy says.",
+				  nearest ? psprintf("Perhaps you meant \"%s\".", nearest) :
+				  "They are: $sql, $on, $null, $required.");
+	return POLICY_SQL;
+}
+
+/* As position in a NULL-ended list of names. */
+static int
+read_choice(JsonReader *reader, PolicyMember member, const char *const *choices)
+{
+	JsonLexContext *lex = reader->lex;
+	const char *value = NULL;
+	const char *nearest;
+	StringInfoData list;
+
+	initStringInfo(&list);
+	if (lex->token_type == JSON_TOKEN_STRING)
+		value = lex->strval->data;
+	for (int i = 0; choices[i] != NULL; i++)
+	{
+		if (value != NULL && strcmp(choices[i], value) == 0)
+			return i;
+		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", choices[i]);
+	}
+	nearest = value != NULL ? act_nearest_name(value, choices) : NULL;
+	refuse_policy(reader,
+				  value != NULL ? psprintf("\"%s\" cannot be \"%s\"", policy_members[member], value) :
+				  psprintf("\"%s\" is no string", policy_members[member]),
+				  psprintf("It is one of %s.", list.data),
+				  nearest ? psprintf("Perhaps you meant \"%s\".", nearest) : POLICY_EXAMPLE);
+	return 0;
+}
+
+static void
+read_policy_value(JsonReader *reader, PolicyMember member, MappingNode *node, char **expression)
+{
+	JsonLexContext *lex = reader->lex;
+
+	switch (member)
+	{
+		case POLICY_SQL:
+			if (lex->token_type != JSON_TOKEN_STRING)
+				refuse_policy(reader, "\"$sql\" is no string", "It is an SQL expression in a string.",
+							  "A constant has no policy; write it alone: {\"field\": 1}.");
+			*expression = pstrdup(lex->strval->data);
+			break;
+		case POLICY_ON:
+			node->on = (FieldOn) read_choice(reader, member, on_choices);
+			if (list_length(reader->labels) > 1)
+				refuse_policy(reader, "\"$on\" is for top-level fields", "What a field holds is sent when the field is.",
+							  "Leave it out here, or make it a field of its own.");
+			break;
+		case POLICY_NULL:
+			node->null_given = (NullPolicy) read_choice(reader, member, null_choices);
+			node->null_named = true;
+			if (node->member == NULL && node->null_given == NULL_OMIT)
+				refuse_policy(reader, "what is in an array cannot be omitted", "The elements after it would move.",
+							  "\"$null\": \"send\" or \"empty\".");
+			break;
+		case POLICY_REQUIRED:
+			if (lex->token_type != JSON_TOKEN_TRUE && lex->token_type != JSON_TOKEN_FALSE)
+				refuse_policy(reader, "\"$required\" is neither true nor false", "With true a row whose value is null is invalid.",
+							  "{\"field\": {\"$sql\": \"expression\", \"$required\": true}}");
+			node->required = lex->token_type == JSON_TOKEN_TRUE;
+			break;
+	}
+}
+
+/* The rest of an object whose first member, the current token, begins with $. */
+static MappingNode *
+read_policy(JsonReader *reader, const char *member)
+{
+	MappingNode *node = act_mapping_node(NODE_LEAF, member);
+	char	   *expression = NULL;
+	bool		seen[lengthof(policy_members)] = {false};
+
+	if (reader->labels == NIL)
+		refuse_policy(reader, "a mapping has fields", "Members that begin with $ are a field's.", POLICY_EXAMPLE);
+	for (;;)
+	{
+		PolicyMember what;
+
+		expect(reader, reader->lex->token_type == JSON_TOKEN_STRING, "$sql, $on, $null or $required");
+		what = find_policy_member(reader, reader->lex->strval->data);
+		if (seen[what])
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("mapping field \"%s\" names \"%s\" twice", label(reader), policy_members[what]),
+					 errhint("Leave one of them out.")));
+		seen[what] = true;
+		next_token(reader);
+		expect(reader, reader->lex->token_type == JSON_TOKEN_COLON, "\":\"");
+		next_token(reader);
+		read_policy_value(reader, what, node, &expression);
+		next_token(reader);
+		if (reader->lex->token_type == JSON_TOKEN_OBJECT_END)
+			break;
+		expect(reader, reader->lex->token_type == JSON_TOKEN_COMMA, "\",\" or \"}\"");
+		next_token(reader);
+	}
+	if (expression == NULL)
+		refuse_policy(reader, "a policy without \"$sql\"", "It says when and how the value of an SQL expression is sent.",
+					  POLICY_EXAMPLE);
+	check_expression(reader, expression);
+	node->leaf = list_length(reader->expressions);
+	reader->expressions = lappend(reader->expressions, expression);
+	next_token(reader);
+	return node;
+}
+
+/* ---------------------------------------------------------------- */
 
 static char *
 read_member_name(JsonReader *reader, List *siblings)
@@ -180,7 +317,12 @@ read_member_name(JsonReader *reader, List *siblings)
 	expect(reader, reader->lex->token_type == JSON_TOKEN_STRING, "the name of a field");
 	name = pstrdup(reader->lex->strval->data);
 	if (name[0] == '$')
-		refuse_policy(reader, name);
+	{
+		(void) find_policy_member(reader, name);
+		refuse_policy(reader, psprintf("\"%s\" cannot stand beside fields", name),
+					  "What has members that begin with $ is one SQL expression and its policy.",
+					  POLICY_EXAMPLE);
+	}
 	foreach(cell, siblings)
 	{
 		if (strcmp(((MappingNode *) lfirst(cell))->member, name) == 0)
@@ -208,6 +350,8 @@ read_container(JsonReader *reader, const char *member, bool is_object)
 
 	check_stack_depth();
 	next_token(reader);
+	if (is_object && reader->lex->token_type == JSON_TOKEN_STRING && reader->lex->strval->data[0] == '$')
+		return read_policy(reader, member);
 	while (reader->lex->token_type != end)
 	{
 		char	   *name = is_object ? read_member_name(reader, children) : NULL;
@@ -260,7 +404,7 @@ read_value(JsonReader *reader, const char *member)
 }
 
 Mapping *
-act_mapping_parse_json(const char *text)
+act_mapping_parse_json(const char *text, bool constants_suffice)
 {
 	Mapping    *mapping = palloc0(sizeof(Mapping));
 	JsonReader	reader = {0};
@@ -269,7 +413,7 @@ act_mapping_parse_json(const char *text)
 	next_token(&reader);
 	mapping->root = read_value(&reader, NULL);
 	expect(&reader, reader.lex->token_type == JSON_TOKEN_END, "the end of the text");
-	if (reader.expressions == NIL)
+	if (reader.expressions == NIL && !constants_suffice)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the mapping takes nothing from the model"),

@@ -38,6 +38,7 @@
 #include "model_check.h"
 #include "model_text.h"
 #include "nearest.h"
+#include "payload.h"
 #include "snapshot.h"
 #include "sql_text.h"
 
@@ -497,9 +498,16 @@ resolve_seed(Model *model)
 
 	initStringInfo(&image);
 	appendStringInfo(&image, "pg_activate %d\n", SNAPSHOT_FORMAT);
-	act_mapping_append_shape(&image, model->mapping, model->leaf_values);
+	act_payload_append_shape(&image, model->mapping, model->leaf_values);
 	act_digest(image.data, image.len, model->seed);
 	pfree(image.data);
+}
+
+void
+act_model_apply_match(Model *model)
+{
+	act_mapping_apply_nulls(model->mapping, model->sync);
+	resolve_seed(model);
 }
 
 Model *
@@ -526,6 +534,7 @@ act_model_resolve(const Sync *sync)
 	/* The queries of a run call functions of ours as the owner. */
 	act_model_require_schema("activate", GetUserId());
 	model->mapping = act_mapping_parse(sync->mapping);
+	act_mapping_apply_options(model->mapping, sync);
 	resolve_from(model);
 	columns = model_columns(model, &ncolumns);
 	check_key_names(sync, columns, ncolumns);

@@ -24,6 +24,8 @@ typedef struct Mapping Mapping;
  * field, what is wrong and what to type.
  */
 extern Mapping *act_mapping_parse(const char *text);
+/* A part of one: it may be of constants alone. */
+extern Mapping *act_mapping_parse_part(const char *text);
 
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
 extern const char *act_mapping_leaf_label(const Mapping *mapping, int leaf); /* for people: health.score */
@@ -39,17 +41,29 @@ extern void act_mapping_append_select(StringInfo buf, const Mapping *mapping);
 /* One of them; like those it may end in a comment, so a newline must follow. */
 extern const char *act_mapping_leaf_expression(const Mapping *mapping, int leaf);
 
-/*
- * The payload of a row as a JSON object.  values and nulls are the leaves in
- * order.  Returns NULL or why the row cannot be sent, with *leaf set.
- */
-extern const char *act_mapping_append_json(StringInfo buf, const Mapping *mapping,
-										   ValueType *const *types, const Datum *values,
-										   const bool *nulls, int *leaf);
+/* Whether the leaf's value enters the fingerprint. */
+extern bool act_mapping_leaf_compared(const Mapping *mapping, int leaf);
+/* Whether the field is sent as it is with every row, and compared. */
+extern bool act_mapping_field_is_plain(const Mapping *mapping, int field);
 
-/* The payload of op clear: the same tree with every field null but the match. */
-extern void act_mapping_append_clear(StringInfo buf, const Mapping *mapping,
-									 int nmatch, char *const *match);
+/*
+ * mapping_policy.c: what the options insert_mapping, ignore_fields and nulls
+ * make of a mapping.  ERROR 22023 for fields that there are not.
+ */
+extern void act_mapping_apply_options(Mapping *mapping, const Sync *sync);
+/* Of it what depends on the match fields, which may be known later only. */
+extern void act_mapping_apply_nulls(Mapping *mapping, const Sync *sync);
+/* 22023 for match fields that are not sent and compared always. */
+extern void act_mapping_check_match(const Mapping *mapping, const Sync *sync);
+/* WARNING for each policy that can never act. */
+extern void act_mapping_warn_idle(const Mapping *mapping, const Sync *sync);
+/*
+ * A field that is always sent now and was on update only: what an insert left
+ * out, or set to something else, is to be sent.  NULL: there is none.
+ */
+extern const char *act_mapping_sent_more(const Sync *old, const Mapping *mapping);
+/* Whether the options that act_mapping_apply_options() looks at are the same. */
+extern bool act_mapping_same_options(const Sync *a, const Sync *b);
 
 /*
  * A sync's model, resolved as it is now.  Made inside a transaction, in the
@@ -92,6 +106,9 @@ typedef struct Model
  * a mapping or a model, 42804 a key type without order.
  */
 extern Model *act_model_resolve(const Sync *sync);
+
+/* Once more what depends on sync->match, when that became known after the model. */
+extern void act_model_apply_match(Model *model);
 
 /* Names of the model's columns as it is now, NULL-ended.  As the owner. */
 extern char **act_model_columns(const Sync *sync, int *count);

@@ -676,7 +676,8 @@ act_option_validator(PG_FUNCTION_ARGS)
 				ereport(ERROR,
 						(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 						 errmsg("unknown option \"%s\"", ((DefElem *) linitial(options))->defname),
-						 errdetail("Servers and user mappings of foreign-data wrapper \"activate\" have options, nothing else.")));
+						 errdetail("Servers and user mappings of foreign-data wrapper \"activate\" have options, nothing else."),
+						 errhint("CREATE SERVER ... FOREIGN DATA WRAPPER activate OPTIONS (connector '...');")));
 	}
 	PG_RETURN_VOID();
 }

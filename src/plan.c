@@ -226,6 +226,26 @@ append_change(StringInfo buf, const Field *old, const Field *new)
 	appendStringInfoChar(buf, '}');
 }
 
+/* {"score": {"rows": 17}}: in how many of the changed rows each field differs. */
+static Datum
+counted_fields(const Diff *diff, bool *isnull)
+{
+	StringInfoData buf;
+	ListCell   *cell;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	foreach(cell, diff->fields)
+	{
+		const FieldChanges *field = lfirst(cell);
+
+		appendStringInfo(&buf, "%s%s: {\"rows\": " INT64_FORMAT "}", buf.len > 1 ? ", " : "",
+						 field->name, field->rows);
+	}
+	appendStringInfoChar(&buf, '}');
+	return act_preview_changes(buf.data, isnull);
+}
+
 /* Which fields the proposed definition makes otherwise, as jsonb. */
 static Datum
 changed_fields(const Sync *sync, const Model *model)
@@ -319,6 +339,8 @@ put_plan(Preview *preview, Datum fields, bool proposed)
 
 	nulls[10] = !has_duration;
 	nulls[12] = !proposed;
+	if (!proposed && (run->sync->options.changed_fields_only || run->sync->options.keep_payload))
+		values[12] = counted_fields(&run->diff, &nulls[12]);
 	act_preview_put(preview, values, nulls);
 }
 

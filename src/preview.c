@@ -112,6 +112,57 @@ act_preview_jsonb(const char *utf8)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(act_text_to_server(utf8)));
 }
 
+typedef struct JsonbTrial
+{
+	const char *utf8;
+	Datum		value;
+} JsonbTrial;
+
+static void
+try_jsonb(void *arg)
+{
+	JsonbTrial *trial = arg;
+
+	trial->value = act_preview_jsonb(trial->utf8);
+}
+
+/* \u0000 as \\u0000 */
+static char *
+show_escapes(const char *utf8)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (const char *at = utf8; *at != '\0'; at++)
+	{
+		if (*at != '\\')
+		{
+			appendStringInfoChar(&buf, *at);
+			continue;
+		}
+		appendStringInfoString(&buf, at[1] == 'u' ? "\\\\" : "\\");
+		appendStringInfoChar(&buf, *++at);
+	}
+	return buf.data;
+}
+
+/*
+ * A value of type json can hold what jsonb cannot: escapes of NUL and of half
+ * a character, and numbers beyond numeric; for those nothing is shown.
+ */
+Datum
+act_preview_changes(const char *utf8, bool *isnull)
+{
+	JsonbTrial	trial = {.utf8 = utf8};
+
+	*isnull = utf8 == NULL;
+	if (utf8 == NULL || act_transaction_try(try_jsonb, &trial))
+		return trial.value;
+	trial.utf8 = show_escapes(utf8);
+	*isnull = !act_transaction_try(try_jsonb, &trial);
+	return trial.value;
+}
+
 /* ----------------------------------------------------------------
  *		preview_sync
  * ----------------------------------------------------------------
@@ -127,6 +178,7 @@ put_row(Preview *preview, const Row *row)
 
 	values[0] = CStringGetTextDatum(act_row_op_sent_name(row->op));
 	values[1] = act_preview_jsonb(row->key);
+	values[2] = act_preview_changes(row->changed, &nulls[2]);
 	nulls[3] = row->fields == NULL;
 	if (row->fields != NULL)
 		values[3] = act_preview_json(row->fields);

@@ -37,5 +37,7 @@ extern int	act_preview_limit(FunctionCallInfo fcinfo, int argument, const char *
 /* JSON of ours, in UTF-8, as values of these types. */
 extern Datum act_preview_json(const char *utf8);
 extern Datum act_preview_jsonb(const char *utf8);
+/* The same of what holds JSON of users: escapes that jsonb cannot hold are shown. */
+extern Datum act_preview_changes(const char *utf8, bool *isnull);
 
 #endif							/* ACT_PREVIEW_H */

@@ -72,7 +72,8 @@ typedef struct Row
 	char	  **key_values;		/* type output of each key column, for settling */
 	char	   *key;			/* {"customer_id": 7}: JSON, UTF-8 */
 	char	   *fields;			/* payload as a JSON object, UTF-8, or NULL */
-	char	   *payload;		/* all that the record has then, where that is kept; NULL: it is not */
+	char	   *payload;		/* all that the record has then, where that is kept and not just fields; or NULL */
+	char	   *changed;		/* in previews: {"field": {"old": .., "new": ..}}, or NULL: not known */
 	char	   *field_hashes;	/* of each of its fields (field_hash.h), where kept, in hex; NULL: not */
 	bool		was_there;		/* accepted before and not removed since */
 	char	   *external_id;	/* UTF-8, or NULL while unknown */

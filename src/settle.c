@@ -159,16 +159,23 @@ append_match_keys(StringInfo buf, const Settler *settler)
 static char *
 accepted_sql(const Settler *settler)
 {
+	const SyncOptions *options = &settler->sync->options;
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "INSERT INTO %s AS s (", act_sync_table_name(settler->sync));
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ", activate_external_id, activate_fingerprint, activate_accepted_at,"
-						   " activate_state) SELECT ");
+						   " activate_state, activate_field_hashes, activate_payload) SELECT ");
 	append_cast_keys(&buf, settler);
-	appendStringInfoString(&buf, ", u.id, u.fp, u.at, 'accepted'");
-	append_unnest(&buf, settler, "id, fp, at", 3);
+	/* Columns of what is not kept are cleared, and none are made for them. */
+	appendStringInfo(&buf, ", u.id, u.fp, u.at, 'accepted', %s, %s",
+					 options->changed_fields_only ? "u.hashes" : "NULL",
+					 options->keep_payload ? "u.payload" : "NULL");
+	append_unnest(&buf, settler,
+				  psprintf("id, fp, at%s%s", options->changed_fields_only ? ", hashes" : "",
+						   options->keep_payload ? ", payload" : ""),
+				  3 + options->changed_fields_only + options->keep_payload);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET"
@@ -179,10 +186,13 @@ accepted_sql(const Settler *settler)
 						   " activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
-						   " activate_missing_since = NULL");
+						   " activate_missing_since = NULL,"
+						   " activate_field_hashes = EXCLUDED.activate_field_hashes,"
+						   " activate_payload = EXCLUDED.activate_payload");
 	return buf.data;
 }
 
+/* A record that is not there (any more) has no payload; one in doubt has the last we know of. */
 static char *
 refused_sql(const Settler *settler)
 {
@@ -207,6 +217,10 @@ refused_sql(const Settler *settler)
 						   " OR EXCLUDED.activate_state IN ('absent', 'removed') THEN NULL ELSE s.activate_fingerprint END,"
 						   " activate_accepted_at = CASE WHEN EXCLUDED.activate_state IN ('absent', 'removed') THEN NULL"
 						   " ELSE s.activate_accepted_at END,"
+						   " activate_field_hashes = CASE WHEN EXCLUDED.activate_in_doubt"
+						   " OR EXCLUDED.activate_state IN ('absent', 'removed') THEN NULL ELSE s.activate_field_hashes END,"
+						   " activate_payload = CASE WHEN EXCLUDED.activate_state IN ('absent', 'removed') THEN NULL"
+						   " ELSE s.activate_payload END,"
 						   " activate_tried = EXCLUDED.activate_tried, activate_op = EXCLUDED.activate_op,"
 						   " activate_change_id = EXCLUDED.activate_change_id,"
 						   " activate_attempts = EXCLUDED.activate_attempts,"
@@ -335,16 +349,25 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 static void
 settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 {
+	const SyncOptions *options = &settler->sync->options;
 	int			nkeys = settler->sync->nkeys;
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
-	Column		columns[3] = {column_make(TEXTOID, capacity), column_make(UUIDOID, capacity),
+	Column		columns[5] = {column_make(TEXTOID, capacity), column_make(UUIDOID, capacity),
 	column_make(TIMESTAMPTZOID, capacity)};
+	int			ncolumns = 3;
+	Column	   *hashes = options->changed_fields_only ? &columns[ncolumns++] : NULL;
+	Column	   *payloads = options->keep_payload ? &columns[ncolumns++] : NULL;
 	ListCell   *cell;
 
+	if (hashes != NULL)
+		*hashes = column_make(TEXTOID, capacity);
+	if (payloads != NULL)
+		*payloads = column_make(JSONOID, capacity);
 	foreach(cell, rows)
 	{
 		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+		const char *payload = row->payload != NULL ? row->payload : row->fields;
 
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
@@ -352,8 +375,12 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		column_add_text(&columns[0], row->new_external_id ? act_text_to_server(row->new_external_id) : NULL);
 		column_add_digest(&columns[1], row->fingerprint, false);
 		column_add_time(&columns[2], now);
+		if (hashes != NULL)
+			column_add_text(hashes, row->field_hashes);
+		if (payloads != NULL)
+			column_add_text(payloads, payload ? act_text_to_server(payload) : NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, lengthof(columns));
+	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
 }
 
 static void

@@ -376,7 +376,7 @@ act_snapshot_baseline(const Sync *sync, const Model *model)
 						   " activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
-						   " activate_missing_since = NULL");
+						   " activate_missing_since = NULL, activate_field_hashes = NULL, activate_payload = NULL");
 	rows = act_sql(SPI_OK_INSERT, buf.data, 1, now);
 	act_identity_leave(&identity);
 	return rows;
@@ -412,6 +412,29 @@ act_snapshot_carry_over(const Sync *sync, const Model *old_model, const Model *n
 	return rows;
 }
 
+bool
+act_snapshot_keeps_less(const Sync *old, const Sync *new)
+{
+	return (old->options.keep_payload && !new->options.keep_payload) ||
+		(old->options.changed_fields_only && !new->options.changed_fields_only);
+}
+
+void
+act_snapshot_keep_less(const Sync *sync, const Sync *new)
+{
+	Identity	identity;
+	SqlArgument args[] = {SQL_BOOL(new->options.keep_payload), SQL_BOOL(new->options.changed_fields_only)};
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_payload = CASE WHEN $1 THEN activate_payload END,"
+									" activate_field_hashes = CASE WHEN $2 THEN activate_field_hashes END"
+									" WHERE (activate_payload IS NOT NULL AND NOT $1)"
+									" OR (activate_field_hashes IS NOT NULL AND NOT $2)",
+									act_sync_table_name(sync)), lengthof(args), args);
+	act_identity_leave(&identity);
+}
+
 void
 act_snapshot_resend_all(const Sync *sync)
 {
@@ -419,7 +442,7 @@ act_snapshot_resend_all(const Sync *sync)
 
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_fingerprint = NULL"
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_fingerprint = NULL, activate_field_hashes = NULL"
 									" WHERE activate_fingerprint IS NOT NULL",
 									act_sync_table_name(sync)), 0, NULL);
 	act_identity_leave(&identity);
@@ -445,7 +468,7 @@ act_snapshot_doubt(const Sync *sync, const char *reason)
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	rows = act_sql(SPI_OK_UPDATE,
-				   psprintf("UPDATE %s SET activate_in_doubt = true, activate_fingerprint = NULL,"
+				   psprintf("UPDATE %s SET activate_in_doubt = true, activate_fingerprint = NULL, activate_field_hashes = NULL,"
 							" activate_state = CASE WHEN activate_state IN ('left', 'leaving') THEN activate_state ELSE 'doubt' END,"
 							" activate_tried = NULL, activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
 							" activate_first_at = COALESCE(activate_first_at, $2), activate_last_at = COALESCE(activate_last_at, $2),"

@@ -48,6 +48,9 @@ extern int64 act_snapshot_baseline(const Sync *sync, const Model *model);
  * sent under the new one.  Returns how many rows.
  */
 extern int64 act_snapshot_carry_over(const Sync *sync, const Model *old_model, const Model *new_model);
+/* Payloads and digests of fields that are kept no longer go at once. */
+extern bool act_snapshot_keeps_less(const Sync *old, const Sync *new);
+extern void act_snapshot_keep_less(const Sync *sync, const Sync *new);
 /* alter_sync(resend => all): every row counts as changed. */
 extern void act_snapshot_resend_all(const Sync *sync);
 

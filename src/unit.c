@@ -34,6 +34,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "json_text.h"
+#include "payload.h"
 #include "settle.h"
 #include "sql_text.h"
 #include "unit.h"
@@ -111,23 +112,26 @@ append_key(const UnitReader *reader, TupleTableSlot *slot, StringInfo buf)
 	appendStringInfoChar(buf, '}');
 }
 
-static void
-append_fields(const UnitReader *reader, TupleTableSlot *slot, const char *key, StringInfo buf)
+/* As a JSON object. */
+static char *
+render_fields(const UnitReader *reader, TupleTableSlot *slot, const char *key)
 {
 	const Model *model = reader->model;
 	int			nkeys = model->sync->nkeys;
-	int			leaf = 0;
-	const char *problem = act_mapping_append_json(buf, model->mapping, model->leaf_values,
-												  slot->tts_values + nkeys, slot->tts_isnull + nkeys, &leaf);
+	Payload		payload = {
+		.mapping = model->mapping,.types = model->leaf_values,
+		.values = slot->tts_values + nkeys,.nulls = slot->tts_isnull + nkeys
+	};
 
-	if (problem != NULL)
+	act_payload_render(&payload);
+	if (payload.code != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("row %s of sync \"%s\" cannot be sent: mapping field \"%s\": %s",
-						act_text_to_server(key), model->sync->name,
-						act_mapping_leaf_label(model->mapping, leaf), problem),
+				 errmsg("row %s of sync \"%s\" cannot be sent: %s", act_text_to_server(key),
+						model->sync->name, act_text_to_server(payload.problem)),
 				 errdetail("Mode replace sends all rows or none."),
 				 errhint("Leave the row out of the model, or mend it there.")));
+	return payload.json.data;
 }
 
 /* The digest goes on from row to row, so that it tells their order. */
@@ -236,7 +240,7 @@ receive_row(UnitReader *reader, TupleTableSlot *slot)
 	int			fingerprint_column = model->sync->nkeys + model->nleaves;
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	StringInfoData key;
-	StringInfoData fields;
+	char	   *fields;
 	Datum		values[STORE_COLUMNS];
 	bool		nulls[STORE_COLUMNS] = {false, false};
 
@@ -246,14 +250,13 @@ receive_row(UnitReader *reader, TupleTableSlot *slot)
 	append_key(reader, slot, &key);
 	if (reader->seen != NULL && seen_before(reader, slot, fingerprint))
 		return;
-	initStringInfo(&fields);
-	append_fields(reader, slot, key.data, &fields);
+	fields = render_fields(reader, slot, key.data);
 	add_to_digest(reader, slot, fingerprint);
 	reader->unit->nrows++;
-	reader->bytes += key.len + fields.len + ROW_BYTES;
+	reader->bytes += key.len + strlen(fields) + ROW_BYTES;
 	check_size(reader);
 	values[STORE_KEY - 1] = CStringGetTextDatum(key.data);
-	values[STORE_FIELDS - 1] = CStringGetTextDatum(fields.data);
+	values[STORE_FIELDS - 1] = CStringGetTextDatum(fields);
 	tuplestore_putvalues(reader->unit->rows, reader->unit->desc, values, nulls);
 }
 

@@ -4,7 +4,7 @@
 # by an ordinary user.
 
 PG_CONFIG=${PG_CONFIG:-pg_config}
-PG_CONFIG=$(command -v "$PG_CONFIG")	# the copy's own comes first in PATH later
+export PG_CONFIG=$(command -v "$PG_CONFIG")	# of the real one: the copy comes first in PATH later
 STAGE=$PWD
 LOGS=$STAGE/build/logs
 

@@ -13,6 +13,9 @@ Convergence - a model that changes and a destination that fails, until both must
   $c->storm(seed => 1, rounds => 20);   # tests: agreement, sums, change_ids
   $c->agrees;                           # '' or what differs
 
+  # of several columns, of which only those that differ are sent
+  my $c = Convergence->new($activate, columns => [qw(band tone)], options => { changed_fields_only => JSON::PP::true });
+
   # a request applied whose answer is lost, the model put back before the next run
   my $difference = $c->lose('answer never sent', { close => 'after', times => -1 }, claims => 0);
 
@@ -67,32 +70,55 @@ my @points = qw(before_claim after_claim after_send before_settle after_settle);
 sub new
 {
 	my ($class, $activate, %option) = @_;
-	my $self = bless { activate => $activate, removed => $option{removed} // 'delete', mode => $option{mode} // 'mirror',
+	my $self = bless { activate => $activate, removed => $option{removed} // 'delete',
+		columns => $option{columns} // ['band'], mode => $option{mode} // 'mirror',
 		order_only => $option{order_only} // 0 }, $class;
+	my $columns = join ', ', @{ $self->{columns} };
+	my $options = $json->encode({ remove_after => '0 s', max_removed => 1000000, max_rejected => 1000000,
+		max_attempts => 1000, batch_size => 4, %{ $option{options} // {} } });
 	my $d = $self->{destination} = Destination->start;
 
 	$self->{name} = $option{name} // 'storm';
 	$d->config({ idempotency => 1 });
 	$activate->server($self->{name}, $d, timeout => '300ms');
-	$activate->sql("CREATE TABLE $self->{name} (id int PRIMARY KEY, band text NOT NULL)");
+	$activate->sql("CREATE TABLE $self->{name} (id int PRIMARY KEY, "
+		. join(', ', map { "$_ text NOT NULL" } @{ $self->{columns} }) . ')');
 	$activate->sql(<<"END") if $self->{mode} eq 'replace';
 SELECT activate.create_sync('$self->{name}', 'SELECT * FROM $self->{name} ORDER BY band, id', 'id', '$self->{name}', 'records',
 	mapping => CASE $self->{order_only} WHEN 1 THEN 'id' ELSE 'band' END, mode => 'replace',
 	options => '{"max_removed": 1000000, "max_attempts": 1000}');
 END
 	$activate->sql(<<"END") if $self->{mode} ne 'replace';
-SELECT activate.create_sync('$self->{name}', '$self->{name}', 'id', '$self->{name}', 'records', mapping => 'band',
-	mode => 'mirror', on_removed => '$self->{removed}',
-	options => '{"remove_after": "0 s", "max_removed": 1000000, "max_rejected": 1000000, "max_attempts": 1000, "batch_size": 4}');
+SELECT activate.create_sync('$self->{name}', '$self->{name}', 'id', '$self->{name}', 'records', mapping => '$columns',
+	mode => 'mirror', on_removed => '$self->{removed}', options => '$options');
 END
 	return $self;
 }
 
-# The model as it is now: key => value.
+# The model as it is now: key => value, those of several columns with commas.
 sub model
 {
 	my ($self) = @_;
-	return { map { split /\|/ } split /\n/, $self->{activate}->sql("SELECT id, band FROM $self->{name}") };
+	my $columns = join ', ', @{ $self->{columns} };
+	return { map { split /\|/ } split /\n/, $self->{activate}->sql("SELECT id, concat_ws(',', $columns) FROM $self->{name}") };
+}
+
+# Any value; of several columns some are as they were.
+sub any_value
+{
+	my ($self, $before) = @_;
+	my @before = split /,/, $before // '';
+	my $count = @{ $self->{columns} };
+
+	return join ',', map { $count > 1 && defined $before[$_] && rand() < 0.5 ? $before[$_] : $values[ rand @values ] }
+		0 .. $count - 1;
+}
+
+# One value in the first column, red in the others.
+sub first_value
+{
+	my ($self, $value) = @_;
+	return join ',', $value, ('red') x (@{ $self->{columns} } - 1);
 }
 
 # Makes the model have these values (undef: no such row) for these keys.
@@ -101,7 +127,7 @@ sub change
 	my ($self, %new) = @_;
 	return unless %new;
 	my $ids = join ', ', sort { $a <=> $b } keys %new;
-	my $rows = join ', ', map { "($_, '$new{$_}')" } sort { $a <=> $b } grep { defined $new{$_} } keys %new;
+	my $rows = join ', ', map { "($_, '" . join("', '", split /,/, $new{$_}) . "')" } sort { $a <=> $b } grep { defined $new{$_} } keys %new;
 	$self->{activate}->sql("DELETE FROM $self->{name} WHERE id IN ($ids);"
 		. ($rows eq '' ? '' : " INSERT INTO $self->{name} VALUES $rows;"));
 	return;
@@ -117,7 +143,7 @@ sub mutate
 	{
 		my $id = 1 + int rand $keys;
 		# The last row stays: an empty model is held, and rightly.
-		$new{$id} = $id > 1 && rand() < 0.3 ? undef : $values[ rand @values ];
+		$new{$id} = $id > 1 && rand() < 0.3 ? undef : $self->any_value($model->{$id});
 	}
 	$self->change(%new);
 	return ($model, \%new);
@@ -134,10 +160,10 @@ sub revert
 	{
 		my $dice = rand;
 		if ($dice < 0.5) { $new{$id} = $before->{$id} }
-		elsif ($dice < 0.65) { $new{$id} = $id > 1 ? undef : $values[0] }
-		elsif ($dice < 0.75) { $new{$id} = $values[ rand @values ] }
+		elsif ($dice < 0.65) { $new{$id} = $id > 1 ? undef : $self->first_value($values[0]) }
+		elsif ($dice < 0.75) { $new{$id} = $self->any_value($before->{$id}) }
 	}
-	$new{1} //= $values[0] if exists $new{1};
+	$new{1} //= $self->first_value($values[0]) if exists $new{1};
 	$self->change(%new);
 	return;
 }
@@ -153,8 +179,9 @@ sub agrees
 
 	foreach my $record (@{ $self->{destination}->records('records') })
 	{
-		next if $record->{archived} || ($self->{removed} eq 'clear' && !defined $record->{fields}{band});
-		$there{ $record->{key}{id} } = $record->{fields}{band};
+		my @fields = @{ $record->{fields} }{ @{ $self->{columns} } };
+		next if $record->{archived} || ($self->{removed} eq 'clear' && !grep { defined } @fields);
+		$there{ $record->{key}{id} } = join ',', map { $_ // 'null' } @fields;
 	}
 	foreach my $id (1 .. $keys)
 	{
@@ -296,6 +323,7 @@ sub storm
 		note "$fault: " . ($run->{status} // 'none') . " $run->{sqlstate}";
 		$self->{destination}->script([]);
 		$self->revert($before, $changed);
+		$option{each_round}->($round) if $option{each_round};
 		# Now and then nothing fails in between.
 		$self->{activate}->run($self->{name}) if rand() < 0.3;
 	}
@@ -324,12 +352,13 @@ sub lose
 	my %set = ('pg_activate.debug_claims_off' => $claims ? 'off' : 'on');
 
 	$self->{destination}->script([]);
-	$self->change(1 => 'red', 2 => 'red', 3 => undef, map { $_ => 'red' } 4 .. 8);
+	my ($red, $green) = map { $self->first_value($_) } qw(red green);
+	$self->change(1 => $red, 2 => $red, 3 => undef, map { $_ => $red } 4 .. 8);
 	$self->settle;
-	$self->change(1 => 'green', 2 => undef, 3 => 'green');
+	$self->change(1 => $green, 2 => undef, 3 => $green);
 	$faults{$fault}->($self, after => 0, set => \%set);
 	$self->{destination}->script([]);
-	$self->change(1 => 'red', 2 => 'red', 3 => undef);
+	$self->change(1 => $red, 2 => $red, 3 => undef);
 	$self->settle(set => \%set);
 	my $difference = $self->agrees;
 
