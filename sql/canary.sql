@@ -45,6 +45,13 @@ SELECT count(*) FROM activate.events WHERE kind = 'run_held';
 CALL activate.run_sync('people');
 SELECT canary_test.last('people');
 SELECT count(*) FROM activate.events WHERE kind = 'run_held';
+-- also when it was held for another reason meanwhile
+CREATE TEMP TABLE gone AS SELECT * FROM canary_test.people WHERE id BETWEEN 200 AND 250;
+DELETE FROM canary_test.people WHERE id BETWEEN 200 AND 250;
+CALL activate.run_sync('people');
+INSERT INTO canary_test.people SELECT * FROM gone;
+CALL activate.run_sync('people');
+SELECT canary_test.last('people');
 -- approved: the others go, without another canary
 SELECT activate.approve_run(max(run_id)) FROM activate.runs WHERE sync = 'people' AND status = 'held';
 CALL activate.run_sync('people');

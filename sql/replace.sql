@@ -78,6 +78,7 @@ INSERT INTO replace_test.scores VALUES (3, 'NaN'), (4, 1);
 CALL activate.run_sync('scores');
 SELECT replace_test.last('scores');
 SELECT * FROM activate.preview_requests('scores');
+SELECT op, key, problem FROM activate.preview_sync('scores');
 SELECT invalid, requests, guard FROM activate.plan_sync('scores');
 UPDATE replace_test.scores SET score = 0.75 WHERE id = 3;
 INSERT INTO replace_test.scores VALUES (4, 2);
@@ -135,6 +136,7 @@ SET client_min_messages = error;	-- it says when
 CALL activate.run_sync('many');
 SET client_min_messages = warning;
 SELECT replace_test.last('many');
+SELECT count(*) FROM activate.preview_sync('many');
 SELECT regexp_replace(next_action, 'after .*', 'after ...') AS next_action, regexp_replace(explanation, '20[0-9]{2}-[-0-9: +]*', '...', 'g') AS explanation
 FROM activate.explain_row('many', '7');
 UPDATE replace_test.many SET name = 'n8' WHERE id = 8;

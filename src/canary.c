@@ -448,7 +448,15 @@ act_canary_guard(Run *run)
 	const DiffCounts *counts = &run->diff.counts;
 	int64		refused = counts->delayed - counts->beyond + counts->skipped;
 
-	if (run->stop.set || !run->canary_pending || refused == 0 || counts->to_send == 0)
+	if (!run->canary_pending)
+		return;
+	if (run->stop.set)
+	{
+		/* Held for another reason: what the canary found still stands. */
+		run->canary_held = true;
+		return;
+	}
+	if (refused == 0 || counts->to_send == 0)
 		return;
 	act_run_stop(run, RUN_HELD,
 				 psprintf("run " INT64_FORMAT " of sync \"%s\" is held: rows of its canary were refused",

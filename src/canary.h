@@ -35,8 +35,8 @@ extern void act_canary_note(Run *run, const Row *row);
 extern bool act_canary_passed(Run *run);
 
 /*
- * Before anything is sent, a canary that was refused being held: sets
- * run->stop as long as rows of it wait with their refusal.
+ * Before anything is sent: where a canary was refused and nobody has said what
+ * then, sets run->stop as long as rows wait with their refusal.
  */
 extern void act_canary_guard(Run *run);
 

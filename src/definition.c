@@ -453,7 +453,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 				 errhint("Leave resend out: rows whose values are the same are not sent in any case. Or SELECT activate.reset_sync(%s, 'baseline');",
 						 quote_literal_cstr(new->name))));
 	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED ||
-		act_snapshot_keeps_less(old, new) || sent_more != NULL)
+		act_snapshot_keeps_less(old, new) || sent_more != NULL ||
+		(new->mode == MODE_REPLACE && (!same_values || !same_policies || old->mode != new->mode)))
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);

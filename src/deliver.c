@@ -21,7 +21,6 @@
 #include "canary.h"
 #include "deliver_private.h"
 #include "fault.h"
-#include "progress.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "unit_run.h"
@@ -569,46 +568,6 @@ take_answers(Delivery *delivery)
 	MemoryContextSwitchTo(caller);
 }
 
-/* ----------------------------------------------------------------- progress */
-
-/* What keeps it from sending, for whoever wonders; NULL: nothing does. */
-static const char *
-waiting_for(const Delivery *delivery)
-{
-	int64		now = now_ms();
-
-	if (now < delivery->locked_until)
-		return "lock on the sync's table";
-	if (now < delivery->throttled_until)
-		return "rate limit";
-	if (delivery->in_flight != NIL)
-		return "answer";
-	return delivery->ready != NIL ? "retry" : NULL;
-}
-
-static void
-report_progress(Delivery *delivery)
-{
-	Run		   *run = delivery->run;
-	int64		now = now_ms();
-	int64		done = 0;
-
-	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
-		done += run->counts.outcomes[i];
-	act_progress_deliver(run, done, list_length(delivery->in_flight), waiting_for(delivery));
-	if (run->in_worker || act_progress_interval == 0 ||
-		now - delivery->reported_at < act_progress_interval)
-		return;
-	delivery->reported_at = now;
-	ereport(INFO,
-			(errmsg("sync \"%s\": " INT64_FORMAT " of " INT64_FORMAT " rows, " INT64_FORMAT
-					" accepted, " INT64_FORMAT " refused, " INT64_FORMAT " requests",
-					run->sync->name, done, run->diff.counts.to_send,
-					run->counts.outcomes[ROW_ACCEPTED],
-					run->counts.outcomes[ROW_REJECTED] + run->counts.outcomes[ROW_REFUSED],
-					run->counts.requests)));
-}
-
 static Delivery *
 delivery_create(Run *run)
 {
@@ -648,7 +607,7 @@ deliver_rows(Delivery *delivery)
 		send_ready(delivery);
 		if (finished(delivery))
 			break;
-		report_progress(delivery);
+		act_delivery_report(delivery);
 		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
 		take_answers(delivery);
 		act_run_poll(run);

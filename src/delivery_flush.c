@@ -123,6 +123,8 @@ forget_settled(Delivery *delivery)
 		MemoryContextDelete(((Claim *) lfirst(cell))->context);
 	list_free(delivery->finished_claims);
 	delivery->finished_claims = delivery->settled = NIL;
+	if (delivery->run->unit != NULL)
+		delivery->run->unit->answered = false;
 	delivery->settled_since = 0;
 }
 

@@ -205,6 +205,8 @@ put_rows(Preview *preview, int max_rows)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate preview",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
+	Unit	   *unit = preview->run.unit;
+	bool		kept_back = unit != NULL && (unit->waits || diff->counts.invalid > 0);
 	int64		sent = 0;
 	int			invalid = 0;
 
@@ -215,12 +217,12 @@ put_rows(Preview *preview, int max_rows)
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
 		if (invalid < list_length(diff->invalid) &&
-			((InvalidRow *) list_nth(diff->invalid, invalid))->place <= sent)
+			(kept_back || ((InvalidRow *) list_nth(diff->invalid, invalid))->place <= sent))
 		{
 			put_invalid(preview, list_nth(diff->invalid, invalid++));
 			continue;
 		}
-		row = act_diff_next(diff);
+		row = kept_back ? NULL : act_diff_next(diff);
 		if (row == NULL)
 			break;
 		put_row(preview, row);
@@ -241,12 +243,15 @@ act_preview_sync(PG_FUNCTION_ARGS)
 	run->model = act_model_resolve(run->sync);
 	PG_TRY();
 	{
-		act_diff_preview(run->model, max_rows, true, &run->diff);
+		act_diff_preview(run->model, max_rows, run->sync->mode != MODE_REPLACE, &run->diff);
+		act_unit_run_read(run);
 		put_rows(preview, max_rows);
 	}
 	PG_FINALLY();
 	{
 		act_diff_end(&run->diff);
+		if (run->unit != NULL)
+			act_unit_end(run->unit);
 	}
 	PG_END_TRY();
 	act_preview_end(preview);

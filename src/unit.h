@@ -48,7 +48,7 @@ struct Unit
 	TupleTableSlot *slot;
 
 	/* set by delivery, for act_unit_settle() */
-	bool		answered;
+	bool		answered;		/* and not settled yet */
 	RowOutcome	outcome;
 	bool		uncertain;
 };
@@ -84,7 +84,7 @@ extern void act_unit_record(const Sync *sync, const Unit *unit);
 extern void act_unit_claim(const Sync *sync, const Unit *unit);
 
 /* In the transaction that settles the answer; returns when it is to go again, 0: not by itself. */
-extern TimestampTz act_unit_settle(const Sync *sync, Unit *unit);
+extern TimestampTz act_unit_settle(const Sync *sync, const Unit *unit);
 
 /*
  * Nothing is known of the order any more; send: the next run sends the unit

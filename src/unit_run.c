@@ -22,14 +22,19 @@ act_unit_run_read(Run *run)
 
 	if (run->sync->mode != MODE_REPLACE)
 		return;
+	/* Known to the run at once: an error leaves its files to be released. */
+	run->unit = palloc0(sizeof(Unit));
+	if (run->destination == NULL)
+	{
+		act_unit_read(run->model, &run->diff, 0, 0, run->unit);
+		return;
+	}
 	operation = act_connector_operation(run->destination->connector, ROW_OP_REPLACE);
 	if (operation == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("connector \"%s\" of destination \"%s\" knows no operation \"replace\"",
 						run->destination->connector_name, run->destination->name)));
-	/* Known to the run at once: an error leaves its files to be released. */
-	run->unit = palloc0(sizeof(Unit));
 	act_unit_read(run->model, &run->diff, operation->max_rows, operation->max_bytes, run->unit);
 }
 

@@ -13,7 +13,10 @@
 #include "connector.h"
 #include "run.h"
 
-/* After the diff, in its transaction and under its snapshot: sets run->unit. */
+/*
+ * After the diff, in its transaction and under its snapshot: sets run->unit.
+ * Without a destination its limits are not looked at.
+ */
 extern void act_unit_run_read(Run *run);
 
 /* Why it cannot be sent, or NULL: rows that are left out would be gone there. */

@@ -119,7 +119,7 @@ act_unit_claim(const Sync *sync, const Unit *unit)
 }
 
 TimestampTz
-act_unit_settle(const Sync *sync, Unit *unit)
+act_unit_settle(const Sync *sync, const Unit *unit)
 {
 	UnitState	state = unit->before;
 
@@ -146,7 +146,6 @@ act_unit_settle(const Sync *sync, Unit *unit)
 			break;
 	}
 	store(sync, &state);
-	unit->answered = false;
 	return state.next_attempt_at;
 }
 
