@@ -32,6 +32,21 @@ act_batch_limit(const Run *run, const ConnectorOperation *operation)
 	return Max(limit, 1);
 }
 
+bool
+act_batch_at_most_once(const Run *run, const ConnectorOperation *operation)
+{
+	switch (run->sync->options.delivery)
+	{
+		case DELIVERY_AT_LEAST_ONCE:
+			return false;
+		case DELIVERY_AT_MOST_ONCE:
+			return true;
+		case DELIVERY_DEFAULT:
+			break;
+	}
+	return !operation->idempotent;
+}
+
 static const ConnectorOperation *
 row_operation(const Run *run, const Row *row)
 {
@@ -142,6 +157,8 @@ act_batch_read(BatchReader *reader)
 			reader->ahead = row;
 			break;
 		}
+		row->at_most_once = act_batch_at_most_once(run, own);
+		batch->at_most_once = batch->at_most_once || row->at_most_once;
 		batch->rows[batch->nrows++] = row;
 		bytes += row_bytes;
 		if (batch->nrows >= limit)
@@ -211,6 +228,7 @@ act_batch_render(const Run *run, Batch *batch)
 	}
 	act_connector_render(run->destination->connector, &run->scope,
 						 batch->rows, batch->nrows, &batch->request);
+	batch->request.at_most_once = batch->at_most_once;
 	MemoryContextSwitchTo(caller);
 }
 
@@ -223,6 +241,7 @@ act_batch_part(const Batch *batch, int from, int to)
 	part->claim->open++;
 	part->rows = batch->rows + from;
 	part->nrows = to - from;
+	part->at_most_once = batch->at_most_once;
 	part->uncertain = batch->uncertain;
 	part->accepted_before = batch->accepted_before;
 	return part;

@@ -29,6 +29,7 @@ typedef struct Batch
 	int			nrows;
 	HttpRequest request;		/* without credentials; url NULL: not rendered */
 	int			tries;
+	bool		at_most_once;	/* some row of it is not sent again once it may have been applied */
 	bool		uncertain;		/* a try may have been applied */
 	int64		not_before;		/* milliseconds; 0: at once */
 	int64		accepted_before;	/* rows accepted in the run when first sent */
@@ -54,6 +55,9 @@ typedef struct BatchReader
 
 /* Rows that one request of this operation takes. */
 extern int	act_batch_limit(const Run *run, const ConnectorOperation *operation);
+
+/* Option delivery, and without it whether the operation may be asked for twice. */
+extern bool act_batch_at_most_once(const Run *run, const ConnectorOperation *operation);
 
 extern Batch *act_batch_read(BatchReader *reader);	/* NULL: no more */
 extern void act_batch_render(const Run *run, Batch *batch);

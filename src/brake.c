@@ -20,6 +20,9 @@
 /* The same for rows that were refused alone, out of batches. */
 #define SAME_PROBES 5
 
+/* Requests in a row that are lost and may not be sent again. */
+#define MAX_LOST 3
+
 /* The reason without what differs from row to row: digits and quoted values. */
 static char *
 mask(const Row *row)
@@ -165,4 +168,16 @@ act_brake_answered(Delivery *delivery, Batch *batch)
 		delivery->same_refusals >= Max(SAME_REFUSALS, batch->nrows))
 		stop_all_alike(delivery, batch->rows[0]);
 	check_rejected(delivery);
+}
+
+/*
+ * All tries are used, and nothing else came through meanwhile.  Where each
+ * lost answer leaves rows to a person, a few in a row are enough, or the first.
+ */
+bool
+act_brake_lost(Delivery *delivery, const Batch *batch)
+{
+	if (batch->at_most_once && batch->uncertain)
+		return ++delivery->lost >= MAX_LOST || delivery->accepted == 0;
+	return delivery->accepted == batch->accepted_before;
 }

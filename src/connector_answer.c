@@ -294,6 +294,13 @@ read_rows(Reading *reading)
 	}
 }
 
+/* The document speaks of updates of rows that the model has. */
+static bool
+is_removing_update(const Row *row)
+{
+	return act_row_op_removes(row->op) && act_row_op_sent(row->op) != row->op;
+}
+
 static bool
 read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int index, RowReading *row)
 {
@@ -320,7 +327,7 @@ read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int ind
 	if (row->outcome == ROW_REJECTED && cJSON_IsFalse(retry))
 		row->outcome = ROW_REFUSED;
 	if (row->outcome == ROW_ABSENT)
-		row->outcome = operation->absent;
+		row->outcome = is_removing_update(reading->rows[index]) ? ROW_ACCEPTED : operation->absent;
 	if (row->outcome == ROW_ACCEPTED)
 	{
 		const cJSON *id = answers->external_id == NULL ? NULL

@@ -102,6 +102,29 @@ try_again(const RowPolicy *policy, const RowState *state, Decision *decision)
 	decision->action = retry_action(policy, state);
 }
 
+/*
+ * A request of it may have been applied, to ask twice is not safe, and no
+ * person has decided: also while it is leaving, so that it is known what was
+ * asked when it comes back.
+ */
+static bool
+waits_for_person(const RowState *state)
+{
+	return state->state == STATE_UNKNOWN ||
+		(state->state == STATE_LEAVING && state->in_doubt && state->has_tried);
+}
+
+/* The unknown version is wanted again, or no other may follow it. */
+static void
+stay_unknown(const RowPolicy *policy, const RowState *state, Decision *decision)
+{
+	decision->reuse_change_id = true;
+	decision->attempts = state->attempts;
+	decision->action = policy->forced ? ACTION_SEND : ACTION_UNKNOWN;
+	decision->mark = state->state != STATE_UNKNOWN;
+	decision->mark_state = STATE_UNKNOWN;
+}
+
 static void
 decide_present(const RowPolicy *policy, const uint8 *fingerprint,
 			   const RowState *state, Decision *decision)
@@ -130,11 +153,16 @@ decide_present(const RowPolicy *policy, const uint8 *fingerprint,
 
 	decision->in_doubt = state->in_doubt;
 	decision->cause = state->there || state->in_doubt ? ROW_CHANGED : ROW_ADDED;
-	if (state->missing_since != 0)
+	if (waits_for_person(state) && tried_before(state, policy->op, fingerprint))
+		stay_unknown(policy, state, decision);
+	else if (waits_for_person(state) && policy->never_again && !policy->forced)
+		decision->action = ACTION_UNKNOWN;	/* what came after it is another event, or the same */
+	else if (state->missing_since != 0)
 	{
 		/* It is back: remove_after counts anew, and its removal is no longer wanted. */
 		decision->mark = true;
-		decision->mark_state = state->in_doubt ? STATE_DOUBT : STATE_ACCEPTED;
+		decision->mark_state = waits_for_person(state) ? STATE_UNKNOWN :
+			state->in_doubt ? STATE_DOUBT : STATE_ACCEPTED;
 	}
 	else if (tried_before(state, policy->op, fingerprint))
 		try_again(policy, state, decision);
@@ -152,8 +180,10 @@ decide_gone(const RowPolicy *policy, const RowState *state, Decision *decision)
 	}
 	if (policy->removal == ROW_OP_NONE)
 	{
-		if (state->state != STATE_LEFT)
-			mark(decision, STATE_LEFT);
+		SnapshotState wanted = waits_for_person(state) ? STATE_UNKNOWN : STATE_LEFT;
+
+		if (state->state != wanted)
+			mark(decision, wanted);
 		return;
 	}
 
@@ -161,7 +191,8 @@ decide_gone(const RowPolicy *policy, const RowState *state, Decision *decision)
 	decision->op = policy->removal;
 	decision->in_doubt = state->in_doubt;
 	if (policy->remove_after_ms > 0 &&
-		!(state->has_tried && state->tried_op == policy->removal))
+		!(state->has_tried && state->tried_op == policy->removal &&
+		  (state->missing_since != 0 || state->state == STATE_UNKNOWN)))
 	{
 		if (state->missing_since == 0)
 		{
@@ -176,7 +207,7 @@ decide_gone(const RowPolicy *policy, const RowState *state, Decision *decision)
 		}
 	}
 	decision->action = ACTION_SEND;
-	if (state->has_tried && state->tried_op == policy->removal)
+	if (tried_before(state, policy->removal, policy->removal_version))
 		try_again(policy, state, decision);
 }
 
@@ -208,9 +239,12 @@ act_doubt_state(const RowPolicy *policy, RowState *state)
 }
 
 void
-act_removal_fingerprint(RowOp op, uint8 *fingerprint)
+act_removal_fingerprint(RowOp op, const uint8 *payload, uint8 *fingerprint)
 {
-	memset(fingerprint, 0, ACT_DIGEST_LEN);
+	if (payload != NULL)
+		memcpy(fingerprint, payload, ACT_DIGEST_LEN);
+	else
+		memset(fingerprint, 0, ACT_DIGEST_LEN);
 	fingerprint[0] = (uint8) op;
 }
 
@@ -239,8 +273,7 @@ settle_accepted(const Row *row, RowState *state)
 	{
 		state->there = false;
 		state->has_fingerprint = false;
-		state->state = row->op == ROW_OP_ARCHIVE || row->op == ROW_OP_CLEAR ?
-			STATE_REMOVED : STATE_FORGOTTEN;
+		state->state = act_row_op_keeps(row->op) ? STATE_REMOVED : STATE_FORGOTTEN;
 		return;
 	}
 	state->exists = true;

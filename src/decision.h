@@ -28,7 +28,7 @@ typedef enum SnapshotState
 	STATE_WAITING,				/* what it refers to has no external id yet */
 	STATE_LEAVING,				/* gone from the model, within remove_after */
 	STATE_LEFT,					/* gone, on_removed ignore */
-	STATE_REMOVED,				/* archived or cleared at the destination */
+	STATE_REMOVED,				/* archived, cleared or updated at the destination */
 	STATE_FORGOTTEN				/* not stored: the row of the snapshot goes */
 } SnapshotState;
 
@@ -58,7 +58,8 @@ typedef struct RowPolicy
 {
 	RowOp		op;				/* for rows of the model */
 	RowOp		removal;		/* ROW_OP_NONE: rows that left are left alone */
-	bool		never_again;	/* mode insert: an accepted key is done with */
+	uint8		removal_version[ACT_DIGEST_LEN];	/* what stands for its fingerprint */
+	bool		never_again;	/* modes insert and append: an accepted key is done with */
 	int64		remove_after_ms;
 	bool		forced;			/* keys named by a person: back-off is ignored */
 	TimestampTz now;
@@ -97,8 +98,12 @@ extern void act_decide(const RowPolicy *policy, const uint8 *fingerprint,
 /* The snapshot's row where what is there is not certain of any (act_snapshot_doubt()). */
 extern void act_doubt_state(const RowPolicy *policy, RowState *state);
 
-/* Stands for the fingerprint where a removal is the version sent. */
-extern void act_removal_fingerprint(RowOp op, uint8 *fingerprint);
+/*
+ * Stands for the fingerprint where a removal is the version sent.  payload:
+ * digest of what goes with it, which is the same for every row but for its
+ * key; NULL: nothing does.
+ */
+extern void act_removal_fingerprint(RowOp op, const uint8 *payload, uint8 *fingerprint);
 
 /* When what was refused so often goes again; 0: not as it is. */
 extern TimestampTz act_next_attempt(int attempts, int max_attempts, TimestampTz now);

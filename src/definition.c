@@ -15,6 +15,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/nodes.h"
+#include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -24,6 +26,7 @@
 #include "event.h"
 #include "identity.h"
 #include "mapping.h"
+#include "model_wait.h"
 #include "nearest.h"
 #include "run_lock.h"
 #include "snapshot.h"
@@ -36,13 +39,6 @@ PG_FUNCTION_INFO_V1(act_alter_sync);
 #define CREATE_IF_EXISTS 12
 #define ALTER_NEW_NAME 12
 #define ALTER_RESEND 13
-
-typedef enum Resend
-{
-	RESEND_CHANGED,				/* what differs */
-	RESEND_ALL,
-	RESEND_NONE
-} Resend;
 
 static char *
 text_argument(FunctionCallInfo fcinfo, int number)
@@ -161,13 +157,14 @@ store_changed(const Sync *sync)
 	SqlArgument args[] = {
 		DEFINITION_SQL_ARGUMENTS(sync),
 		SQL_BOOL(sync->first_batch_alone),
+		SQL_BOOL(sync->first_run_pending),
 		SQL_INT8(sync->sync_id)
 	};
 
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_UPDATE,
-			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, definition_changed_at)"
-			" = (" DEFINITION_VALUES ", $15, pg_catalog.clock_timestamp()) WHERE sync_id = $16",
+			"UPDATE activate.sync SET (" DEFINITION_COLUMNS ", first_batch_alone, first_run_pending, definition_changed_at)"
+			" = (" DEFINITION_VALUES ", $15, $16, pg_catalog.clock_timestamp()) WHERE sync_id = $17",
 			lengthof(args), args);
 	act_identity_leave(&identity);
 }
@@ -217,22 +214,6 @@ act_definition_try_resolve(const Sync *old)
 	return resolution.model;
 }
 
-static int64
-count_synced(const Sync *sync)
-{
-	Identity	identity;
-	int64		count;
-
-	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	act_sync_table_open(sync, AccessShareLock, false);
-	act_sql(SPI_OK_SELECT,
-			psprintf("SELECT pg_catalog.count(*) FROM %s WHERE activate_state OPERATOR(pg_catalog.=) 'accepted'",
-					 act_sync_table_name(sync)), 0, NULL);
-	count = act_sql_int64(0, 1);
-	act_identity_leave(&identity);
-	return count;
-}
-
 /* The leaf there, of those that are compared or of the others. */
 static int
 find_path(const Model *model, const char *path, bool compared)
@@ -278,30 +259,6 @@ difference(const Model *old, const Model *new)
 							"field \"%s\" is no longer compared", leaf->label);
 	}
 	return pstrdup("a constant or the order of the fields changed");
-}
-
-static void
-tell_resend(const Sync *old, const Sync *new, const char *why, Resend resend, bool same_text)
-{
-	int64		synced;
-
-	if (resend == RESEND_NONE || (why == NULL && resend == RESEND_CHANGED && same_text))
-		return;
-	synced = count_synced(old);
-	if (synced == 0)
-		return;
-	if (resend == RESEND_ALL)
-		why = "resend is all";
-	if (why != NULL)
-		ereport(NOTICE,
-				(errmsg(INT64_FORMAT " of " INT64_FORMAT " rows of sync \"%s\" will be sent again (%s)",
-						synced, synced, new->name, why),
-				 resend == RESEND_ALL ? 0 :
-				 errhint("If the destination has these values already: resend => 'none'.")));
-	else
-		ereport(NOTICE,
-				(errmsg("of " INT64_FORMAT " rows of sync \"%s\" those whose values are now others will be sent again",
-						synced, new->name)));
 }
 
 static bool
@@ -367,8 +324,11 @@ change_unit(const Sync *old, const Sync *new, Resend resend, bool moved)
 	bool		same = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0 &&
 		act_mapping_same_options(old, new) && old->mode == new->mode && !moved;
 
+	/* The first run of a baseline takes whatever is at the other place for this. */
+	bool		baseline = moved && resend == RESEND_CHANGED && new->options.first_run == FIRST_RUN_BASELINE;
+
 	if (new->mode == MODE_REPLACE && (!same || resend != RESEND_CHANGED))
-		act_unit_forget(new, resend != RESEND_NONE);
+		act_unit_forget(new, resend != RESEND_NONE && !baseline);
 }
 
 /* What was accepted, carried over to the new definition. */
@@ -385,10 +345,11 @@ change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const 
 		current.key = new->key;
 	}
 	change_unit(old, new, resend, moved);
-	if (resend == RESEND_ALL)
-		act_snapshot_resend_all(&current);
-	else if (resend == RESEND_CHANGED && moved)
+	/* Its ids, and that it is there at all, say nothing of another place. */
+	if (moved && resend != RESEND_NONE)
 		act_snapshot_forget(&current);
+	else if (resend == RESEND_ALL)
+		act_snapshot_resend_all(&current);
 	else if (resend == RESEND_NONE)
 	{
 		int64		kept = act_snapshot_carry_over(&current, old_model, new_model);
@@ -421,12 +382,26 @@ refuse_while_running(const Sync *sync)
 						 quote_literal_cstr(sync->name))));
 }
 
+/* Names of what changed, for whoever reads the event. */
+static char *
+list_changes(const List *changes)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "{\"changed\": [");
+	for (int i = 0; i < list_length(changes); i++)
+		appendStringInfo(&buf, "%s\"%s\"", i > 0 ? ", " : "", ((DefinitionChange *) list_nth(changes, i))->name);
+	appendStringInfoString(&buf, "]}");
+	return buf.data;
+}
+
 /*
  * From one definition to another.  new is complete; first_batch_alone and
  * the snapshot follow from what differs.
  */
 static void
-change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
+make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, const List *changes)
 {
 	bool		moved = strcmp(old->destination, new->destination) != 0 || !same_text(old->object, new->object);
 	bool		same_values = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0;
@@ -466,17 +441,38 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 		why = difference(old_model, new_model);
 	if (why == NULL && sent_more != NULL)
 		why = psprintf("field \"%s\" is sent with every row", sent_more);
-	tell_resend(old, new, why, resend, same_values);
+	if (act_definition_sends_again(new, moved && resend == RESEND_CHANGED, resend == RESEND_ALL))
+		act_definition_tell_resend(old, new, why, resend, same_values ||
+								   (old_model != NULL && equal(old_model->query, new_model->query)));
 
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0 || !same_policies;
+	/* Nothing is known of the other place; resend says that it is. */
+	new->first_run_pending = old->first_run_pending || (moved && resend == RESEND_CHANGED);
+	act_definition_tell_past(old, new);
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
+	(void) act_model_works(new_model, true, true);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
 	change_snapshot(old, new, old_model, new_model,
 					resend == RESEND_CHANGED && sent_more != NULL && !moved ? RESEND_ALL : resend, moved);
-	act_event_record("altered", "info", new, 0, psprintf("sync \"%s\" was altered", new->name), NULL);
+	act_event_record("altered", "info", new, 0,
+					 renamed ? psprintf("sync \"%s\" was altered, and was called \"%s\" before", new->name, old->name) :
+					 psprintf("sync \"%s\" was altered", new->name), list_changes(changes));
+}
+
+/* The same, where anything differs; returns what does. */
+static List *
+change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
+{
+	List	   *changes;
+
+	act_definition_keep_search_path(old, new, new_model);
+	changes = act_definition_changes(old, new);
+	if (changes != NIL || strcmp(old->name, new->name) != 0 || resend != RESEND_CHANGED)
+		make_change(old, new, new_model, resend, changes);
+	return changes;
 }
 
 /* ----------------------------------------------------------------
@@ -495,16 +491,17 @@ require_new_arguments(const DefinitionInput *input, FunctionCallInfo fcinfo)
 	act_require_argument(input->schedule == NULL, "schedule", "Leave it out for the default: manual.");
 	act_require_argument(input->options == NULL, "options", "Leave it out for the defaults.");
 	act_require_argument(PG_ARGISNULL(CREATE_IF_EXISTS), "if_exists", "Leave it out for the default: error.");
-	act_definition_check_name(input->name);
 }
 
-static int64
-replace_sync(const DefinitionInput *input)
+List *
+act_definition_replace(Sync *old, const DefinitionInput *input)
 {
-	Sync	   *old = act_sync_load_locked(input->name, false, true);
 	Sync	   *new = palloc0(sizeof(Sync));
 	Model	   *model;
+	List	   *changes;
 
+	if (!OidIsValid(old->table_oid))
+		act_sync_table_open(old, AccessShareLock, false);	/* says so */
 	new->sync_id = old->sync_id;
 	new->name = old->name;
 	new->paused = old->paused;
@@ -514,19 +511,24 @@ replace_sync(const DefinitionInput *input)
 	new->owner = old->owner;
 	model = act_definition_apply(new, input);
 	act_definition_check_schedule(new, old->name);
-	act_definition_tell(new, model, input->mapping);
-	act_mapping_warn_idle(model->mapping, new);
-	change_sync(old, new, model, RESEND_CHANGED);
-	act_definition_tell_schedule(new);
-	return new->sync_id;
+	changes = change_sync(old, new, model, RESEND_CHANGED);
+	if (changes != NIL)
+	{
+		act_definition_tell(new, model, input->mapping);
+		act_mapping_warn_idle(model->mapping, new);
+	}
+	if (strcmp(old->schedule, new->schedule) != 0)
+		act_definition_tell_schedule(new);
+	return changes;
 }
 
-static int64
-create_sync(const DefinitionInput *input)
+Sync *
+act_definition_create(const DefinitionInput *input)
 {
 	Sync	   *sync = palloc0(sizeof(Sync));
 	Model	   *model;
 
+	act_definition_check_name(input->name);
 	sync->name = input->name;
 	model = act_definition_apply(sync, input);
 	act_definition_check_schedule(sync, NULL);
@@ -535,9 +537,10 @@ create_sync(const DefinitionInput *input)
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
+	(void) act_model_works(model, true, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	act_definition_tell_schedule(sync);
-	return sync->sync_id;
+	return sync;
 }
 
 Datum
@@ -554,7 +557,7 @@ act_create_sync(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	if (!sync_exists(input.name))
-		sync_id = create_sync(&input);
+		sync_id = act_definition_create(&input)->sync_id;
 	else if (if_exists == 0)
 	{
 		refuse_duplicate(input.name);
@@ -568,7 +571,12 @@ act_create_sync(PG_FUNCTION_ARGS)
 				 errmsg("sync \"%s\" already exists and stays as it is", input.name)));
 	}
 	else
-		sync_id = replace_sync(&input);
+	{
+		Sync	   *sync = act_sync_load_locked(input.name, false, true);
+
+		(void) act_definition_replace(sync, &input);
+		sync_id = sync->sync_id;
+	}
 	SPI_finish();
 	PG_RETURN_INT64(sync_id);
 }
@@ -625,11 +633,11 @@ alter_sync(DefinitionInput *input, const char *new_name, Resend resend)
 	model = act_definition_apply(new, input);
 	if (input->schedule != NULL)
 		act_definition_check_schedule(new, old->name);
-	if (input->mapping != NULL || input->model != NULL)
+	if (input->mapping != NULL || input->model != NULL || OidIsValid(input->owner))
 		act_definition_tell(new, model, input->mapping != NULL ? input->mapping : new->mapping);
 	if (input->mapping != NULL || input->mode != NULL || input->options != NULL)
 		act_mapping_warn_idle(model->mapping, new);
-	change_sync(old, new, model, resend);
+	(void) change_sync(old, new, model, resend);
 	if (input->schedule != NULL)
 		act_definition_tell_schedule(new);
 }

@@ -41,9 +41,22 @@ act_require_argument(bool isnull, const char *name, const char *hint)
 				 errhint("%s", hint)));
 }
 
+/* Where the database takes any bytes, a run would find out. */
+static void
+require_utf8(const char *what, const char *name)
+{
+	if (name != NULL && act_value_json_label(name) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				 errmsg("%s cannot be written in UTF-8", what),
+				 errdetail("Destinations are sent UTF-8."),
+				 errhint("Take another name.")));
+}
+
 void
 act_definition_check_name(const char *name)
 {
+	require_utf8("the name of the sync", name);
 	if (name[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
@@ -133,6 +146,7 @@ apply_key(Sync *sync, const char *key)
 				 errhint("Make one column of some of them in the model.")));
 	for (int i = 0; i < sync->nkeys; i++)
 	{
+		require_utf8("a key column", sync->key[i]);
 		if (strncmp(sync->key[i], "activate_", strlen("activate_")) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_RESERVED_NAME),
@@ -472,12 +486,16 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 		sync->destination = pstrdup(input->destination);
 	if (input->object != NULL)
 		sync->object = input->object[0] != '\0' ? pstrdup(input->object) : NULL;
+	require_utf8("the object", sync->object);
 	apply_owner(sync, input->owner);
 	apply_schedule(sync, input);
 	apply_key(sync, input->key);
 	apply_mode(sync, input);
 	if (input->options != NULL)
-		sync->options_text = JsonbToCString(NULL, &input->options->root, VARSIZE(input->options));
+	{
+		act_sync_options_parse(input->options, sync->on_removed, &sync->options);
+		sync->options_text = act_sync_options_given(input->options);
+	}
 	act_sync_options_parse(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text))),
 						   sync->on_removed, &sync->options);
 	check_unit(sync);
@@ -485,6 +503,7 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 
 	destination = load_destination(sync);
 	check_mode(sync, input, was_mirror, destination);
+	act_definition_check_mode(sync);
 	act_destination_require_allowed(destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	if (is_new || input->mapping != NULL)
@@ -493,7 +512,13 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	check_unit_mapping(sync, model->mapping);
 	apply_match(sync, input->match, model, destination);
 	act_mapping_check_match(model->mapping, sync);
-	act_model_apply_match(model);
+	if (!act_connector_takes_key(destination->connector))
+		act_definition_check_removed_match(sync);
+	/* With a removal goes the match, which is known only now. */
+	if (model->removal != NULL)
+		model = act_model_resolve(sync);
+	else
+		act_model_apply_match(model);
 	act_destination_wipe(destination);
 	return model;
 }
@@ -508,6 +533,7 @@ act_definition_tell(const Sync *sync, const Model *model, const char *mapping)
 				 errhint("To take it in then: SELECT activate.alter_sync(%s, mapping => '*');",
 						 quote_literal_cstr(sync->name))));
 	act_mapping_warn_folded(model->mapping);
+	act_model_warn_hidden(model);
 	for (int i = 0; i < model->nleaves; i++)
 	{
 		if (model->leaf_is_clock[i] && act_mapping_leaf_compared(model->mapping, i))

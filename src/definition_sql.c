@@ -25,18 +25,18 @@ append_argument(StringInfo buf, const char *name, const char *value)
 
 /*
  * Defaults are left out, but not what was a default once and is a fact now:
- * the frozen mapping, the match, the owner.
+ * the frozen mapping, the match, the owner, and the session's settings that
+ * the model and the mapping are read with.  Those are set by the statement
+ * itself, for its transaction, before the function is called: a SET of its
+ * own would not hold from one statement to the next, or hold for too long.
  */
 static char *
 sync_sql(const Sync *sync)
 {
 	StringInfoData buf;
+	char	   *options = act_sync_options_set(sync);
 
 	initStringInfo(&buf);
-	/* A newline would end the comment, and what follows be run. */
-	if (strpbrk(sync->search_path, "\r\n") == NULL && strpbrk(sync->time_zone, "\r\n") == NULL)
-		appendStringInfo(&buf, "-- SET search_path = %s; SET TimeZone = %s;\n",
-						 sync->search_path, quote_literal_cstr(sync->time_zone));
 	appendStringInfoString(&buf, "SELECT activate.create_sync(");
 	append_argument(&buf, "name", sync->name);
 	append_argument(&buf, "model", sync->model);
@@ -47,17 +47,26 @@ sync_sql(const Sync *sync)
 	if (sync->nmatch > 0)
 		append_argument(&buf, "match", act_identifier_join(sync->nmatch, sync->match));
 	append_argument(&buf, "mapping", sync->mapping);
-	if (sync->mode != MODE_UPSERT)
+	if (!act_definition_argument_is_default(sync, ARGUMENT_MODE))
 		append_argument(&buf, "mode", act_sync_mode_name(sync->mode));
-	if (sync->on_removed != REMOVED_IGNORE || sync->mode == MODE_MIRROR)
+	if (!act_definition_argument_is_default(sync, ARGUMENT_ON_REMOVED))
 		append_argument(&buf, "on_removed", act_on_removed_name(sync->on_removed));
-	if (strcmp(sync->schedule, "manual") != 0)
+	if (!act_definition_argument_is_default(sync, ARGUMENT_SCHEDULE))
 		append_argument(&buf, "schedule", sync->schedule);
 	if (OidIsValid(sync->owner))
 		append_argument(&buf, "owner", quote_identifier(GetUserNameFromId(sync->owner, false)));
-	if (strcmp(sync->options_text, "{}") != 0)
-		append_argument(&buf, "options", sync->options_text);
-	appendStringInfoString(&buf, ");");
+	if (strcmp(options, "{}") != 0)
+		append_argument(&buf, "options", options);
+	appendStringInfo(&buf, ")\nFROM pg_catalog.set_config('search_path', %s, true) AS search_path,\n"
+					 "    pg_catalog.set_config('TimeZone', %s, true) AS time_zone;",
+					 quote_literal_cstr(sync->search_path), quote_literal_cstr(sync->time_zone));
+	if (sync->paused)
+	{
+		appendStringInfo(&buf, "\nSELECT activate.pause_sync(%s", quote_literal_cstr(sync->name));
+		if (sync->pause_reason != NULL)
+			appendStringInfo(&buf, ", %s", quote_literal_cstr(sync->pause_reason));
+		appendStringInfoString(&buf, ");");
+	}
 	return buf.data;
 }
 

@@ -72,6 +72,7 @@ static void
 forget_sync(const Sync *sync)
 {
 	static const char *const statements[] = {
+		"DELETE FROM activate.sync_relation WHERE sync_id = $1",
 		"DELETE FROM activate.claim WHERE sync_id = $1",
 		"DELETE FROM activate.invalid_row WHERE sync_id = $1",
 		"DELETE FROM activate.event WHERE sync_id = $1",
@@ -103,40 +104,69 @@ cancel_run(const Sync *sync)
 	}
 }
 
+bool
+act_definition_drop(const char *name, bool missing_ok, bool rehearsal)
+{
+	/* Before the sync is locked: a run that ends writes there, too. */
+	Sync	   *sync = act_sync_load(name, missing_ok);
+
+	if (sync == NULL)
+		return false;
+	act_definition_refuse_followed(sync);
+	if (!rehearsal)
+		cancel_run(sync);
+	sync = act_sync_load_locked(name, missing_ok, true);
+	if (sync == NULL)
+		return false;
+	if (!rehearsal)
+		refuse_while_running(sync, "dropped");
+	act_definition_refuse_followed(sync);
+	act_event_record("dropped", "info", NULL, 0, psprintf("sync \"%s\" was dropped", name), NULL);
+	if (OidIsValid(sync->table_oid) && !rehearsal)
+		act_snapshot_drop(sync);
+	forget_sync(sync);
+	return true;
+}
+
 Datum
 act_drop_sync(PG_FUNCTION_ARGS)
 {
 	char	   *name = name_argument(fcinfo, "SELECT activate.drop_sync('customer_health');");
-	bool		missing_ok;
-	Sync	   *sync;
 
 	act_require_argument(PG_ARGISNULL(1), "missing_ok", "missing_ok => true or false.");
-	missing_ok = PG_GETARG_BOOL(1);
-
 	SPI_connect();
-	/* Before the sync is locked: a run that ends writes there, too. */
-	sync = act_sync_load(name, missing_ok);
-	if (sync != NULL)
-	{
-		act_definition_refuse_followed(sync);
-		cancel_run(sync);
-		sync = act_sync_load_locked(name, missing_ok, true);
-	}
-	if (sync == NULL)
+	if (!act_definition_drop(name, PG_GETARG_BOOL(1), false))
 		ereport(NOTICE,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("sync \"%s\" does not exist, nothing to drop", name)));
-	else
-	{
-		refuse_while_running(sync, "dropped");
-		act_definition_refuse_followed(sync);
-		act_event_record("dropped", "info", NULL, 0, psprintf("sync \"%s\" was dropped", name), NULL);
-		if (OidIsValid(sync->table_oid))
-			act_snapshot_drop(sync);
-		forget_sync(sync);
-	}
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+void
+act_definition_pause(const Sync *sync, const char *reason)
+{
+	update_sync(sync, SPI_OK_UPDATE,
+				reason != NULL ?
+				"UPDATE activate.sync SET paused = true, pause_reason = $2 WHERE sync_id = $1" :
+				"UPDATE activate.sync SET paused = true, pause_reason = NULL WHERE sync_id = $1",
+				reason);
+	if (!sync->paused)
+		act_event_record("paused", "info", sync, 0,
+						 psprintf("sync \"%s\" was paused by %s%s%s", sync->name,
+								  GetUserNameFromId(GetUserId(), false),
+								  reason ? ": " : "", reason ? reason : ""), NULL);
+}
+
+void
+act_definition_resume(const Sync *sync)
+{
+	update_sync(sync, SPI_OK_UPDATE,
+				"UPDATE activate.sync SET paused = false, pause_reason = NULL WHERE sync_id = $1", NULL);
+	act_sync_state_define(sync, false);
+	act_event_record("resumed", "info", sync, 0,
+					 psprintf("sync \"%s\" was resumed by %s", sync->name,
+							  GetUserNameFromId(GetUserId(), false)), NULL);
 }
 
 Datum
@@ -148,19 +178,10 @@ act_pause_sync(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	sync = act_sync_load_locked(name, false, true);
-	update_sync(sync, SPI_OK_UPDATE,
-				reason != NULL ?
-				"UPDATE activate.sync SET paused = true, pause_reason = $2 WHERE sync_id = $1" :
-				"UPDATE activate.sync SET paused = true, pause_reason = NULL WHERE sync_id = $1",
-				reason);
 	if (sync->paused)
 		ereport(NOTICE,
 				(errmsg("sync \"%s\" was paused already", name)));
-	else
-		act_event_record("paused", "info", sync, 0,
-						 psprintf("sync \"%s\" was paused by %s%s%s", name,
-								  GetUserNameFromId(GetUserId(), false),
-								  reason ? ": " : "", reason ? reason : ""), NULL);
+	act_definition_pause(sync, reason);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -177,14 +198,7 @@ act_resume_sync(PG_FUNCTION_ARGS)
 		ereport(NOTICE,
 				(errmsg("sync \"%s\" is not paused", name)));
 	else
-	{
-		update_sync(sync, SPI_OK_UPDATE,
-					"UPDATE activate.sync SET paused = false, pause_reason = NULL WHERE sync_id = $1", NULL);
-		act_sync_state_define(sync, false);
-		act_event_record("resumed", "info", sync, 0,
-						 psprintf("sync \"%s\" was resumed by %s", name,
-								  GetUserNameFromId(GetUserId(), false)), NULL);
-	}
+		act_definition_resume(sync);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -195,7 +209,7 @@ reset_resend(const Sync *sync)
 	act_snapshot_forget(sync);
 	act_unit_forget(sync, true);
 	update_sync(sync, SPI_OK_UPDATE,
-				"UPDATE activate.sync SET first_batch_alone = true WHERE sync_id = $1", NULL);
+				"UPDATE activate.sync SET first_batch_alone = true, first_run_pending = false WHERE sync_id = $1", NULL);
 	ereport(NOTICE,
 			(errmsg("every row of sync \"%s\" will be sent again", sync->name),
 			 errdetail("removals since the last run will be forgotten")));
@@ -210,6 +224,8 @@ reset_baseline(const Sync *sync)
 
 	act_cluster_trust(sync);
 	act_unit_forget(sync, false);
+	update_sync(sync, SPI_OK_UPDATE,
+				"UPDATE activate.sync SET first_run_pending = false WHERE sync_id = $1", NULL);
 	ereport(NOTICE,
 			(errmsg(INT64_FORMAT " rows of sync \"%s\" count as sent as they are now", rows, sync->name)));
 	act_event_record("reset", "info", sync, 0,

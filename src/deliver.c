@@ -85,7 +85,7 @@ finish_batch(Delivery *delivery, Batch *batch)
 		row->row = batch->rows[i];
 		row->uncertain = batch->uncertain;
 		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
-			row->row->outcome = ROW_DOUBT;
+			row->row->outcome = row->row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
 		count_outcome(delivery, row->row);
 		act_canary_note(delivery->run, row->row);
 		delivery->settled = lappend(delivery->settled, row);
@@ -152,6 +152,13 @@ random_pause(int tries)
 	return (int64) (pg_prng_double(&pg_global_prng_state) * Min(limit, LAST_PAUSE_MS));
 }
 
+/* What may have been applied, and may not be twice, is not asked for again. */
+static bool
+may_try_again(const Batch *batch)
+{
+	return batch->tries < MAX_TRIES && !(batch->at_most_once && batch->uncertain);
+}
+
 /*
  * An answer that says try again.  When all tries are used and nothing else
  * came through meanwhile, the destination is down and the run ends.
@@ -161,13 +168,14 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		batch->uncertain = true;
-	if (delivery->run->stop.set || batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS)
+	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > MAX_THROTTLE_MS)
 	{
-		if (!delivery->run->stop.set && delivery->accepted == batch->accepted_before)
+		if (!delivery->run->stop.set && act_brake_lost(delivery, batch))
 		{
 			act_run_stop(delivery->run, RUN_FAILED,
 						 psprintf("destination \"%s\" does not answer as it should",
 								  delivery->run->destination->name),
+						 batch->tries == 1 ? psprintf("The only try: %s", answer->message) :
 						 psprintf("%d tries, the last one: %s", batch->tries, answer->message),
 						 answer->hint);
 			delivery->run->unreachable = true;
@@ -318,7 +326,7 @@ answered(Delivery *delivery, Batch *batch)
 	for (int i = 0; i < batch->nrows; i++)
 		any_accepted = any_accepted || batch->rows[i]->outcome == ROW_ACCEPTED;
 	if (any_accepted)
-		delivery->throttles = 0;
+		delivery->throttles = delivery->lost = 0;
 	if (batch->unit != NULL)
 		batch->unit->outcome = ROW_ACCEPTED;
 	finish_batch(delivery, batch);

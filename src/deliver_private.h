@@ -31,6 +31,7 @@ struct Delivery
 	int			throttles;		/* in a row */
 	int64		locked_until;	/* the sync's table is locked by somebody */
 	int64		accepted;		/* rows in this run */
+	int			lost;			/* batches in a row that are not asked for again */
 	bool		first_batch_pending;	/* it goes alone */
 	int64		reported_at;
 

@@ -33,6 +33,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "key_argument.h"
+#include "removal.h"
 #include "snapshot.h"
 
 PG_FUNCTION_INFO_V1(act_diff_keep);
@@ -161,10 +162,14 @@ share_memory(void)
 }
 
 static void
-set_policy(const Sync *sync, bool forced, bool watched, RowPolicy *policy)
+set_policy(const Model *model, bool forced, bool watched, RowPolicy *policy)
 {
+	const Sync *sync = model->sync;
+
 	policy->op = act_sync_mode_op(sync->mode, sync->on_removed);
 	policy->removal = sync->mode == MODE_REPLACE ? ROW_OP_REPLACE_REMOVED : act_on_removed_op(sync->on_removed);
+	act_removal_fingerprint(policy->removal, model->removal != NULL ? model->removal->digest : NULL,
+							policy->removal_version);
 	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
 	/* Of a unit no row waits by itself: see unit_state.c. */
@@ -265,7 +270,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = model;
 	state->diff = diff;
-	set_policy(sync, forced, state->watched != NULL, &state->policy);
+	state->baseline = sync->first_run_pending && sync->options.first_run == FIRST_RUN_BASELINE;
+	set_policy(model, forced, state->watched != NULL, &state->policy);
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
@@ -273,8 +279,6 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	state->seen.limit = table_pages(sync);
 	act_identity_set("jit", "off");
 	share_memory();
-	if (keys != NULL)
-		act_key_argument_check_types(model, keys);
 	act_diff_receiver_init(state);
 
 	PG_TRY();
@@ -284,7 +288,7 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 			sieve_and_join(state);
 		else
 		{
-			join(state, keys);
+			join(state, keys != NULL ? act_key_argument_read(model, keys) : NULL);
 			act_diff_receiver_finish(state);
 		}
 	}

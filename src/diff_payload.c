@@ -16,6 +16,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "change_id.h"
 #include "diff_private.h"
 #include "diff_query.h"
 #include "field_hash.h"
@@ -417,7 +418,7 @@ compare(DiffState *state, TupleTableSlot *slot, const RowState *row_state, const
 	else if (updates && sync->options.changed_fields_only)
 	{
 		/* Tried before with some of its fields, maybe: not what that change_id stands for. */
-		act_diff_new_change_id(row->change_id);
+		act_change_id_new(row->change_id);
 	}
 	if (sync->options.changed_fields_only)
 		row->field_hashes = field_hashes(payload);

@@ -37,6 +37,7 @@ typedef struct DiffState
 	bool		preview;		/* nothing is kept for the snapshot */
 	int64		keep_rows;		/* of the rows to send; 0: all */
 	bool		only_rows;		/* counts may stay incomplete */
+	bool		baseline;		/* the first run will take all rows as sent */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
@@ -78,9 +79,6 @@ extern void act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowSt
 
 /* Whether the snapshot knows the fields of what was accepted. */
 extern bool act_diff_keeps_fields(const DiffState *state);
-
-/* New for each version sent. */
-extern void act_diff_new_change_id(uint8 *change_id);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

@@ -24,6 +24,7 @@
 #include "utils/uuid.h"
 
 #include "diff_query.h"
+#include "removal.h"
 
 /* Arguments of one call: PostgreSQL has at most 100. */
 #define LEAVES_PER_CALL 90
@@ -104,9 +105,10 @@ append_order(StringInfo buf, const Model *model)
 }
 
 /*
- * Only the keys a person named: they come as objects (or bare values for a
- * key of one column) and are read as the key's own types, as the owner.
- * On either side of the join, where an index can serve.
+ * Only the keys a person named: they come as objects of strings
+ * (key_argument.c) and are read as the key's own types, as the owner.  Without
+ * length or precision: a key that has to be cut or rounded is another one.  On
+ * either side of the join, where an index can serve.
  */
 static void
 append_key_filter(StringInfo buf, const Model *model, const char *alias, bool is_table)
@@ -115,12 +117,11 @@ append_key_filter(StringInfo buf, const Model *model, const char *alias, bool is
 
 	appendStringInfoString(buf, " WHERE EXISTS (SELECT 1 FROM (SELECT ");
 	for (int i = 0; i < sync->nkeys; i++)
-		appendStringInfo(buf, "%s(j.o ->> %s)::%s AS k%d", i > 0 ? ", " : "",
-						 quote_literal_cstr(sync->key[i]), model->key_type_names[i], i + 1);
-	appendStringInfoString(buf, " FROM (SELECT CASE pg_catalog.jsonb_typeof(v) WHEN 'object' THEN v"
-						   " ELSE pg_catalog.jsonb_build_object(");
-	appendStringInfo(buf, "%s, v) END FROM pg_catalog.jsonb_array_elements($1) AS e(v)) AS j(o)) AS w WHERE ",
-					 quote_literal_cstr(sync->key[0]));
+		appendStringInfo(buf, "%s(j.o OPERATOR(pg_catalog.->>) %s)::%s AS k%d", i > 0 ? ", " : "",
+						 quote_literal_cstr(sync->key[i]),
+						 format_type_extended(model->key_types[i], -1,
+											  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY), i + 1);
+	appendStringInfoString(buf, " FROM pg_catalog.jsonb_array_elements($1) AS j(o)) AS w WHERE ");
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		appendStringInfo(buf, "%s%s.", i > 0 ? " AND " : "", alias);
@@ -272,7 +273,7 @@ append_snapshot(StringInfo buf, const Model *model, DiffScope scope)
 	for (int i = 0; i < sync->nkeys; i++)
 		appendStringInfo(buf, "t.%s AS k%d, ", quote_identifier(sync->key[i]), i + 1);
 	appendStringInfoString(buf, sync->in_doubt ? "NULL::pg_catalog.uuid" :
-						   "CASE t.activate_state WHEN 'accepted' THEN t.activate_fingerprint END");
+						   "CASE WHEN t.activate_state OPERATOR(pg_catalog.=) 'accepted' THEN t.activate_fingerprint END");
 	appendStringInfo(buf, " AS fp, t.ctid AS place FROM %s AS t", act_sync_table_name(sync));
 	if (scope == DIFF_KEYS)
 		append_key_filter(buf, model, "t", true);
@@ -309,6 +310,8 @@ act_diff_query(const Model *model, DiffScope scope)
 		appendStringInfo(&buf, "j.k%d, ", i);
 	for (int i = 1; i <= model->nleaves; i++)
 		appendStringInfo(&buf, "j.l%d, ", i);
+	for (int i = 1; i <= act_removal_leaves(model); i++)
+		appendStringInfo(&buf, "r.r%d, ", i);
 	appendStringInfoString(&buf,
 						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
 						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
@@ -326,8 +329,10 @@ act_diff_query(const Model *model, DiffScope scope)
 	act_diff_query_append_key_match(&buf, model, "m", "s", false);
 	appendStringInfo(&buf, " WHERE activate.diff_keep(m.fp, s.fp, s.place) OFFSET 0) AS j"
 					 " LEFT JOIN LATERAL (SELECT * FROM %s AS t"
-					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true ORDER BY ",
+					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true",
 					 act_sync_table_name(model->sync));
+	act_removal_append_join(&buf, model);
+	appendStringInfoString(&buf, " ORDER BY ");
 	for (int i = 1; i <= nkeys; i++)
 		appendStringInfo(&buf, "%s%d", i > 1 ? ", " : "", i);
 	return buf.data;

@@ -43,7 +43,7 @@ extern char *act_diff_query(const Model *model, DiffScope scope);
 extern void act_diff_query_append_model_sieve(StringInfo buf, const Model *model);
 extern void act_diff_query_append_snapshot_sieve(StringInfo buf, const Model *model);
 
-/* Columns that follow the key columns and the leaves. */
+/* Columns that follow the key columns, the leaves and those of removals. */
 typedef enum DiffColumn
 {
 	DIFF_FINGERPRINT,			/* of the model's row; null: not in the model */

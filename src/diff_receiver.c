@@ -16,8 +16,6 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "port/pg_bswap.h"
 #include "storage/itemptr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -27,11 +25,13 @@
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
+#include "change_id.h"
 #include "diff_private.h"
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
 #include "payload.h"
+#include "removal.h"
 
 /* Removed rows that a held run's detail shows. */
 #define REMOVED_EXAMPLES 3
@@ -78,11 +78,11 @@ act_diff_seen(DiffState *state, ItemPointer place, bool set)
 	return before;
 }
 
-/* Column of the query, from 0, by what follows keys and leaves. */
+/* Column of the query, from 0, by what follows keys, leaves and those of removals. */
 static int
 column(const DiffState *state, DiffColumn which)
 {
-	return state->model->sync->nkeys + state->model->nleaves + which;
+	return state->model->sync->nkeys + state->model->nleaves + act_removal_leaves(state->model) + which;
 }
 
 static bool
@@ -147,30 +147,6 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 	row->missing_since = column_time(state, slot, DIFF_MISSING_SINCE);
 	if (state->model->sync->in_doubt)
 		act_doubt_state(&state->policy, row);
-}
-
-/* A random number drawn by this process, and a counter: no copy or restored backup makes the same one. */
-void
-act_diff_new_change_id(uint8 *change_id)
-{
-	static uint64 nonce = 0;
-	static uint64 counter = 0;
-	static int	nonce_pid = 0;
-	uint64		high;
-	uint64		low;
-
-	if (nonce_pid != MyProcPid)
-	{
-		if (!pg_strong_random(&nonce, sizeof(nonce)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random values")));
-		nonce_pid = MyProcPid;
-	}
-	high = pg_hton64(nonce);
-	low = pg_hton64(++counter);
-	memcpy(change_id, &high, sizeof(high));
-	memcpy(change_id + sizeof(high), &low, sizeof(low));
 }
 
 /* The key as a JSON object; returns why it cannot be sent, or NULL. */
@@ -375,7 +351,7 @@ close_group(DiffState *state)
 	if (state->group_differs)
 		add_invalid(state, row->key, "duplicate_key", group_differs_message(state), state->group_size);
 	else if (state->group_problem != NULL)
-		add_invalid(state, row->key, state->group_code, state->group_problem, state->group_size);
+		add_invalid(state, row->key, state->group_code, state->group_problem, Max(state->group_size, 1));
 	else
 	{
 		if (state->group_size > 1)
@@ -473,18 +449,20 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	if (state->group_in_model)
 		memcpy(row->fingerprint, state->group_fingerprint, ACT_DIGEST_LEN);
 	else
-		act_removal_fingerprint(row->op, row->fingerprint);
+		memcpy(row->fingerprint, state->policy.removal_version, ACT_DIGEST_LEN);
 	if (decision->reuse_change_id)
 		memcpy(row->change_id, row_state->change_id, ACT_DIGEST_LEN);
 	else
-		act_diff_new_change_id(row->change_id);
+		act_change_id_new(row->change_id);
 
 	if (!act_row_op_has_fields(row->op))
 		return;
-	if (row->op == ROW_OP_CLEAR)
+	if (!state->group_in_model)
 	{
 		initStringInfo(&buf);
-		act_payload_append_clear(&buf, model->mapping, model->sync->nmatch, model->sync->match);
+		state->group_code = "value";
+		state->group_problem = act_removal_append_json(&buf, model, slot->tts_values + nkeys + model->nleaves,
+													   slot->tts_isnull + nkeys + model->nleaves);
 		row->fields = buf.data;
 		return;
 	}
@@ -559,6 +537,8 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	}
 	act_decide(&state->policy, state->group_in_model ? state->group_fingerprint : NULL,
 			   &row_state, &state->group_decision);
+	if (state->baseline)
+		memset(&state->group_decision, 0, sizeof(Decision));	/* nothing to be done */
 	note_next_attempt(state, &row_state);
 	if (key_problem != NULL)
 	{
@@ -621,6 +601,9 @@ receiver_startup(DestReceiver *receiver, int operation, TupleDesc desc)
 	for (int i = 0; i < model->nleaves; i++)
 		act_diff_query_require_type(model, model->mapping->leaves[i].label, model->leaf_types[i],
 							  TupleDescAttr(desc, sync->nkeys + i)->atttypid);
+	for (int i = 0; i < act_removal_leaves(model); i++)
+		act_diff_query_require_type(model, model->removal->mapping->leaves[i].label, model->removal->leaf_types[i],
+							  TupleDescAttr(desc, sync->nkeys + model->nleaves + i)->atttypid);
 }
 
 static void

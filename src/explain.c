@@ -199,6 +199,7 @@ next_action(const Explanation *explanation)
 			return "nothing until it changes";
 		case ACTION_UNKNOWN:
 			return "wait for a person";
+		case ACTION_WAIT:
 		case ACTION_NONE:
 		case ACTION_MARK:
 			break;
@@ -284,6 +285,12 @@ explain_send(StringInfo buf, const Explanation *explanation)
 	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_sent_name(decision->op));
 }
 
+static bool
+never_again(const Sync *sync)
+{
+	return sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
+}
+
 /* Versions that were tried and are not sent by the next run. */
 static void
 explain_refused(StringInfo buf, const Explanation *explanation)
@@ -319,9 +326,18 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 		appendStringInfoString(buf, "or when any row changes, with all the others.");
 		return;
 	}
-	appendStringInfo(buf, "when it changes, or by CALL activate.run_sync(%s, keys => %s).",
+	appendStringInfo(buf, "%sby CALL activate.run_sync(%s, keys => %s).",
+					 explanation->key.decision.action == ACTION_UNKNOWN && never_again(explanation->sync) ?
+					 "only " : "when it changes, or ",
 					 quote_literal_cstr(explanation->sync->name),
 					 quote_literal_cstr(psprintf("[%s]", act_text_to_server(explanation->key.row->key))));
+}
+
+static bool
+awaits_baseline(const Explanation *explanation)
+{
+	return explanation->in_model && explanation->key.problem == NULL &&
+		explanation->sync->first_run_pending && explanation->sync->options.first_run == FIRST_RUN_BASELINE;
 }
 
 static char *
@@ -334,6 +350,8 @@ explain(const Explanation *explanation)
 	initStringInfo(&buf);
 	if (!key->found)
 		appendStringInfoString(&buf, "Neither the model has a row with this key nor anything that was sent.");
+	else if (awaits_baseline(explanation))
+		appendStringInfoString(&buf, "The first run takes it, as it is then, as sent: option first_run is baseline.");
 	else if (key->problem != NULL)
 		appendStringInfo(&buf, "It cannot be sent: %s. What the destination has of it stays.",
 						 act_text_to_server(key->problem));
@@ -383,7 +401,8 @@ static void
 put_explanation(Preview *preview, const Explanation *explanation)
 {
 	const DiffKey *key = &explanation->key;
-	bool		has_payload = explanation->in_model && key->problem == NULL;
+	bool		has_payload = key->found && key->problem == NULL &&
+		(explanation->in_model || key->decision.action == ACTION_SEND);
 	Datum		values[7 + STORED_COLUMNS];
 	bool		nulls[7 + STORED_COLUMNS] = {false};
 	int			column = 3;

@@ -3,7 +3,8 @@
  * guard.c
  *	  Held before, not alerted after (design decision 7).
  *
- * Looks at what the diff counted, before the first byte goes out.
+ * Looks at what the diff counted, before the first byte goes out.  Inside a
+ * transaction with SPI connected.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +14,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "field_types.h"
 #include "run.h"
 
 /* Percentages say nothing about a handful of rows. */
@@ -107,7 +109,9 @@ limit_problem(const Run *run, char **detail)
 	problem = excess(&options->max_changed, counts->changed_certain, counts->synced, "would be changed");
 	if (problem != NULL)
 	{
-		*detail = pstrdup("Nothing was sent.");
+		char	   *change = act_field_types_change(run->model);
+
+		*detail = change == NULL ? pstrdup("Nothing was sent.") : psprintf("The %s. Nothing was sent.", change);
 		return problem;
 	}
 	problem = excess(&options->max_invalid, counts->invalid, counts->rows_in_model, "are invalid");

@@ -29,6 +29,7 @@ typedef struct HttpRequest
 	List	   *headers;		/* of HttpHeader * */
 	char	   *body;			/* NULL: no body; kept until the answer */
 	size_t		body_len;
+	bool		at_most_once;	/* never repeated on a fresh connection, whatever it says */
 } HttpRequest;
 
 /* How to reach one destination: the same for all its requests. */

@@ -100,6 +100,8 @@ act_transfer_create(HttpLoop *loop, const HttpRequest *request, void *owner)
 		  request_peer(transfer) &&
 		  request_headers(transfer, request->headers)) && !transfer->decided)
 		act_transfer_decide(transfer, HTTP_UNREACHED, "out of memory");
+	if (request->at_most_once)
+		transfer->repeatable = false;
 	return transfer;
 }
 

@@ -42,18 +42,32 @@ static const struct
 	{"extra_float_digits", "1"},
 	{"bytea_output", "hex"},
 	{"lc_monetary", "C"},
+	{"lc_numeric", "C"},
+	{"lc_time", "C"},
+	{"timezone_abbreviations", "Default"},
+	{"default_text_search_config", "pg_catalog.simple"},
 	{"xmloption", "content"},
 	{"xmlbinary", "base64"},
 	{"array_nulls", "on"},
 	{"standard_conforming_strings", "on"},
+	{"backslash_quote", "safe_encoding"},
+	{"gin_fuzzy_search_limit", "0"},
 	{"transform_null_equals", "off"},
 	{"quote_all_identifiers", "off"},
 	{"row_security", "on"},
-	{"lock_timeout", "0"},
 	{"default_tablespace", ""},
 	{"default_table_access_method", "heap"},
 	{"check_function_bodies", "on"},
 };
+
+/* Of everything that is done in either identity; "0": whatever it takes. */
+static const char *lock_timeout = "0";
+
+void
+act_identity_hurry(bool hurry)
+{
+	lock_timeout = hurry ? "10ms" : "0";
+}
 
 void
 act_identity_set(const char *name, const char *value)
@@ -70,6 +84,7 @@ enter(Identity *identity, Oid role, const char *search_path, const char *time_zo
 
 	for (int i = 0; i < lengthof(fixed_settings); i++)
 		act_identity_set(fixed_settings[i].name, fixed_settings[i].value);
+	act_identity_set("lock_timeout", lock_timeout);
 	act_identity_set("TimeZone", time_zone);
 
 	SetUserIdAndSecContext(role, identity->security_context |

@@ -35,6 +35,12 @@ extern void act_identity_leave(Identity *identity);
 /* A setting for as long as the identity is kept. */
 extern void act_identity_set(const char *name, const char *value);
 
+/*
+ * From here on identities wait for no lock longer than a moment (55P03): for
+ * who holds locks of his own that others may wait for.  Not undone by errors.
+ */
+extern void act_identity_hurry(bool hurry);
+
 extern Oid	act_extension_owner(void);
 
 /*

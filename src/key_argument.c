@@ -12,9 +12,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+#include "utils/typcache.h"
 
 #include "key_argument.h"
 
@@ -117,10 +122,169 @@ add_context(void *arg)
 	errcontext("key %s of sync \"%s\"", value_text(place->key), place->sync->name);
 }
 
-void
-act_key_argument_check_types(const Model *model, Jsonb *keys)
+static char *value_literal(const JsonbValue *value, Oid type);
+
+/* What array_in(), record_in() and hstore_in() take back as it was. */
+static void
+append_quoted(StringInfo buf, const char *text)
+{
+	appendStringInfoChar(buf, '"');
+	for (; *text != '\0'; text++)
+	{
+		if (*text == '"' || *text == '\\')
+			appendStringInfoChar(buf, '\\');
+		appendStringInfoChar(buf, *text);
+	}
+	appendStringInfoChar(buf, '"');
+}
+
+/* An array in an array is a further dimension, unless elements are such. */
+static void
+append_array(StringInfo buf, JsonbContainer *array, Oid element)
+{
+	Oid			base = getBaseType(element);
+	bool		nests = base != JSONBOID && base != JSONOID && !OidIsValid(get_element_type(base));
+
+	check_stack_depth();
+	appendStringInfoChar(buf, '{');
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+	{
+		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
+
+		if (i > 0)
+			appendStringInfoChar(buf, ',');
+		if (item->type == jbvNull)
+			appendStringInfoString(buf, "NULL");
+		else if (nests && item->type == jbvBinary && JsonContainerIsArray(item->val.binary.data))
+			append_array(buf, item->val.binary.data, element);
+		else
+			append_quoted(buf, value_literal(item, element));
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+/* "1 2": int2vector and oidvector. */
+static void
+append_vector(StringInfo buf, JsonbContainer *array)
+{
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+		appendStringInfo(buf, "%s%s", i > 0 ? " " : "", value_text(getIthJsonbValueFromContainer(array, i)));
+}
+
+static void
+append_record(StringInfo buf, JsonbContainer *object, Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	const char *separator = "";
+
+	check_stack_depth();
+	appendStringInfoChar(buf, '(');
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		const char *name = NameStr(attribute->attname);
+		JsonbValue	buffer;
+		JsonbValue *value;
+
+		if (attribute->attisdropped)
+			continue;
+		appendStringInfoString(buf, separator);
+		separator = ",";
+		value = getKeyJsonValueFromContainer(object, name, strlen(name), &buffer);
+		if (value != NULL && value->type != jbvNull)
+			append_quoted(buf, value_literal(value, attribute->atttypid));
+	}
+	appendStringInfoChar(buf, ')');
+	ReleaseTupleDesc(desc);
+}
+
+/* "a"=>"1": hstore, the one type known to print as an object. */
+static void
+append_pairs(StringInfo buf, JsonbContainer *object)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			appendStringInfoString(buf, buf->len > 0 ? "," : "");
+			append_quoted(buf, value_text(&value));
+			appendStringInfoString(buf, "=>");
+		}
+		else if (token == WJB_VALUE && value.type == jbvNull)
+			appendStringInfoString(buf, "NULL");
+		else if (token == WJB_VALUE)
+			append_quoted(buf, value_text(&value));
+	}
+}
+
+/* As the type's input reads it, where its JSON is no scalar. */
+static char *
+value_literal(const JsonbValue *value, Oid type)
+{
+	Oid			base = getBaseType(type);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (base == JSONBOID || base == JSONOID)
+	{
+		Jsonb	   *json = JsonbValueToJsonb((JsonbValue *) value);
+
+		return JsonbToCString(&buf, &json->root, VARSIZE(json));
+	}
+	if (value->type != jbvBinary)
+		return value_text(value);
+	if (JsonContainerIsArray(value->val.binary.data))
+	{
+		if (base == INT2VECTOROID || base == OIDVECTOROID)
+			append_vector(&buf, value->val.binary.data);
+		else if (OidIsValid(get_element_type(base)))
+			append_array(&buf, value->val.binary.data, get_element_type(base));
+		else
+			return value_text(value);
+	}
+	else if (type_is_rowtype(base) && base != RECORDOID)
+		append_record(&buf, value->val.binary.data, base);
+	else if (base >= FirstNormalObjectId && !OidIsValid(get_element_type(base)))
+		append_pairs(&buf, value->val.binary.data);
+	else
+		return value_text(value);
+	return buf.data;
+}
+
+/* The column's value as text, once its type has read it. */
+static char *
+read_value(const Model *model, JsonbValue *key, int column)
+{
+	JsonbValue	buffer;
+	char	   *text = value_literal(column_value(model->sync, key, column, &buffer),
+									 model->key_types[column]);
+	Oid			input;
+	Oid			parameter;
+
+	getTypeInputInfo(model->key_types[column], &input, &parameter);
+	(void) OidInputFunctionCall(input, text, parameter, -1);
+	return text;
+}
+
+static void
+push_string(JsonbParseState **state, JsonbIteratorToken token, const char *text)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	(void) pushJsonbValue(state, token, &value);
+}
+
+Jsonb *
+act_key_argument_read(const Model *model, Jsonb *keys)
 {
 	const Sync *sync = model->sync;
+	JsonbParseState *state = NULL;
 	Place		place = {.sync = sync};
 	ErrorContextCallback callback = {
 		.previous = error_context_stack,
@@ -129,21 +293,21 @@ act_key_argument_check_types(const Model *model, Jsonb *keys)
 	};
 
 	error_context_stack = &callback;
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (uint32 i = 0; i < JB_ROOT_COUNT(keys); i++)
 	{
 		JsonbValue *key = getIthJsonbValueFromContainer(&keys->root, i);
 
+		CHECK_FOR_INTERRUPTS();
 		place.key = key;
+		(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 		for (int column = 0; column < sync->nkeys; column++)
 		{
-			JsonbValue	buffer;
-			Oid			input;
-			Oid			parameter;
-
-			getTypeInputInfo(model->key_types[column], &input, &parameter);
-			(void) OidInputFunctionCall(input, value_text(column_value(sync, key, column, &buffer)),
-										parameter, -1);
+			push_string(&state, WJB_KEY, sync->key[column]);
+			push_string(&state, WJB_VALUE, read_value(model, key, column));
 		}
+		(void) pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	error_context_stack = callback.previous;
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }

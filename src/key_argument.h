@@ -14,7 +14,10 @@
 /* keys, an array: has each what a key of the sync has, and nothing else? */
 extern void act_key_argument_check(const Sync *sync, Jsonb *keys);
 
-/* Such keys: are the values of the columns' types?  As the sync's owner. */
-extern void act_key_argument_check_types(const Model *model, Jsonb *keys);
+/*
+ * Such keys as objects of strings that the columns' types read; throws what
+ * their input says of one that is none.  As the sync's owner.
+ */
+extern Jsonb *act_key_argument_read(const Model *model, Jsonb *keys);
 
 #endif							/* ACT_KEY_ARGUMENT_H */

@@ -108,11 +108,31 @@ outcome_sum(const Run *run, RowOutcome outcome)
 	}
 }
 
+#ifdef ACT_TEST
+static bool stored_sums_hold = true;
+
+/* What users see of it: once the run is over, an error here would end it again. */
+static void
+check_stored_sums(int64 run_id)
+{
+	SqlArgument args[] = {SQL_INT8(run_id)};
+
+	stored_sums_hold = act_sql(SPI_OK_SELECT,
+							   "SELECT 1 FROM activate.run WHERE run_id = $1 AND added + changed + removed ="
+							   " accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out",
+							   1, args) == 1;
+}
+#endif
+
 bool
 act_ledger_check_sums(const Run *run)
 {
 	const DiffCounts *counts = &run->diff.counts;
 
+#ifdef ACT_TEST
+	if (!stored_sums_hold)
+		return false;
+#endif
 	return counts->added + counts->changed + counts->removed ==
 		outcome_sum(run, ROW_ACCEPTED) + outcome_sum(run, ROW_REJECTED) +
 		outcome_sum(run, ROW_DELAYED) + outcome_sum(run, ROW_UNKNOWN) +
@@ -139,6 +159,18 @@ previous_status(const Run *run, bool *bad)
 	}
 	*bad = act_sql_bool(0, 2);
 	return act_sql_text(0, 1);
+}
+
+/* Each time that there are more: without a person they stay so. */
+void
+act_ledger_unknown(Run *run, int64 rows)
+{
+	if (rows == 0)
+		return;
+	act_event_record("unknown", "warning", run->sync, run->run_id,
+					 psprintf(INT64_FORMAT " rows of sync \"%s\" may have arrived or not, and wait for a person to decide",
+							  rows, run->sync->name),
+					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 }
 
 /* One event for each change of state, not one for each run. */
@@ -232,15 +264,24 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 	Identity	identity;
 	char	   *before;
 	bool		was_bad;
-	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
+	SqlArgument id[] = {
+		SQL_INT8(run->sync->sync_id),
+		{TIMESTAMPTZOID, TimestampTzGetDatum(run->sync->definition_changed_at), false}
+	};
 
 	act_identity_extension(&identity);
 	before = previous_status(run, &was_bad);
 	update_run(run, status, message, detail, hint);
+#ifdef ACT_TEST
+	check_stored_sums(run->run_id);
+#endif
+	/* Of a definition that came while it ran this run says nothing. */
 	if (run->sync->first_batch_alone && proved_itself(run))
 		act_sql(SPI_OK_UPDATE,
-				"UPDATE activate.sync SET first_batch_alone = false WHERE sync_id = $1", 1, id);
+				"UPDATE activate.sync SET first_batch_alone = false"
+				" WHERE sync_id = $1 AND definition_changed_at = $2", lengthof(id), id);
 	act_identity_leave(&identity);
+	act_ledger_unknown(run, run->counts.outcomes[ROW_UNKNOWN]);
 	record_event(run, status, before, was_bad, message ? message : "");
 }
 
@@ -294,6 +335,19 @@ act_ledger_invalid_rows(Run *run)
 				" VALUES ($1, $2::pg_catalog.jsonb, $3, $4, $5)", lengthof(args), args);
 	}
 	act_identity_leave(&identity);
+}
+
+void
+act_ledger_first_run_done(Run *run)
+{
+	Identity	identity;
+	SqlArgument id[] = {SQL_INT8(run->sync->sync_id)};
+
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.sync SET first_run_pending = false WHERE sync_id = $1", 1, id);
+	act_identity_leave(&identity);
+	run->sync->first_run_pending = false;
 }
 
 /* A held run was approved, and what would go out now is just that. */

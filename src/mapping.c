@@ -12,13 +12,11 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_target.h"
 #include "utils/builtins.h"
 
-#include "json_text.h"
 #include "mapping.h"
 #include "sql_text.h"
 
@@ -261,14 +259,16 @@ act_mapping_node(MappingNodeKind kind, const char *member)
 	node->prefix = "";
 	if (member != NULL)
 	{
-		StringInfoData buf;
-		char	   *utf8 = pg_server_to_any(member, strlen(member), PG_UTF8);
+		char	   *label = act_value_json_label(member);
 
-		initStringInfo(&buf);
-		act_json_append_string(&buf, utf8, strlen(utf8));
-		appendStringInfoChar(&buf, ':');
+		if (label == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+					 errmsg("the name of a mapping field cannot be written in UTF-8"),
+					 errdetail("Destinations are sent UTF-8."),
+					 errhint("Give the field another name with AS.")));
 		node->member = pstrdup(member);
-		node->prefix = buf.data;
+		node->prefix = label;
 	}
 	return node;
 }
@@ -428,6 +428,34 @@ act_mapping_find_field(const Mapping *mapping, const char *name)
 			return mapping->root->children[i];
 	}
 	return NULL;
+}
+
+char *
+act_mapping_compact(const char *text)
+{
+	StringInfoData buf;
+	bool		quoted = false;
+
+	text += strspn(text, " \t\r\n");
+	initStringInfo(&buf);
+	if (*text != '{')
+	{
+		appendStringInfoString(&buf, text);
+		while (buf.len > 0 && strchr(" \t\r\n", buf.data[buf.len - 1]) != NULL)
+			buf.data[--buf.len] = '\0';
+		return buf.data;
+	}
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (quoted && *p == '\\' && p[1] != '\0')
+			appendStringInfoChar(&buf, *p++);
+		else if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && strchr(" \t\r\n", *p) != NULL)
+			continue;
+		appendStringInfoChar(&buf, *p);
+	}
+	return buf.data;
 }
 
 void

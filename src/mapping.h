@@ -74,11 +74,17 @@ extern int	act_mapping_leaf_at(const Mapping *mapping, int offset);
 /* WARNING for each name that was folded to lower case. */
 extern void act_mapping_warn_folded(const Mapping *mapping);
 
+/*
+ * The text without what means nothing: blanks around a select list, and
+ * between the parts of JSON.  Equal texts are equal mappings.
+ */
+extern char *act_mapping_compact(const char *text);
+
 /* The top-level field of that name, or NULL. */
 extern MappingNode *act_mapping_find_field(const Mapping *mapping, const char *name);
 
-/* mapping_json.c: a mapping written as a JSON object. */
-extern Mapping *act_mapping_parse_json(const char *text, bool constants_suffice);
+/* mapping_json.c: a mapping written as a JSON object; constants: it may be of those alone. */
+extern Mapping *act_mapping_parse_json(const char *text, bool constants);
 
 extern MappingNode *act_mapping_node(MappingNodeKind kind, const char *member);
 extern void act_mapping_node_adopt(MappingNode *node, List *children);

@@ -404,7 +404,7 @@ read_value(JsonReader *reader, const char *member)
 }
 
 Mapping *
-act_mapping_parse_json(const char *text, bool constants_suffice)
+act_mapping_parse_json(const char *text, bool constants)
 {
 	Mapping    *mapping = palloc0(sizeof(Mapping));
 	JsonReader	reader = {0};
@@ -413,10 +413,12 @@ act_mapping_parse_json(const char *text, bool constants_suffice)
 	next_token(&reader);
 	mapping->root = read_value(&reader, NULL);
 	expect(&reader, reader.lex->token_type == JSON_TOKEN_END, "the end of the text");
-	if (reader.expressions == NIL && !constants_suffice)
+	if (constants ? mapping->root->nchildren == 0 : reader.expressions == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 constants ? errmsg("the mapping has no field") :
 				 errmsg("the mapping takes nothing from the model"),
+				 constants ? errhint("Name what is to be set: {\"active\": false}.") :
 				 errhint("At least one value must be an SQL expression in a string: {\"field\": \"column\"}.")));
 	act_mapping_finish(mapping, reader.expressions);
 	return mapping;

@@ -39,8 +39,12 @@
 #include "model_text.h"
 #include "nearest.h"
 #include "payload.h"
+#include "removal.h"
 #include "snapshot.h"
 #include "sql_text.h"
+
+/* Fields of a mapping: as many as a table can have columns. */
+#define MAX_LEAVES MaxHeapAttributeNumber
 
 /* A statement over the model, and which byte of it is what. */
 typedef struct ModelSql
@@ -490,6 +494,20 @@ resolve_leaves(Model *model, Query *query, ModelContext *context)
 	}
 }
 
+/* PostgreSQL's own error would come from the diff, and late. */
+static void
+check_leaf_count(const Model *model)
+{
+	if (model->mapping->nleaves > MAX_LEAVES)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_COLUMNS),
+				 errmsg("the mapping of sync \"%s\" has %d fields, and can have %d", model->sync->name,
+						model->mapping->nleaves, MAX_LEAVES),
+				 errdetail("Key, fields and what is known of the row are columns of one query, which can have %d.",
+						   MaxTupleAttributeNumber),
+				 errhint("Send several of them as one value: jsonb_build_object('a', a, 'b', b) AS more.")));
+}
+
 /* What must be equal for two fingerprints to be comparable. */
 static void
 resolve_seed(Model *model)
@@ -535,14 +553,18 @@ act_model_resolve(const Sync *sync)
 	act_model_require_schema("activate", GetUserId());
 	model->mapping = act_mapping_parse(sync->mapping);
 	act_mapping_apply_options(model->mapping, sync);
+	check_leaf_count(model);
 	resolve_from(model);
 	columns = model_columns(model, &ncolumns);
 	check_key_names(sync, columns, ncolumns);
-	query = analyse_model(model_sql(model, model->mapping), columns);
+	query = model->query = analyse_model(model_sql(model, model->mapping), columns);
 	resolve_leaves(model, query, &context);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
-	act_model_check_owners(query);
+	act_model_check_owners(query, &model->relations);
+	model->removal = act_removal_resolve(model);
+	if (model->removal != NULL)
+		model->relations = list_concat_unique_oid(model->relations, model->removal->relations);
 	resolve_seed(model);
 	model->key_ordered = is_key_ordered(model);
 
@@ -573,4 +595,23 @@ act_model_columns(const Sync *sync, int *count)
 	act_identity_leave(&identity);
 	pop_context(&context);
 	return columns;
+}
+
+void
+act_model_warn_hidden(const Model *model)
+{
+	const Sync *sync = model->sync;
+	Identity	identity;
+	ModelContext context;
+	bool		pushed = !ActiveSnapshotSet();
+
+	push_context(&context, sync);
+	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
+	if (pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	act_model_warn_row_security(analyse_model(model_sql(model, model->mapping), NULL));
+	if (pushed)
+		PopActiveSnapshot();
+	act_identity_leave(&identity);
+	pop_context(&context);
 }

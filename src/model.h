@@ -24,7 +24,7 @@ typedef struct Mapping Mapping;
  * field, what is wrong and what to type.
  */
 extern Mapping *act_mapping_parse(const char *text);
-/* A part of one: it may be of constants alone. */
+/* Of options insert_mapping and removed_mapping: it may be of constants alone. */
 extern Mapping *act_mapping_parse_part(const char *text);
 
 extern const char *act_mapping_leaf_path(const Mapping *mapping, int leaf); /* JSON pointer in the payload */
@@ -95,7 +95,11 @@ typedef struct Model
 	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
 
+	struct Removal *removal;	/* what rows that left are sent with (removal.h); NULL: no fields */
+	struct Query *query;		/* key and leaves of it, as analysed */
+
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	List	   *relations;		/* OIDs of all that it reads, views and what is behind them */
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
 
@@ -112,6 +116,12 @@ extern void act_model_apply_match(Model *model);
 
 /* Names of the model's columns as it is now, NULL-ended.  As the owner. */
 extern char **act_model_columns(const Sync *sync, int *count);
+
+/*
+ * WARNING for each table of which row security may hide rows from the owner.
+ * Enters and leaves that identity itself.
+ */
+extern void act_model_warn_hidden(const Model *model);
 
 /*
  * Model text as given to a canonical form: a relation is stored schema

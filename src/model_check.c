@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
@@ -120,6 +121,13 @@ refuse_leaf(const char *field, const char *kind, const char *hint)
 void
 act_model_check_leaf(Node *expression, const char *field)
 {
+	/*
+	 * When a column goes that has the name of its table, what named it names
+	 * the row, with columns that nobody mapped.
+	 */
+	if (IsA(expression, Var) && ((Var *) expression)->varattno == InvalidAttrNumber)
+		refuse_leaf(field, "the name is that of the whole row, and there is no column of that name",
+					"A row as one value: to_jsonb(...).");
 	if (contain_aggs_of_level(expression, 0))
 		refuse_leaf(field, "aggregate functions are not allowed in a mapping",
 					"Aggregate in the model, model => 'SELECT ... GROUP BY ...', or in a subquery: (SELECT count(*) FROM ... WHERE ...).");
@@ -248,7 +256,7 @@ refuse_owner(const char *kind, const char *name, Oid owner)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("a superuser's sync may not use %s \"%s\", which role \"%s\" owns", kind, name, role),
+			 errmsg(MODEL_OWNER_REFUSED "%s \"%s\", which role \"%s\" owns", kind, name, role),
 			 errdetail("Its owner could run any code as superuser \"%s\".",
 					   GetUserNameFromId(GetUserId(), false)),
 			 errhint("Create the sync as that role: SET ROLE %s; or pass owner => '%s'.",
@@ -353,16 +361,84 @@ check_owners(Node *node, void *context)
 	return expression_tree_walker(node, check_owners, context);
 }
 
+static bool
+collect_relations(Node *node, void *context)
+{
+	List	  **relations = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		ListCell   *cell;
+
+		foreach(cell, ((Query *) node)->rtable)
+		{
+			Oid			relation = lfirst_node(RangeTblEntry, cell)->relid;
+
+			if (OidIsValid(relation) && relation >= FirstNormalObjectId)
+				*relations = list_append_unique_oid(*relations, relation);
+		}
+		return query_tree_walker((Query *) node, collect_relations, context, 0);
+	}
+	return expression_tree_walker(node, collect_relations, context);
+}
+
 void
-act_model_check_owners(Query *query)
+act_model_check_owners(Query *query, List **relations)
 {
 	ListCell   *cell;
 	/* For anybody's: it locks the tables behind views. */
 	List	   *rewritten = QueryRewrite(copyObject(query));
 
+	*relations = NIL;
+	(void) collect_relations((Node *) query, relations);
+	foreach(cell, rewritten)
+		(void) collect_relations(lfirst(cell), relations);
 	if (!superuser())
 		return;
 	(void) check_owners((Node *) query, NULL);
 	foreach(cell, rewritten)
 		(void) check_owners(lfirst(cell), NULL);
+}
+
+static bool
+warn_row_security(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *cell;
+
+		foreach(cell, query->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+			if (rte->rtekind == RTE_RELATION && rte->securityQuals != NIL)
+				ereport(WARNING,
+						(errcode(ERRCODE_WARNING),
+						 errmsg("row security decides which rows of \"%s.%s\" role \"%s\" sees",
+								get_namespace_name(get_rel_namespace(rte->relid)), get_rel_name(rte->relid),
+								GetUserNameFromId(GetUserId(), false)),
+						 errdetail("What a policy hides from it is not in the model: it is not sent, and what was sent before counts as removed."),
+						 errhint("If it is to see all: CREATE POLICY ... ON %s FOR SELECT TO %s USING (true);",
+								 quote_qualified_identifier(get_namespace_name(get_rel_namespace(rte->relid)),
+															get_rel_name(rte->relid)),
+								 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+		}
+		return query_tree_walker(query, warn_row_security, context, 0);
+	}
+	return expression_tree_walker(node, warn_row_security, context);
+}
+
+/* Policies are conditions that the rewriter puts on the tables themselves. */
+void
+act_model_warn_row_security(Query *query)
+{
+	ListCell   *cell;
+
+	foreach(cell, QueryRewrite(copyObject(query)))
+		(void) warn_row_security(lfirst(cell), NULL);
 }

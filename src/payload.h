@@ -46,11 +46,4 @@ extern void act_payload_render(Payload *payload);
  */
 extern void act_payload_append_shape(StringInfo buf, const Mapping *mapping, ValueType *const *types);
 
-/*
- * The payload of op clear: the same tree with every field but the match null,
- * or empty where the destination wants that for null.
- */
-extern void act_payload_append_clear(StringInfo buf, const Mapping *mapping,
-									 int nmatch, char *const *match);
-
 #endif							/* ACT_PAYLOAD_H */

@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -20,10 +21,12 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "batch.h"
 #include "definition.h"
+#include "field_types.h"
 #include "identity.h"
 #include "mapping.h"
 #include "preview.h"
@@ -96,14 +99,14 @@ estimate_volume(Run *run)
 }
 
 /*
- * At the speed of earlier runs; false: there were none.  Of the last ones the
+ * Rows a second of earlier runs; 0: there were none.  Of the last ones the
  * largest: a run of a few rows says how long a run takes, not a row.
  */
-static bool
-estimate_duration(const Run *run, Interval *duration)
+static double
+earlier_speed(int64 sync_id)
 {
 	Identity	identity;
-	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT4(DURATION_RUNS), SQL_INT4(RECENT_RUNS)};
+	SqlArgument args[] = {SQL_INT8(sync_id), SQL_INT4(DURATION_RUNS), SQL_INT4(RECENT_RUNS)};
 	char	   *speed;
 
 	act_identity_extension(&identity);
@@ -116,14 +119,30 @@ estimate_duration(const Run *run, Interval *duration)
 			lengthof(args), args);
 	speed = act_sql_text(0, 1);
 	act_identity_leave(&identity);
+	return speed != NULL ? strtod(speed, NULL) : 0;
+}
+
+int64
+act_plan_seconds(int64 sync_id, int64 rows)
+{
+	double		speed = earlier_speed(sync_id);
+
+	return speed > 0 ? (int64) rint(rows / speed) : -1;
+}
+
+static bool
+estimate_duration(const Run *run, Interval *duration)
+{
+	double		speed;
 
 	memset(duration, 0, sizeof(*duration));
 	if (run->diff.counts.to_send == 0)
 		return true;
-	if (speed == NULL || strtod(speed, NULL) <= 0)
+	speed = earlier_speed(run->sync->sync_id);
+	if (speed <= 0)
 		return false;
 	/* To the millisecond: more would be pretence. */
-	duration->time = (TimeOffset) rint(run->diff.counts.to_send / strtod(speed, NULL) * 1000) * 1000;
+	duration->time = (TimeOffset) rint(run->diff.counts.to_send / speed * 1000) * 1000;
 	return true;
 }
 
@@ -344,6 +363,21 @@ put_plan(Preview *preview, Datum fields, bool proposed)
 	act_preview_put(preview, values, nulls);
 }
 
+/* Of what nobody proposed: the model itself is another one than the last run's. */
+static void
+tell_types(Run *run)
+{
+	char	   *change;
+
+	run->model = act_model_resolve(run->sync);
+	change = act_field_types_change(run->model);
+	if (change != NULL)
+		ereport(NOTICE,
+				(errmsg("%s since rows of sync \"%s\" were last sent", change, run->sync->name),
+				 errhint("Where the destination has these values all the same: SELECT activate.reset_sync(%s, 'baseline');",
+						 quote_literal_cstr(run->sync->name))));
+}
+
 static char *
 text_argument(FunctionCallInfo fcinfo, int argument)
 {
@@ -364,7 +398,7 @@ act_plan_sync(PG_FUNCTION_ARGS)
 	if (proposed)
 		fields = propose(run, mapping, model);
 	else
-		run->model = act_model_resolve(run->sync);
+		tell_types(run);
 	act_preview_destination(preview);
 	PG_TRY();
 	{
@@ -381,4 +415,61 @@ act_plan_sync(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	act_preview_end(preview);
 	return (Datum) 0;
+}
+
+static char *
+plan_text(Run *run)
+{
+	const DiffCounts *counts = &run->diff.counts;
+	Volume		volume = estimate_volume(run);
+	Interval	duration;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "{\"rows\": " INT64_FORMAT ", \"added\": " INT64_FORMAT ", \"changed\": " INT64_FORMAT
+					 ", \"removed\": " INT64_FORMAT ", \"leaving\": " INT64_FORMAT ", \"unchanged\": " INT64_FORMAT
+					 ", \"invalid\": " INT64_FORMAT ", \"duplicates\": " INT64_FORMAT ", \"to_send\": " INT64_FORMAT
+					 ", \"requests\": " INT64_FORMAT ", \"bytes\": " INT64_FORMAT ", \"duration\": ",
+					 counts->rows_in_model, counts->added, counts->changed, counts->removed, counts->leaving,
+					 counts->unchanged, counts->invalid, counts->duplicates, counts->to_send,
+					 volume.requests, volume.bytes);
+	if (estimate_duration(run, &duration))
+		escape_json(&buf, DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(&duration))));
+	else
+		appendStringInfoString(&buf, "null");
+	appendStringInfoString(&buf, ", \"guard\": ");
+	escape_json(&buf, TextDatumGetCString(guard_text(run, true)));
+	appendStringInfoChar(&buf, '}');
+	return buf.data;
+}
+
+char *
+act_plan_json(Sync *sync)
+{
+	Preview		preview = {.run = {.sync = sync, .context = CurrentMemoryContext}};
+	Run		   *run = &preview.run;
+	bool		writes_before = act_transaction_forbid_writes();
+	char	   *volatile plan = NULL;
+
+	sync->in_doubt = act_cluster_doubt(sync) != NULL;
+	(void) act_sync_table_open(sync, AccessShareLock, false);
+	/* What was changed a moment ago is to be seen. */
+	CommandCounterIncrement();
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	UpdateActiveSnapshotCommandId();
+	run->model = act_model_resolve(sync);
+	act_preview_destination(&preview);
+	PG_TRY();
+	{
+		act_diff_preview(run->model, sample_rows(run), false, &run->diff);
+		plan = plan_text(run);
+	}
+	PG_FINALLY();
+	{
+		act_diff_end(&run->diff);
+	}
+	PG_END_TRY();
+	PopActiveSnapshot();
+	act_transaction_allow_writes(writes_before);
+	return plan;
 }

@@ -56,6 +56,8 @@ act_preview_begin(FunctionCallInfo fcinfo, const char *hint)
 	preview->run.sync = act_sync_load(name, false);
 	preview->run.sync->in_doubt = act_cluster_doubt(preview->run.sync) != NULL;
 	(void) act_sync_table_open(preview->run.sync, AccessShareLock, false);
+	if (preview->run.sync->first_run_pending && preview->run.sync->options.first_run == FIRST_RUN_BASELINE)
+		act_definition_tell_baseline(preview->run.sync);
 	return preview;
 }
 

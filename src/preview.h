@@ -40,4 +40,13 @@ extern Datum act_preview_jsonb(const char *utf8);
 /* The same of what holds JSON of users: escapes that jsonb cannot hold are shown. */
 extern Datum act_preview_changes(const char *utf8, bool *isnull);
 
+/*
+ * plan.c: what the next run of a sync would do, as a JSON object; inside a
+ * transaction with SPI connected.  Nothing can be written meanwhile.
+ */
+extern char *act_plan_json(Sync *sync);
+
+/* Seconds for so many rows at the speed of earlier runs; -1: there were none. */
+extern int64 act_plan_seconds(int64 sync_id, int64 rows);
+
 #endif							/* ACT_PREVIEW_H */

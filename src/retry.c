@@ -13,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "fault.h"
@@ -24,8 +25,8 @@
 #define MAX_RETRIED 10000
 
 /*
- * The object that views show; values that are no scalars as the text that
- * their type reads.
+ * The object that views show.  Types that nobody but their own cast prints as
+ * more than a scalar go as the text that they read.
  */
 static char *
 key_object(const Sync *sync)
@@ -36,11 +37,16 @@ key_object(const Sync *sync)
 	appendStringInfoString(&buf, "jsonb_build_object(");
 	for (int i = 0; i < sync->nkeys; i++)
 	{
+		Oid			type = getBaseType(get_atttype(sync->table_oid, get_attnum(sync->table_oid, sync->key[i])));
+		bool		is_shown = type == JSONBOID || type_is_rowtype(type) || OidIsValid(get_element_type(type));
 		const char *column = quote_identifier(sync->key[i]);
 
-		appendStringInfo(&buf, "%s%s, CASE WHEN jsonb_typeof(to_jsonb(s.%s)) IN ('object', 'array')"
-						 " THEN to_jsonb(s.%s::text) ELSE to_jsonb(s.%s) END",
-						 i > 0 ? ", " : "", quote_literal_cstr(sync->key[i]), column, column, column);
+		appendStringInfo(&buf, "%s%s, ", i > 0 ? ", " : "", quote_literal_cstr(sync->key[i]));
+		if (is_shown)
+			appendStringInfo(&buf, "to_jsonb(s.%s)", column);
+		else
+			appendStringInfo(&buf, "CASE WHEN jsonb_typeof(to_jsonb(s.%s)) IN ('object', 'array')"
+							 " THEN to_jsonb(s.%s::text) ELSE to_jsonb(s.%s) END", column, column, column);
 	}
 	appendStringInfoChar(&buf, ')');
 	return buf.data;

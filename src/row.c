@@ -17,6 +17,7 @@ typedef struct OpProperties
 	const char *name;
 	bool		has_fields;
 	bool		removes;
+	bool		keeps;			/* of those that remove: the record stays and is known by its id */
 } OpProperties;
 
 static const OpProperties ops[] = {
@@ -25,11 +26,11 @@ static const OpProperties ops[] = {
 	[ROW_OP_UPDATE] = {"update", true, false},
 	[ROW_OP_UPSERT] = {"upsert", true, false},
 	[ROW_OP_DELETE] = {"delete", false, true},
-	[ROW_OP_ARCHIVE] = {"archive", false, true},
-	[ROW_OP_CLEAR] = {"clear", true, true},
+	[ROW_OP_ARCHIVE] = {"archive", false, true, true},
+	[ROW_OP_CLEAR] = {"clear", true, true, true},
 	[ROW_OP_ADD] = {"add", true, false},
 	[ROW_OP_REMOVE] = {"remove", false, true},
-	[ROW_OP_UPDATE_REMOVED] = {"update_removed", true, true},
+	[ROW_OP_UPDATE_REMOVED] = {"update_removed", true, true, true},
 	[ROW_OP_REPLACE] = {"replace", true, false},
 	[ROW_OP_REPLACE_REMOVED] = {"replace_removed", false, true},
 };
@@ -83,4 +84,10 @@ bool
 act_row_op_removes(RowOp op)
 {
 	return ops[op].removes;
+}
+
+bool
+act_row_op_keeps(RowOp op)
+{
+	return ops[op].keeps;
 }

@@ -81,6 +81,9 @@ typedef struct Row
 	uint8		change_id[ACT_DIGEST_LEN];
 	int			attempts;		/* charged to this version before this run */
 
+	/* made by delivery */
+	bool		at_most_once;	/* not sent again once it may have been applied */
+
 	/* made by reading the answer; strings in UTF-8 */
 	RowOutcome	outcome;
 	int			http_status;	/* 0: none */
@@ -95,5 +98,6 @@ extern RowOp act_row_op_sent(RowOp op); /* the operation that the destination is
 extern const char *act_row_op_sent_name(RowOp op);
 extern bool act_row_op_has_fields(RowOp op);
 extern bool act_row_op_removes(RowOp op);
+extern bool act_row_op_keeps(RowOp op); /* removes, and leaves a record that is still known by its id */
 
 #endif							/* ACT_ROW_H */

@@ -29,7 +29,10 @@
 #include "canary.h"
 #include "compat.h"
 #include "deliver.h"
+#include "event.h"
 #include "fault.h"
+#include "field_types.h"
+#include "model_wait.h"
 #include "progress.h"
 #include "retry.h"
 #include "run.h"
@@ -211,7 +214,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	(void) act_claim_recover(run->settler);
+	act_ledger_unknown(run, act_claim_recover(run->settler));
 	act_cluster_doubts(run);
 	act_transaction_commit(true);
 }
@@ -258,8 +261,9 @@ run_resolve(Run *run)
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
+	run->reading = true;
 	widen_key(run);
-	run->resolving = false;
+	run->resolving = run->reading = false;
 	act_transaction_commit(false);
 }
 
@@ -268,6 +272,49 @@ act_run_note_retry(Run *run, TimestampTz at)
 {
 	if (at != 0 && (run->rows_retry_at == 0 || at < run->rows_retry_at))
 		run->rows_retry_at = at;
+}
+
+/* Taken as sent, and noted that it was, in one transaction: a run that dies leaves all of it to the next. */
+static void
+run_baseline(Run *run)
+{
+	Sync	   *sync = run->sync;
+	Model	   *model;
+	int64		rows;
+
+	act_progress_phase(run, PHASE_DIFF);
+	if (!begin_settling(run))
+		return;
+	run->resolving = true;
+	model = act_model_resolve(sync);
+	run->resolving = false;
+	act_diff_lock_model(model);
+	rows = act_snapshot_baseline(sync, model);
+	act_ledger_first_run_done(run);
+	act_event_record("baselined", "info", sync, run->run_id,
+					 psprintf(INT64_FORMAT " rows of sync \"%s\" count as sent: first_run is baseline", rows, sync->name),
+					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
+	ACT_FAULT("before_baseline");
+	act_transaction_commit(true);
+	ACT_FAULT("after_baseline");
+}
+
+/* What option first_run says, once, before the first diff. */
+static void
+run_first(Run *run)
+{
+	if (!run->sync->first_run_pending)
+		return;
+	switch (run->sync->options.first_run)
+	{
+		case FIRST_RUN_SEND:
+			break;				/* over with the first run that gets past its guard */
+		case FIRST_RUN_BASELINE:
+			run_baseline(run);
+			break;
+		case FIRST_RUN_LINK:
+			break;				/* no definition says so */
+	}
 }
 
 /*
@@ -279,7 +326,7 @@ run_diff(Run *run)
 {
 	act_progress_phase(run, PHASE_DIFF);
 	act_transaction_read_only();
-	run->resolving = true;
+	run->resolving = run->reading = true;
 	run->model = act_model_resolve(run->sync);
 	run->resolving = false;
 	act_diff_lock_model(run->model);
@@ -295,6 +342,7 @@ run_diff(Run *run)
 					 run->max_rows, &run->diff);
 	act_unit_run_read(run);
 	PopActiveSnapshot();
+	run->reading = false;
 	act_run_note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
 }
@@ -306,6 +354,8 @@ run_guard(Run *run)
 
 	if (!begin_settling(run))
 		return;
+	/* It was read to its end. */
+	(void) act_model_works(run->model, true, true);
 	approved = act_ledger_approved(run);
 	run->approved = approved && run->keys == NULL;
 	if (run->sync->options.canary > 0 && run->sync->first_batch_alone && !approved && run->keys == NULL)
@@ -326,9 +376,13 @@ run_guard(Run *run)
 		return;
 	}
 	act_ledger_invalid_rows(run);
+	if (run->keys == NULL && !run->retry_rows)
+		act_field_types_store(run->model);
 	act_settler_marks(run->settler, &run->diff);
 	if (run->unit != NULL && run->unit->record)
 		act_unit_record(run->sync, run->unit);
+	if (run->sync->first_run_pending)
+		act_ledger_first_run_done(run);
 	act_transaction_commit(false);
 }
 
@@ -395,7 +449,7 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, run_diff, run_guard, run_deliver
+		run_recover, run_resolve, run_first, run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)
@@ -452,6 +506,16 @@ explain_cancel(Run *run, ErrorData *error)
 	}
 }
 
+/* A sync that may wait for its model does so; who called the run still has it failed. */
+static bool
+ends_waiting(Run *run, const ErrorData *error)
+{
+	if (!run->reading || run->sync->options.on_model_change == MODEL_CHANGE_FAIL)
+		return false;
+	run->model_problem = act_model_problem(run->sync, error);
+	return run->model_problem != NULL && run->in_worker;
+}
+
 static void
 write_down(Run *run, ErrorData *error)
 {
@@ -461,7 +525,8 @@ write_down(Run *run, ErrorData *error)
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		explain_cancel(run, error);
 	else
-		act_run_stop(run, RUN_FAILED, error->message ? error->message : "", error->detail, error->hint);
+		act_run_stop(run, ends_waiting(run, error) ? RUN_POSTPONED : RUN_FAILED,
+					 error->message ? error->message : "", error->detail, error->hint);
 	act_deliver_abandon(run);
 	if (run->run_id != 0)
 		(void) run_finish(run);

@@ -98,6 +98,8 @@ typedef struct Run
 	TimestampTz deadline;		/* 0: none */
 	struct Delivery *delivery;	/* NULL: nothing under way */
 	bool		resolving;		/* an error now is about the model or the destination */
+	bool		reading;		/* an error now may be the model's */
+	struct ModelProblem *model_problem; /* the run ended because its model cannot be read; or NULL */
 	MemoryContext context;		/* everything of the run; a child of the caller's */
 } Run;
 
@@ -147,6 +149,8 @@ extern void act_ledger_start(Run *run);
 extern void act_ledger_finish(Run *run, RunStatus status, const char *message,
 							  const char *detail, const char *hint);
 extern void act_ledger_invalid_rows(Run *run);
+extern void act_ledger_unknown(Run *run, int64 rows);	/* rows that became so; 0: nothing to tell */
+extern void act_ledger_first_run_done(Run *run);	/* what option first_run says */
 extern bool act_ledger_approved(Run *run);
 extern bool act_ledger_canary_pending(const Run *run);
 extern void act_ledger_supersede(Run *run, bool approved);

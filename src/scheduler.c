@@ -63,6 +63,7 @@ typedef struct Asked
 {
 	int64		sync_id;		/* hash key */
 	int64		last_run_id;
+	TimestampTz retry_at;
 	int			times;
 	TimestampTz again_at;		/* further away than the limit: the clock went back */
 } Asked;
@@ -153,7 +154,8 @@ may_ask(const DueSync *due, void *arg)
 	TimestampTz now = act_now();
 	TimestampTz again = 0;
 
-	if (asked != NULL && asked->last_run_id == due->last_run_id && asked->again_at <= now + VAIN_LIMIT)
+	if (asked != NULL && asked->last_run_id == due->last_run_id && asked->retry_at == due->retry_at &&
+		asked->again_at <= now + VAIN_LIMIT)
 		again = asked->again_at;
 	if (again <= now)
 		(void) worker_failed(due->sync_id, &again);
@@ -173,9 +175,11 @@ ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 	TimestampTz again;
 	bool		failed = worker_failed(due->sync_id, &again);
 
-	if (!found || asked->last_run_id != due->last_run_id || asked->again_at > now + VAIN_LIMIT)
+	if (!found || asked->last_run_id != due->last_run_id || asked->retry_at != due->retry_at ||
+		asked->again_at > now + VAIN_LIMIT)
 	{
 		asked->last_run_id = due->last_run_id;
+		asked->retry_at = due->retry_at;
 		asked->times = 0;
 	}
 	if (!act_run_request(due->sync_id, due->name, failed ? InvalidOid : due->owner, due->priority, due->due_at))

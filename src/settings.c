@@ -4,8 +4,8 @@
  *	  The module's configuration parameters.
  *
  * All that reach outside the database are set by whoever may edit the
- * configuration; allowed_hosts is SUSET so that a superuser can try it, and
- * progress_interval is anybody's own.
+ * configuration; allowed_hosts and ddl_protection are SUSET so that a
+ * superuser can set them for a session, and progress_interval is anybody's own.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +33,7 @@ int			act_run_retention = 30 * 24 * 60;
 int			act_max_in_flight = 64;
 int			act_max_response_bytes = 1024 * 1024;
 int			act_progress_interval = 1000;
+bool		act_ddl_protection = true;
 
 static bool
 check_allowed_hosts(char **newval, void **extra, GucSource source)
@@ -151,4 +152,7 @@ act_settings_define(void)
 							"Time between two INFO lines of a run in a session; 0: none.",
 							NULL, &act_progress_interval, 1000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_activate.ddl_protection",
+							 "Whether syncs with on_model_change refuse keep their models from being broken.",
+							 NULL, &act_ddl_protection, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }

@@ -21,6 +21,7 @@ extern int	act_run_retention;	/* minutes */
 extern int	act_max_in_flight;
 extern int	act_max_response_bytes;
 extern int	act_progress_interval;	/* milliseconds; 0: no INFO lines */
+extern bool act_ddl_protection;
 
 extern void act_settings_define(void);
 

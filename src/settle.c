@@ -245,20 +245,28 @@ delete_sql(const Settler *settler)
 	return buf.data;
 }
 
-/* What was tried and refused of a version that is no longer wanted goes, too. */
+/*
+ * What was tried and refused of a version that is no longer wanted goes, too.
+ * What may have been applied, and is not to be asked for again, stays known.
+ */
 static char *
 mark_sql(const Settler *settler)
 {
+	static const char *const tried[] = {
+		"tried", "op", "change_id", "first_at", "last_at", "http_status", "code", "message"
+	};
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "UPDATE %s AS s SET activate_state = u.state,"
 					 " activate_missing_since = CASE u.state WHEN 'leaving' THEN u.at ELSE NULL END,"
-					 " activate_tried = NULL, activate_op = NULL, activate_change_id = NULL,"
-					 " activate_attempts = 0, activate_first_at = NULL, activate_last_at = NULL,"
-					 " activate_next_attempt_at = NULL, activate_http_status = NULL,"
-					 " activate_code = NULL, activate_message = NULL FROM (SELECT u.*",
+					 " activate_attempts = 0, activate_next_attempt_at = NULL",
 					 act_sync_table_name(settler->sync));
+	for (int i = 0; i < lengthof(tried); i++)
+		appendStringInfo(&buf, ", activate_%s = CASE WHEN u.state = 'unknown'"
+						 " OR u.state = 'leaving' AND s.activate_state = 'unknown' THEN s.activate_%s END",
+						 tried[i], tried[i]);
+	appendStringInfoString(&buf, " FROM (SELECT u.*");
 	append_unnest(&buf, settler, "state, at", 2);
 	appendStringInfoString(&buf, ") AS u WHERE ");
 	append_match_keys(&buf, settler);
@@ -346,6 +354,18 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 	act_sql(expected, sql, nkeys + ncolumns, args);
 }
 
+/* One that the database's encoding cannot hold is none: another would be another record's. */
+static char *
+storable_id(const char *utf8)
+{
+	char	   *id;
+
+	if (utf8 == NULL)
+		return NULL;
+	id = act_text_to_server(utf8);
+	return strcmp(pg_server_to_any(id, strlen(id), PG_UTF8), utf8) == 0 ? id : NULL;
+}
+
 static void
 settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 {
@@ -372,7 +392,7 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
-		column_add_text(&columns[0], row->new_external_id ? act_text_to_server(row->new_external_id) : NULL);
+		column_add_text(&columns[0], storable_id(row->new_external_id));
 		column_add_digest(&columns[1], row->fingerprint, false);
 		column_add_time(&columns[2], now);
 		if (hashes != NULL)
@@ -394,8 +414,7 @@ settle_gone(const Settler *settler, List *rows)
 	{
 		const Row  *row = ((SettledRow *) lfirst(cell))->row;
 
-		if (row->outcome == ROW_ACCEPTED &&
-			(row->op == ROW_OP_DELETE || row->op == ROW_OP_REMOVE || row->op == ROW_OP_REPLACE_REMOVED))
+		if (row->outcome == ROW_ACCEPTED && act_row_op_removes(row->op) && !act_row_op_keeps(row->op))
 			add_keys(keys, nkeys, row->key_values);
 	}
 	run_columns(SPI_OK_DELETE, settler->delete_sql, keys, nkeys, NULL, 0);
@@ -421,8 +440,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		RowState	state = {.exists = true, .in_doubt = row->in_doubt};
 		bool		accepted = row->outcome == ROW_ACCEPTED;
 
-		/* Archived and cleared records stay known, with their ids. */
-		if (accepted && row->op != ROW_OP_ARCHIVE && row->op != ROW_OP_CLEAR)
+		/* Records that stay, archived or cleared, are known by their ids. */
+		if (accepted && !act_row_op_keeps(row->op))
 			continue;
 		if (row->outcome == ROW_DELAYED && !settled->uncertain)
 			continue;
@@ -516,6 +535,7 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 	Column		keys = column_make(TEXTOID, nrows * sync->nkeys);
 	Column		fingerprints = column_make(UUIDOID, nrows);
 	Column		change_ids = column_make(UUIDOID, nrows);
+	Column		once = column_make(BOOLOID, nrows);
 	Identity	identity;
 	int64		claim_id;
 
@@ -526,16 +546,17 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 			column_add_text(&keys, rows[i]->key_values[k]);
 		column_add_digest(&fingerprints, rows[i]->fingerprint, false);
 		column_add_digest(&change_ids, rows[i]->change_id, false);
+		column_add(&once, BoolGetDatum(rows[i]->at_most_once), false);
 	}
 	act_identity_extension(&identity);
 	{
 		SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_INT8(run_id),
 			column_argument(&ops), column_argument(&keys),
-		column_argument(&fingerprints), column_argument(&change_ids)};
+		column_argument(&fingerprints), column_argument(&change_ids), column_argument(&once)};
 
 		act_sql(SPI_OK_INSERT_RETURNING,
-				"INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids)"
-				" VALUES ($1, $2, $3, $4, $5, $6) RETURNING claim_id", lengthof(args), args);
+				"INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids, once)"
+				" VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING claim_id", lengthof(args), args);
 	}
 	claim_id = act_sql_int64(0, 1);
 	/* One for each batch: they would pile up until the run's end. */
@@ -568,19 +589,23 @@ static List *
 claim_rows(uint64 result_row, int nkeys)
 {
 	List	   *rows = NIL;
-	Datum	   *elements[4];
-	int			counts[4];
+	static const Oid types[] = {TEXTOID, TEXTOID, UUIDOID, UUIDOID, BOOLOID};
+	Datum	   *elements[lengthof(types)];
+	int			counts[lengthof(types)];
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < lengthof(types); i++)
 	{
 		bool		isnull;
 		Datum		value = SPI_getbinval(SPI_tuptable->vals[result_row], SPI_tuptable->tupdesc, 2 + i, &isnull);
-		Oid			type = i < 2 ? TEXTOID : UUIDOID;
+		int16		len;
+		bool		byval;
+		char		align;
 
 		if (isnull)
 			return NIL;
-		deconstruct_array(DatumGetArrayTypePCopy(value), type, i < 2 ? -1 : UUID_LEN, false,
-						  i < 2 ? TYPALIGN_INT : TYPALIGN_CHAR, &elements[i], NULL, &counts[i]);
+		get_typlenbyvalalign(types[i], &len, &byval, &align);
+		deconstruct_array(DatumGetArrayTypePCopy(value), types[i], len, byval, align,
+						  &elements[i], NULL, &counts[i]);
 	}
 	for (int n = 0; n < counts[0]; n++)
 	{
@@ -596,7 +621,9 @@ claim_rows(uint64 result_row, int nkeys)
 			row->key_values[k] = TextDatumGetCString(elements[1][n * nkeys + k]);
 		memcpy(row->fingerprint, DatumGetUUIDP(elements[2][n])->data, ACT_DIGEST_LEN);
 		memcpy(row->change_id, DatumGetUUIDP(elements[3][n])->data, ACT_DIGEST_LEN);
-		row->outcome = ROW_DOUBT;
+		/* As it was when it was sent: the definition may be another by now. */
+		row->at_most_once = n < counts[4] && DatumGetBool(elements[4][n]);
+		row->outcome = row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
 		row->message = "the run ended before an answer arrived";
 		settled->row = row;
 		settled->uncertain = true;
@@ -614,12 +641,12 @@ act_claim_recover(Settler *settler)
 	List	   *claims = NIL;
 	int64	   *ids;
 	uint64		count;
-	int64		nrows = 0;
+	int64		unknown = 0;
 	ListCell   *cell;
 
 	act_identity_extension(&identity);
 	count = act_sql(SPI_OK_SELECT,
-					"SELECT claim_id, ops, key_values, fingerprints, change_ids"
+					"SELECT claim_id, ops, key_values, fingerprints, change_ids, once"
 					" FROM activate.claim WHERE sync_id = $1 ORDER BY claim_id", 1, args);
 	ids = palloc(sizeof(int64) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
@@ -632,11 +659,14 @@ act_claim_recover(Settler *settler)
 	/* In their order: the version tried last is the one remembered. */
 	foreach(cell, claims)
 	{
-		nrows += list_length(lfirst(cell));
+		ListCell   *row;
+
+		foreach(row, (List *) lfirst(cell))
+			unknown += ((SettledRow *) lfirst(row))->row->outcome == ROW_UNKNOWN;
 		act_settler_rows(settler, lfirst(cell));
 	}
 	act_claim_delete(ids, count);
-	return nrows;
+	return unknown;
 }
 
 char *

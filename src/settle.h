@@ -46,7 +46,7 @@ extern void act_settler_marks(Settler *settler, Diff *diff);
 extern int64 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows);
 /* ids: an array of bigint */
 extern void act_claim_delete(const int64 *ids, int count);
-/* Claims of a run that never settled them: their rows are in doubt. Returns how many. */
+/* Claims of a run that never settled them: their rows are in doubt, or unknown. Returns how many are unknown. */
 extern int64 act_claim_recover(Settler *settler);
 
 /* UTF-8 text of a stranger in the server's encoding; '?' for what it lacks. */

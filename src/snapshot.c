@@ -118,6 +118,24 @@ append_key_column(StringInfo buf, const char *name, Oid type, Oid collation)
 	appendStringInfoString(buf, " NOT NULL, ");
 }
 
+static void
+refuse_existing(const char *sync_name, const char *name)
+{
+	Oid			relation = get_relname_relid(name, get_namespace_oid("activate_data", false));
+	Oid			table;
+
+	if (!OidIsValid(relation))
+		return;
+	table = IndexGetRelation(relation, true);
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_TABLE),
+			 errmsg("sync \"%s\" cannot have its table: activate_data.%s exists already", sync_name,
+					quote_identifier(name)),
+			 errdetail("It belongs to no sync, as after a restore without data."),
+			 errhint("DROP TABLE activate_data.%s;",
+					 quote_identifier(get_rel_name(OidIsValid(table) ? table : relation)))));
+}
+
 /*
  * What was restored without its definition (pg_dump --schema-only, or one
  * table) stands where the table, or an index named after the sync's number,
@@ -126,29 +144,9 @@ append_key_column(StringInfo buf, const char *name, Oid type, Oid collation)
 static void
 refuse_left_over(const Sync *sync)
 {
-	Oid			schema = get_namespace_oid("activate_data", false);
-	const char *names[] = {
-		sync->name,
-		psprintf("activate_key_" INT64_FORMAT, sync->sync_id),
-		psprintf("activate_pending_" INT64_FORMAT, sync->sync_id)
-	};
-
-	for (int i = 0; i < lengthof(names); i++)
-	{
-		Oid			relation = get_relname_relid(names[i], schema);
-		Oid			table;
-
-		if (!OidIsValid(relation))
-			continue;
-		table = IndexGetRelation(relation, true);
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("sync \"%s\" cannot have its table: activate_data.%s exists already", sync->name,
-						quote_identifier(names[i])),
-				 errdetail("It belongs to no sync, as after a restore without data."),
-				 errhint("DROP TABLE activate_data.%s;",
-						 quote_identifier(get_rel_name(OidIsValid(table) ? table : relation)))));
-	}
+	refuse_existing(sync->name, sync->name);
+	refuse_existing(sync->name, psprintf("activate_key_" INT64_FORMAT, sync->sync_id));
+	refuse_existing(sync->name, psprintf("activate_pending_" INT64_FORMAT, sync->sync_id));
 }
 
 void
@@ -272,6 +270,7 @@ act_snapshot_drop(const Sync *sync)
 void
 act_snapshot_rename(const Sync *sync, const char *new_name)
 {
+	refuse_existing(new_name, new_name);
 	alter(sync, psprintf("RENAME TO %s", quote_identifier(new_name)));
 }
 

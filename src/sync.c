@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "identity.h"
 #include "nearest.h"
@@ -52,7 +53,7 @@ static const char *const on_removed_names[] = {
 	"SELECT sync_id, name, model, model_is_query, key, destination, object, match," \
 	" mapping, mode, on_removed, schedule, options::pg_catalog.text, search_path, time_zone," \
 	" system_identifier, database_oid, host, paused, pause_reason, first_batch_alone," \
-	" timeline, in_doubt, hold_next, first_run_pending" \
+	" timeline, in_doubt, hold_next, first_run_pending, definition_changed_at" \
 	" FROM activate.sync "
 
 const char *
@@ -189,6 +190,7 @@ sync_from_result(MemoryContext context)
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Sync	   *sync = palloc0(sizeof(Sync));
 	Jsonb	   *options;
+	bool		isnull;
 
 	sync->sync_id = act_sql_int64(0, 1);
 	sync->name = act_sql_text(0, 2);
@@ -215,6 +217,8 @@ sync_from_result(MemoryContext context)
 	sync->in_doubt = act_sql_bool(0, 23);
 	sync->hold_next = act_sql_bool(0, 24);
 	sync->first_run_pending = act_sql_bool(0, 25);
+	sync->definition_changed_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+																	SPI_tuptable->tupdesc, 26, &isnull));
 
 	options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text)));
 	act_sync_options_parse(options, sync->on_removed, &sync->options);

@@ -9,6 +9,7 @@
 #define ACT_SYNC_H
 
 #include "cluster.h"
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "row.h"
 #include "storage/lockdefs.h"
@@ -128,6 +129,7 @@ typedef struct Sync
 	char	   *pause_reason;
 	bool		first_batch_alone;
 	bool		first_run_pending;	/* no run has done what option first_run says */
+	TimestampTz definition_changed_at;	/* as it was loaded */
 	int			timeline;		/* of the cluster when it last ran */
 	bool		in_doubt;		/* all rows are still to be put in doubt; the diff takes them to be */
 	bool		hold_next;		/* and is held */
@@ -167,6 +169,15 @@ extern char *act_sync_table_name(const Sync *sync);	/* quoted, qualified */
  * unknown one, 0A000 for one that is not built yet.
  */
 extern void act_sync_options_parse(Jsonb *options, OnRemoved on_removed, SyncOptions *parsed);
+
+/* Whether the options of two mean the same, however they are written; both are valid. */
+extern bool act_sync_options_same(const Sync *a, const Sync *b);
+
+/* What is stored of an object of options: one that is null is not given. */
+extern char *act_sync_options_given(Jsonb *options);
+
+/* The options of a sync as they were given, but for those that are the default. */
+extern char *act_sync_options_set(const Sync *sync);
 
 extern const char *act_sync_mode_name(SyncMode mode);
 extern const char *act_on_removed_name(OnRemoved on_removed);

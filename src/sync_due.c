@@ -46,7 +46,8 @@ typedef struct Candidate
 	" COALESCE((s.options ->> 'priority')::pg_catalog.int4, 0)," \
 	" s.system_identifier, s.database_oid, s.host," \
 	" t.next_run_at, t.retry_at, w.queued_at, t.after_runs," \
-	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false), t.sync_id IS NULL" \
+	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false), t.sync_id IS NULL," \
+	" t.model_problem_since" \
 	" FROM activate.sync AS s LEFT JOIN activate.sync_state AS t USING (sync_id)" \
 	" LEFT JOIN activate.destination_state AS d ON d.destination = s.destination" \
 	" LEFT JOIN (SELECT r.sync_id, pg_catalog.min(r.queued_at) AS queued_at," \
@@ -109,6 +110,8 @@ read_candidate(uint64 row)
 	candidate->probe_at = act_sync_state_time(row, 14);
 	candidate->closed = act_sql_bool(row, 15);
 	candidate->stateless = act_sql_bool(row, 16);
+	candidate->state.model_problem_since = act_sync_state_time(row, 17);
+	candidate->due.retry_at = candidate->state.retry_at;
 	return candidate;
 }
 
@@ -191,6 +194,9 @@ start_due_at(const Candidate *candidate, TimestampTz now)
 	/* Whatever the clock said when it was queued. */
 	if (candidate->queued_at != 0)
 		due = Min(candidate->queued_at, now);
+	/* Its model cannot be read: tried again when that was said, however often it is planned. */
+	if (candidate->state.model_problem_since != 0 && candidate->state.retry_at != 0)
+		return due;
 	if (!candidate->closed && candidate->state.next_run_at != 0)
 		due = Min(due, candidate->state.next_run_at);
 	if (!candidate->closed && candidate->after)

@@ -17,7 +17,7 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
-#include "model.h"
+#include "mapping.h"
 #include "nearest.h"
 #include "sync.h"
 
@@ -397,4 +397,125 @@ act_sync_options_parse(Jsonb *options, OnRemoved on_removed, SyncOptions *parsed
 		else if (token == WJB_VALUE)
 			parse_option(name, &value, parsed);
 	}
+}
+
+/* ----------------------------------------------------------------
+ *		What options mean, however they were written
+ * ----------------------------------------------------------------
+ */
+
+/* The value of one, so that two are equal where their texts are. */
+static char *
+meaning(const KnownOption *option, const SyncOptions *parsed)
+{
+	const char *value = (const char *) parsed + option->offset;
+	const GuardLimit *limit = (const GuardLimit *) value;
+	StringInfoData names;
+
+	if (value == (const char *) &parsed->first_run && !parsed->first_run_named)
+		return "";
+	switch (option->type)
+	{
+		case TYPE_LATER:
+			break;
+		case TYPE_LIMIT:
+			return limit->set ? psprintf("%.17g%s", limit->value, limit->percent ? "%" : "") : "";
+		case TYPE_COUNT:
+		case TYPE_PRIORITY:
+		case TYPE_CHOICE:
+			return psprintf("%d", *(const int *) value);
+		case TYPE_DURATION:
+			return psprintf(INT64_FORMAT, *(const int64 *) value);
+		case TYPE_BOOLEAN:
+			return *(const bool *) value ? "true" : "false";
+		case TYPE_MAPPING:
+			return *(char *const *) value != NULL ? act_mapping_compact(*(char *const *) value) : "";
+		case TYPE_NAMES:
+			initStringInfo(&names);
+			for (int i = 0; i < parsed->nignored; i++)
+				appendStringInfo(&names, "%s,", quote_identifier(parsed->ignored[i]));
+			return names.data;
+	}
+	return "";
+}
+
+static void
+parse_text(const char *text, OnRemoved on_removed, SyncOptions *parsed)
+{
+	act_sync_options_parse(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text))),
+						   on_removed, parsed);
+}
+
+bool
+act_sync_options_same(const Sync *a, const Sync *b)
+{
+	SyncOptions one;
+	SyncOptions other;
+
+	parse_text(a->options_text, a->on_removed, &one);
+	parse_text(b->options_text, b->on_removed, &other);
+	for (int i = 0; i < lengthof(known_options); i++)
+	{
+		if (strcmp(meaning(&known_options[i], &one), meaning(&known_options[i], &other)) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* The options that keep says, as they were given. */
+static char *
+options_text(Jsonb *options, bool (*keep) (const char *name, const JsonbValue *value, const void *arg), const void *arg)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
+	JsonbParseState *state = NULL;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	JsonbValue	name;
+	Jsonb	   *kept;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = value;
+		if (token != WJB_VALUE ||
+			!keep(pnstrdup(name.val.string.val, name.val.string.len), &value, arg))
+			continue;
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	kept = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbToCString(NULL, &kept->root, VARSIZE(kept));
+}
+
+static bool
+is_given(const char *name, const JsonbValue *value, const void *arg)
+{
+	return value->type != jbvNull;
+}
+
+char *
+act_sync_options_given(Jsonb *options)
+{
+	return options_text(options, is_given, NULL);
+}
+
+static bool
+is_set(const char *name, const JsonbValue *value, const void *arg)
+{
+	const Sync *sync = arg;
+	const KnownOption *option = find_option(name);
+	SyncOptions parsed;
+	SyncOptions defaults;
+
+	parse_text(sync->options_text, sync->on_removed, &parsed);
+	parse_text("{}", sync->on_removed, &defaults);
+	return strcmp(meaning(option, &parsed), meaning(option, &defaults)) != 0;
+}
+
+char *
+act_sync_options_set(const Sync *sync)
+{
+	return options_text(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text))),
+						is_set, sync);
 }

@@ -23,6 +23,7 @@
 #include "event.h"
 #include "fault.h"
 #include "identity.h"
+#include "model_wait.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "sync_state_private.h"
@@ -74,7 +75,8 @@ act_sync_state_read_runs(SyncState *state, uint64 row, int column)
 }
 
 #define LOAD_SQL \
-	"SELECT anchor, next_run_at, retry_at, retry_rows, failures, after_runs" \
+	"SELECT anchor, next_run_at, retry_at, retry_rows, failures, after_runs," \
+	" model_problem_since, model_problem" \
 	" FROM activate.sync_state WHERE sync_id = $1 FOR UPDATE"
 
 bool
@@ -97,6 +99,8 @@ act_sync_state_load(int64 sync_id, bool patient, SyncState *state)
 	state->retry_rows = act_sql_bool(0, 4);
 	state->failures = (int) act_sql_int64(0, 5);
 	act_sync_state_read_runs(state, 0, 6);
+	state->model_problem_since = act_sync_state_time(0, 7);
+	state->model_problem = act_sql_text(0, 8);
 	return true;
 }
 
@@ -113,6 +117,8 @@ act_sync_state_store(const SyncState *state)
 		SQL_BOOL(state->retry_rows && state->retry_at != 0),
 		SQL_INT4(state->failures),
 		{INT8ARRAYOID, (Datum) 0, true},
+		SQL_TIME(state->model_problem_since),
+		SQL_TEXT(state->model_problem),
 	};
 
 	for (int i = 0; i < state->nafter; i++)
@@ -125,7 +131,8 @@ act_sync_state_store(const SyncState *state)
 	}
 	act_sql(SPI_OK_UPDATE,
 			"UPDATE activate.sync_state SET anchor = $2, next_run_at = $3, retry_at = $4, retry_rows = $5,"
-			" failures = $6, after_runs = $7 WHERE sync_id = $1", lengthof(args), args);
+			" failures = $6, after_runs = $7, model_problem_since = $8, model_problem = $9"
+			" WHERE sync_id = $1", lengthof(args), args);
 }
 
 /* ----------------------------------------------------------------
@@ -375,22 +382,43 @@ merge_queued(int64 sync_id, int64 into)
 			" FOR UPDATE SKIP LOCKED)", lengthof(args), args);
 }
 
+/* Those who asked for a run are told why there is none. */
+static void
+end_queued(int64 sync_id, const char *message, TimestampTz now)
+{
+	SqlArgument args[] = {SQL_INT8(sync_id), SQL_TIME(now), SQL_TEXT(message)};
+
+	act_sql(SPI_OK_UPDATE,
+			"UPDATE activate.run SET status = 'postponed', started_at = $2, finished_at = $2, error = $3"
+			" WHERE run_id IN (SELECT run_id FROM activate.run WHERE sync_id = $1 AND status = 'queued'"
+			" FOR UPDATE SKIP LOCKED)", lengthof(args), args);
+}
+
 static bool
 take(Run *run)
 {
 	const Sync *sync = run->sync;
 	TimestampTz now = act_now();
 	SyncState	state;
+	SyncState	before;
 	Turn		turn;
+	char	   *ended;
 
 	if (sync->paused)
 		return false;
 	(void) act_sync_state_load(sync->sync_id, true, &state);
+	before = state;
 	if (!take_turn(&state, sync->schedule, sync->time_zone, now, &turn))
 		return false;
 	if (act_destination_state_enter(sync->destination, now) != 0)
 	{
 		act_sync_state_postpone(sync->sync_id, sync->schedule, sync->time_zone, sync->destination, now);
+		return false;
+	}
+	if (state.model_problem_since != 0 && !act_model_wait_over(sync, &state, &before, &ended))
+	{
+		if (turn.queued != 0 && ended != NULL)
+			end_queued(sync->sync_id, ended, now);
 		return false;
 	}
 	if (turn.merge)
@@ -434,10 +462,7 @@ write_postponed(int64 sync_id, const Turn *turn, const char *destination, Timest
 
 	if (turn->queued != 0)
 	{
-		act_sql(SPI_OK_UPDATE,
-				"UPDATE activate.run SET status = 'postponed', started_at = $2, finished_at = $2, error = $3"
-				" WHERE run_id IN (SELECT run_id FROM activate.run WHERE sync_id = $1 AND status = 'queued'"
-				" FOR UPDATE SKIP LOCKED)", 3, args);
+		end_queued(sync_id, act_destination_state_message(destination), now);
 		return;
 	}
 	if (act_sql(SPI_OK_UPDATE,
@@ -590,6 +615,8 @@ act_sync_state_finish(const Run *run, RunStatus status)
 		finish_whole(run, status, &state);
 	leave_to_schedule(run->sync->schedule,
 					  status == RUN_INTERRUPTED && run->in_worker, &state);
+	if (run->model_problem != NULL)
+		act_model_wait(run->sync, &state, run->model_problem, run->run_id);
 	act_sync_state_store(&state);
 	act_destination_state_report(run, status);
 	act_identity_leave(&identity);

@@ -33,6 +33,7 @@ typedef struct DueSync
 	int			priority;
 	TimestampTz due_at;
 	int64		last_run_id;	/* of any run so far; 0: none.  Another one: it has run since */
+	TimestampTz retry_at;		/* another one: it was tried since, or is to be at once */
 } DueSync;
 
 /* Whether to ask for one now; which is not asked for takes nobody's place. */

@@ -26,6 +26,8 @@ typedef struct SyncState
 	int			failures;
 	int			nafter;			/* -1: null */
 	int64	   *after_runs;
+	TimestampTz model_problem_since;	/* the model cannot be read; 0: it can */
+	char	   *model_problem;	/* why; NULL while nobody was told yet */
 } SyncState;
 
 /*

@@ -64,6 +64,19 @@ extern bool act_transaction_is_own(FunctionCallInfo fcinfo);
 extern bool act_transaction_try(void (*work) (void *arg), void *arg);
 
 /*
+ * The same for who has locks that others want, and must not fail himself: no
+ * lock is waited for, and any error but a cancel is returned (NULL: it is
+ * done), copied into the current memory context.
+ */
+extern ErrorData *act_transaction_probe(void (*work) (void *arg), void *arg);
+
+/*
+ * Does it in a subtransaction that is rolled back in any case, so that it can
+ * write in a READ ONLY transaction, too.  Errors go on.
+ */
+extern void act_transaction_rehearse(void (*work) (void *arg), void *arg);
+
+/*
  * One statement of ours with arguments; nulls may be NULL.  Throws unless
  * SPI answers with what was expected.
  */

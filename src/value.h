@@ -47,4 +47,7 @@ extern const char *act_value_append_json(StringInfo buf, const ValueType *type, 
 /* 128 bits over the bytes. */
 extern void act_digest(const void *data, size_t len, uint8 *digest);
 
+/* A member's name as JSON in UTF-8, with its colon; NULL: it is not valid UTF-8. */
+extern char *act_value_json_label(const char *name);
+
 #endif							/* ACT_VALUE_H */

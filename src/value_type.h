@@ -121,6 +121,5 @@ extern RowLayout *act_value_deform(const ValueType *type, HeapTupleHeader header
 
 /* value_json.c: for building the tree */
 extern void act_value_json_prepare(ValueType *type);
-extern char *act_value_json_label(const char *name);
 
 #endif							/* ACT_VALUE_TYPE_H */

@@ -123,7 +123,8 @@ CREATE TABLE activate.sync_state (
 	unit_attempts pg_catalog.int4 NOT NULL DEFAULT 0,
 	unit_next_attempt_at pg_catalog.timestamptz,
 	model_problem pg_catalog.text,
-	model_problem_since pg_catalog.timestamptz
+	model_problem_since pg_catalog.timestamptz,
+	field_types	pg_catalog.jsonb
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
 COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
@@ -136,7 +137,8 @@ COMMENT ON COLUMN activate.sync_state.unit_tried IS 'mode replace: the same of w
 COMMENT ON COLUMN activate.sync_state.unit_attempts IS 'mode replace: how often the destination said no to it';
 COMMENT ON COLUMN activate.sync_state.unit_next_attempt_at IS 'mode replace: when it may go again as it is; null: with the next run, or, when all attempts are used, not before it changes';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
-COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when';
+COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
+COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
 
@@ -164,9 +166,11 @@ CREATE TABLE activate.claim (
 	key_values	pg_catalog.text[] NOT NULL,
 	fingerprints pg_catalog.uuid[] NOT NULL,
 	change_ids	pg_catalog.uuid[] NOT NULL,
+	once		pg_catalog.bool[] NOT NULL DEFAULT '{}',
 	claimed_at	pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE activate.claim IS 'batches whose request may be under way: written before the first byte goes out, gone when the answer is settled';
+COMMENT ON COLUMN activate.claim.once IS 'rows that are not sent again once they may have been applied';
 COMMENT ON COLUMN activate.claim.key_values IS 'key columns of the rows, row after row, as text';
 ALTER TABLE activate.claim ALTER key_values SET STORAGE EXTERNAL,	-- compressing costs more than it saves
 	ALTER fingerprints SET STORAGE EXTERNAL, ALTER change_ids SET STORAGE EXTERNAL;

@@ -24,21 +24,28 @@ SELECT s.name AS sync, r.rolname::pg_catalog.text AS owner, s.model,
 	NULLIF(pg_catalog.array_to_string(ARRAY(SELECT pg_catalog.quote_ident(m) FROM pg_catalog.unnest(s.match) AS m), ', '), '') AS match,
 	s.mapping, s.mode, s.on_removed, s.schedule, s.options, s.paused, s.pause_reason, s.sync_id, s.created_at
 FROM activate.sync AS s
-JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) s.name::pg_catalog.name
+LEFT JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) s.name::pg_catalog.name
 	AND c.relnamespace OPERATOR(pg_catalog.=) 'activate_data'::pg_catalog.regnamespace
-JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) c.relowner
-WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE');
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) c.relowner
+WHERE pg_catalog.pg_has_role(COALESCE(c.relowner,
+	(SELECT x.extowner FROM pg_catalog.pg_extension AS x WHERE x.extname OPERATOR(pg_catalog.=) 'pg_activate')), 'USAGE');
 COMMENT ON VIEW activate.syncs IS 'definitions of the syncs that the current user owns';
 GRANT SELECT ON activate.syncs TO PUBLIC;
 
-/* Which syncs the current user sees, and whether only their statistics. */
+/*
+ * Which syncs the current user sees, and whether only their statistics.  One
+ * whose table is gone has no owner: it is the extension's owner who can do
+ * something about it.
+ */
 CREATE VIEW activate.visible_sync WITH (security_barrier) AS
 SELECT s.sync_id, s.name, s.destination, s.paused, s.schedule,
-	pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned
+	pg_catalog.pg_has_role(o.owner, 'USAGE') AS owned, c.oid IS NULL AS gone
 FROM activate.sync AS s
-JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) s.name::pg_catalog.name
+LEFT JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) s.name::pg_catalog.name
 	AND c.relnamespace OPERATOR(pg_catalog.=) 'activate_data'::pg_catalog.regnamespace
-WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+CROSS JOIN LATERAL (SELECT COALESCE(c.relowner,
+	(SELECT x.extowner FROM pg_catalog.pg_extension AS x WHERE x.extname OPERATOR(pg_catalog.=) 'pg_activate')) AS owner) AS o
+WHERE pg_catalog.pg_has_role(o.owner, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW activate.visible_sync IS 'syncs that the current user owns or may watch: behind the other views';
 
 CREATE VIEW activate.runs WITH (security_barrier) AS
@@ -97,9 +104,11 @@ SELECT s.name AS sync, s.destination, state.health,
 	done.rows_synced, COALESCE(p.rejected, 0) OPERATOR(pg_catalog.+) COALESCE(counted.invalid, 0) AS rows_rejected,
 	COALESCE(p.backlog, 0) OPERATOR(pg_catalog.+) COALESCE(counted.untried, 0) AS backlog,
 	CASE WHEN NOT s.owned THEN NULL
+		WHEN s.gone THEN pg_catalog.format('table activate_data.%I is gone, and with it what was sent and whose sync it was: SELECT activate.drop_sync(%L);', s.name, s.name)
 		WHEN state.health OPERATOR(pg_catalog.=) 'paused' THEN d.pause_reason
 		WHEN home.problem IS NOT NULL THEN home.problem
 		WHEN state.health OPERATOR(pg_catalog.=) 'no worker' THEN worker.problem
+		WHEN t.model_problem IS NOT NULL THEN t.model_problem
 		WHEN state.health OPERATOR(pg_catalog.=) 'waiting' THEN CASE
 			WHEN e.closed THEN pg_catalog.format('destination %I is closed until its credentials are set on this server', s.destination)
 			WHEN e.down_since IS NOT NULL THEN pg_catalog.format('destination %I is down since %s: %s', s.destination, e.down_since, e.message)
@@ -133,6 +142,8 @@ LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 		AND (r.status OPERATOR(pg_catalog.<>) 'cancelled' OR r.digest IS NULL)	-- discarded
+		-- a right that may come back with the end of a rebuild is nobody's concern yet
+		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem_since IS NULL OR t.model_problem IS NOT NULL)
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
@@ -154,12 +165,14 @@ CROSS JOIN LATERAL (SELECT w.since,
 		COALESCE(w.since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) worker.grace), false)
 			AND queue.running IS NOT TRUE AS late
 	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL THEN
-		LEAST(t.next_run_at, queue.queued_at,
+		LEAST(CASE WHEN t.model_problem_since IS NULL OR t.retry_at IS NULL THEN t.next_run_at END, queue.queued_at,
 			CASE WHEN t.retry_at IS NOT NULL AND e.down_since IS NOT NULL THEN GREATEST(t.retry_at, e.probe_at)
 				ELSE t.retry_at END) END AS since) AS w) AS due
-CROSS JOIN LATERAL (SELECT CASE WHEN s.paused THEN 'paused'
+CROSS JOIN LATERAL (SELECT CASE WHEN s.gone THEN 'failing'
+		WHEN s.paused THEN 'paused'
 		WHEN home.problem IS NOT NULL THEN 'waiting'
 		WHEN s.schedule OPERATOR(pg_catalog.<>) 'manual' AND worker.problem IS NOT NULL THEN 'no worker'
+		WHEN t.model_problem IS NOT NULL THEN 'waiting'
 		WHEN whole.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
 		WHEN e.closed OR whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
 		WHEN e.down_since IS NOT NULL AND t.retry_at IS NOT NULL AND NOT t.retry_rows THEN 'waiting'

@@ -29,7 +29,7 @@ COMMENT ON COLUMN activate.sync.definition_changed_at IS 'when create_sync() or 
 COMMENT ON COLUMN activate.sync.created_at IS 'when create_sync() was called';
 
 COMMENT ON COLUMN activate.syncs.sync IS 'name of the sync';
-COMMENT ON COLUMN activate.syncs.owner IS 'role that owns the sync, being the owner of its table in activate_data';
+COMMENT ON COLUMN activate.syncs.owner IS 'role that owns the sync, being the owner of its table in activate_data; null: that was dropped';
 COMMENT ON COLUMN activate.syncs.model IS 'what is read: a table or view by its qualified name, or the text of a query';
 COMMENT ON COLUMN activate.syncs.key IS 'the model''s columns that identify a row, as in SQL: a, "B"';
 COMMENT ON COLUMN activate.syncs.destination IS 'name of the foreign server that the rows are sent to';
@@ -50,6 +50,7 @@ COMMENT ON COLUMN activate.visible_sync.name IS 'name of the sync';
 COMMENT ON COLUMN activate.visible_sync.destination IS 'name of the foreign server that the rows are sent to';
 COMMENT ON COLUMN activate.visible_sync.paused IS 'no run begins until resume_sync()';
 COMMENT ON COLUMN activate.visible_sync.schedule IS 'when it runs; manual: when called';
+COMMENT ON COLUMN activate.visible_sync.gone IS 'its table was dropped, and with it its owner: the extension''s owner sees it in his place';
 COMMENT ON COLUMN activate.visible_sync.owned IS 'the current user is a member of the owner; false: may see statistics only, as a member of pg_monitor';
 
 /* Connectors and credentials. */
@@ -183,7 +184,7 @@ COMMENT ON COLUMN activate.event.sync IS 'name that the sync had then; null: of 
 COMMENT ON COLUMN activate.event.destination IS 'name of the foreign server of the sync; null: of no sync that there is';
 COMMENT ON COLUMN activate.event.run_id IS 'the run it is about; null: none';
 COMMENT ON COLUMN activate.event.message IS 'what happened, as a sentence';
-COMMENT ON COLUMN activate.event.details IS 'of an event of a run, its counts accepted, rejected and invalid; null: none';
+COMMENT ON COLUMN activate.event.details IS 'of an event of a run, its counts accepted, rejected and invalid; of model_changed what is missing, and who changed it with which command; null: none';
 
 COMMENT ON COLUMN activate.events.event_id IS 'number of the event; later ones have higher ones, and NOTIFY pg_activate carries it';
 COMMENT ON COLUMN activate.events.at IS 'when it was recorded';
@@ -193,12 +194,12 @@ COMMENT ON COLUMN activate.events.sync IS 'name that the sync had then; null: of
 COMMENT ON COLUMN activate.events.destination IS 'name of the foreign server of the sync; null: of no sync that there is';
 COMMENT ON COLUMN activate.events.run_id IS 'the run it is about; null: none';
 COMMENT ON COLUMN activate.events.message IS 'what happened, as a sentence';
-COMMENT ON COLUMN activate.events.details IS 'of an event of a run, its counts accepted, rejected and invalid; null: none';
+COMMENT ON COLUMN activate.events.details IS 'of an event of a run, its counts accepted, rejected and invalid; of model_changed what is missing, and who changed it with which command; null: none';
 
 /* Each sync now.  A run of named keys tells nothing of the sync as a whole. */
 COMMENT ON COLUMN activate.status.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.status.destination IS 'name of the foreign server that the rows are sent to';
-COMMENT ON COLUMN activate.status.health IS 'ok, new (no run of the whole model yet), rejecting (rows are rejected, refused or invalid), late (due and not begun, or older than option freshness promises), failing, held, paused, waiting (for its destination, what it follows, or confirm_cluster()) or no worker (it has a schedule that nobody serves)';
+COMMENT ON COLUMN activate.status.health IS 'ok, new (no run of the whole model yet), rejecting (rows are rejected, refused or invalid), late (due and not begun, or older than option freshness promises), failing, held, paused, waiting (for its model, its destination, what it follows, or confirm_cluster()) or no worker (it has a schedule that nobody serves)';
 COMMENT ON COLUMN activate.status.last_run_id IS 'number of the last run that was not superseded, named keys or not; null: none';
 COMMENT ON COLUMN activate.status.last_status IS 'status of that run; null: none';
 COMMENT ON COLUMN activate.status.last_success_at IS 'end of the last run of the whole model that succeeded; null: none';

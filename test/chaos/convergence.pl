@@ -8,12 +8,12 @@ use Convergence;
 use Test::More;
 
 my $activate = Activate->start('convergence');
-my @removed = qw(delete archive clear);
+my @removed = qw(delete archive clear update remove);
 my $first = $ENV{SEED} // 1;
 
 foreach my $seed ($first .. $first + ($ENV{SEEDS} // 20) - 1)
 {
-	my $storm = Convergence->new($activate, name => "storm_$seed", removed => $removed[ $seed % 3 ]);
+	my $storm = Convergence->new($activate, name => "storm_$seed", removed => $removed[ $seed % @removed ]);
 	$storm->storm(seed => $seed, rounds => 45);
 	$storm->{destination}->stop;
 }

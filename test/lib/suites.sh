@@ -102,7 +102,8 @@ suite_tap()
 	(
 		unset PGHOST PGPORT PGUSER
 		# shellcheck disable=SC2086
-		prove --timer --norc -j "${PROVE_JOBS:-1}" ${PROVE_FLAGS:-} "$@" </dev/null 2>&1
+		# Sums.pm looks at the runs of each.
+		prove --timer --norc --exec 'perl -MSums' -j "${PROVE_JOBS:-1}" ${PROVE_FLAGS:-} "$@" </dev/null 2>&1
 	) | tee "$log" || true
 	passed=$(grep -cE '\.pl \.+ (ok|skipped)' "$log" || true)
 	PASSED=$((PASSED + passed))

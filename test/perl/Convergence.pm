@@ -75,7 +75,9 @@ sub new
 		order_only => $option{order_only} // 0 }, $class;
 	my $columns = join ', ', @{ $self->{columns} };
 	my $options = $json->encode({ remove_after => '0 s', max_removed => 1000000, max_rejected => 1000000,
-		max_attempts => 1000, batch_size => 4, %{ $option{options} // {} } });
+		max_attempts => 1000, batch_size => 4,
+		$self->{removed} eq 'update' ? (removed_mapping => { map { $_ => undef } @{ $self->{columns} } }) : (),
+		%{ $option{options} // {} } });
 	my $d = $self->{destination} = Destination->start;
 
 	$self->{name} = $option{name} // 'storm';
@@ -180,7 +182,7 @@ sub agrees
 	foreach my $record (@{ $self->{destination}->records('records') })
 	{
 		my @fields = @{ $record->{fields} }{ @{ $self->{columns} } };
-		next if $record->{archived} || ($self->{removed} eq 'clear' && !grep { defined } @fields);
+		next if $record->{archived} || ($self->{removed} =~ /^(clear|update)$/ && !grep { defined } @fields);
 		$there{ $record->{key}{id} } = join ',', map { $_ // 'null' } @fields;
 	}
 	foreach my $id (1 .. $keys)

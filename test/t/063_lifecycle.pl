@@ -125,7 +125,8 @@ $warehouse->sql(q(GRANT CREATE ON DATABASE warehouse TO heir; ALTER TABLE activa
 $warehouse->sql('DROP OWNED BY heir');
 $warehouse->refused(q(CALL activate.run_sync('customers')), qr/42P01|42501/, 'a sync without its table', 'loader');
 $warehouse->refused(q(CALL activate.run_sync('customers')), qr/42P01: /, 'does not run');
-is($warehouse->sql(q(SELECT count(*) FROM activate.syncs WHERE sync = 'customers')), 0, 'and belongs to nobody');
+is($warehouse->sql(q(SELECT coalesce(s.owner, 'nobody'), t.health FROM activate.syncs AS s JOIN activate.status AS t USING (sync) WHERE sync = 'customers')),
+	'nobody|failing', 'and belongs to nobody, as who can remove it sees');
 $warehouse->sql(q(SELECT activate.drop_sync('customers')));
 is($warehouse->sql(q(SELECT count(*) FROM activate.sync WHERE name = 'customers')), 0, 'but can be removed');
 

@@ -17,7 +17,7 @@ use Test::More;
 
 my $d = Destination->start;
 my $secrets = PostgreSQL::Test::Utils::tempdir();
-my %without_workers = map { $_ => 1 } qw(doc/security.md doc/webhook.md);
+my %without_workers = map { $_ => 1 } qw(doc/models.md doc/security.md doc/webhook.md);
 
 sub start
 {

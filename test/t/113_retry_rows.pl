@@ -81,6 +81,22 @@ is(value("SELECT cause, keyed, invalid FROM activate.run WHERE run_id = $again")
 is(value("SELECT string_agg(key::text || state, ' ' ORDER BY key, state) FROM activate.pending WHERE sync = 'numbers' AND state = 'invalid'"),
 	'{"id": 1}invalid {"id": 3}invalid', 'is listed besides the one that was');
 
+# Keys that print as more than a scalar are tried again, too.
+value("CREATE TYPE pair_of AS (a int, b text)");
+value(q{CREATE TABLE shapes (a jsonb, b int[], c pair_of, d timestamptz, e bytea, f daterange, name text)});
+value(<<'END');
+INSERT INTO shapes SELECT j, ARRAY[[1, NULL], [3, 4]], ROW(1, 'x "y"')::pair_of, timestamptz '2026-01-02 03:04:05+00', bytea '\x00ff', daterange '[2026-01-01,2026-01-05)', CASE j WHEN '"g"' THEN 'good' ELSE 'shape' END
+	FROM (VALUES ('"x"'::jsonb), ('{"a": [1.50]}'), ('[1, "{"]'), ('7'), ('null'), ('"g"')) AS v(j)
+END
+value(q{SELECT activate.create_sync('shapes', 'public.shapes', 'a, b, c, d, e, f', 'crm', object => 'shapes', mapping => 'name', schedule => '1 day', options => '{"max_rejected": 100}')});
+$crm->script({ reject_rows => [ { where => 'shape', error => 'no' } ], times => -1 });
+$run = value("SELECT activate.queue_run('shapes')");
+wait_until('its run', sub { value("SELECT status FROM activate.run WHERE run_id = $run") eq 'partial' });
+$crm->script;
+$s->clock(1200);
+$again = next_run($run);
+is(value("SELECT cause, keyed, status, accepted FROM activate.run WHERE run_id = $again"), 'retry|t|succeeded|5', 'keys of other shapes than scalars');
+
 my @lines = slurp_file($s->node->logfile) =~ /^\S+ \S+ \S+ \[\d+\] (?:ERROR|WARNING|PANIC|FATAL): .*$/mg;
 is("@lines", '', 'nothing is in the log');
 done_testing();

@@ -11,12 +11,16 @@
  *   - From every state that can be reached, once nothing changes and nothing
  *     fails any more, runs end with the destination as the mode wants it, and
  *     with nothing left to send.  (Where the destination said no for good to
- *     the very version that the model has, once a person names the key.)
+ *     the very version that the model has, or may have it already and must
+ *     not get it twice, once a person names the key.)
  *   - A change_id stands for one version, and is not used again after another
  *     version was sent, so a destination that remembers change_ids converges
  *     just as well.
  *   - remove_after counts from the last run that saw the row, and attempts are
  *     charged to the version that was refused.
+ *   - What may have been applied, and may not be twice, is not sent again
+ *     before another version was, and in append nothing else is either, unless
+ *     a person names the key.
  *   - Without claims there are states that stay wrong.
  *
  * Run by make -C test/unit; prints how many states there were.
@@ -40,7 +44,7 @@
 enum
 {
 	NOTHING, A, B,
-	KEPT						/* destination: archived or cleared */
+	KEPT						/* destination: archived, cleared or updated */
 };
 
 /* How far a run has come with the key. */
@@ -73,10 +77,12 @@ typedef struct World
 	bool		uncertain;		/* an earlier try may have been applied */
 	bool		overtaken;		/* another version was sent after tried */
 	bool		missed;			/* the run before did not find it in the model */
+	bool		altered;		/* the definition is the mode's other one */
 	Version		flight;
 	Version		claim;
 	Version		tried;			/* what the snapshot's change_id stands for */
 	Version		late;			/* lost, but may still be applied */
+	Version		unsure;			/* at most once: last sent, and its answer was lost */
 	RowState	snapshot;
 } World;
 
@@ -87,6 +93,10 @@ typedef struct Mode
 	RowOp		removal;
 	bool		never_again;
 	int64		remove_after_ms;
+	bool		once;			/* not sent again once it may have been applied */
+	bool		alters;			/* on_removed becomes another at some time */
+	RowOp		other_op;
+	RowOp		other_removal;
 	bool		dedupe;			/* the destination remembers change_ids */
 	bool		claims;
 } Mode;
@@ -99,6 +109,21 @@ static const Mode modes[] = {
 	{"mirror, delete after an hour", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000},
 	{"mirror, archive", ROW_OP_UPSERT, ROW_OP_ARCHIVE},
 	{"mirror, clear", ROW_OP_UPSERT, ROW_OP_CLEAR},
+	{"mirror, update", ROW_OP_UPSERT, ROW_OP_UPDATE_REMOVED},
+	{"mirror, remove", ROW_OP_ADD, ROW_OP_REMOVE},
+	{"mirror, remove after an hour", ROW_OP_ADD, ROW_OP_REMOVE, false, 3600000},
+	{"append, at most once", ROW_OP_INSERT, ROW_OP_NONE, true, 0, true},
+	{"upsert, at most once", ROW_OP_UPSERT, ROW_OP_NONE, false, 0, true},
+	{"update, at most once", ROW_OP_UPDATE, ROW_OP_NONE, false, 0, true},
+	{"mirror, delete after an hour, at most once", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000, true},
+	{"mirror, update, at most once", ROW_OP_UPSERT, ROW_OP_UPDATE_REMOVED, false, 0, true},
+	{"delete, then archive", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000, false, true, ROW_OP_UPSERT, ROW_OP_ARCHIVE},
+	{"archive, then delete", ROW_OP_UPSERT, ROW_OP_ARCHIVE, false, 0, false, true, ROW_OP_UPSERT, ROW_OP_DELETE},
+	{"clear, then update", ROW_OP_UPSERT, ROW_OP_CLEAR, false, 0, false, true, ROW_OP_UPSERT, ROW_OP_UPDATE_REMOVED},
+	{"update, then ignore", ROW_OP_UPSERT, ROW_OP_UPDATE_REMOVED, false, 0, false, true, ROW_OP_UPSERT, ROW_OP_NONE},
+	{"ignore, then delete", ROW_OP_UPSERT, ROW_OP_NONE, false, 3600000, false, true, ROW_OP_UPSERT, ROW_OP_DELETE},
+	{"delete, then remove", ROW_OP_UPSERT, ROW_OP_DELETE, false, 0, false, true, ROW_OP_ADD, ROW_OP_REMOVE},
+	{"delete, then archive, at most once", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000, true, true, ROW_OP_UPSERT, ROW_OP_ARCHIVE},
 	{"replace", ROW_OP_REPLACE, ROW_OP_REPLACE_REMOVED},
 };
 
@@ -183,11 +208,22 @@ fail(int at, const char *what)
 
 /* ------------------------------------------------------------- the protocol */
 
-static RowPolicy
-policy_at(TimestampTz now, bool forced)
+static RowOp
+current_removal(const World *world)
 {
-	RowPolicy	policy = {mode->op, mode->removal, mode->never_again, mode->remove_after_ms, forced, now};
+	return world->altered ? mode->other_removal : mode->removal;
+}
 
+static RowPolicy
+policy_at(const World *world, TimestampTz now, bool forced)
+{
+	RowPolicy	policy = {
+		.op = world->altered ? mode->other_op : mode->op,.removal = current_removal(world),
+		.never_again = mode->never_again,
+		.remove_after_ms = mode->remove_after_ms,.forced = forced,.now = now
+	};
+
+	act_removal_fingerprint(policy.removal, NULL, policy.removal_version);
 	return policy;
 }
 
@@ -195,7 +231,7 @@ static void
 fingerprint(uint8 op, uint8 value, uint8 *digest)
 {
 	if (act_row_op_removes(op))
-		act_removal_fingerprint(op, digest);
+		act_removal_fingerprint(op, NULL, digest);
 	else
 		memset(digest, value, ACT_DIGEST_LEN);
 }
@@ -210,7 +246,7 @@ forget(Version *version)
 static void
 number_ids(World *world)
 {
-	Version    *versions[] = {&world->flight, &world->claim, &world->tried, &world->late};
+	Version    *versions[] = {&world->flight, &world->claim, &world->tried, &world->late, &world->unsure};
 	uint8		numbers[256] = {0};
 	uint8		next = 1;
 
@@ -293,7 +329,7 @@ recover(World *world)
 	{
 		Version		version = world->claim;
 
-		settle(world, &version, ROW_DOUBT, true);
+		settle(world, &version, mode->once ? ROW_UNKNOWN : ROW_DOUBT, true);
 	}
 }
 
@@ -303,9 +339,10 @@ write_mark(World *world, SnapshotState state, TimestampTz now)
 {
 	RowState   *s = &world->snapshot;
 
+	if (state != STATE_UNKNOWN && !(state == STATE_LEAVING && s->state == STATE_UNKNOWN))
+		s->has_tried = false;
 	s->state = state;
 	s->missing_since = state == STATE_LEAVING ? now : 0;
-	s->has_tried = false;
 	s->attempts = 0;
 	s->next_attempt_at = 0;
 }
@@ -314,7 +351,7 @@ write_mark(World *world, SnapshotState state, TimestampTz now)
 static bool
 start_run(World *world, TimestampTz now, bool forced, int at)
 {
-	RowPolicy	policy = policy_at(now, forced);
+	RowPolicy	policy = policy_at(world, now, forced);
 	uint8		digest[ACT_DIGEST_LEN];
 	Decision	decision;
 	RowState	before;
@@ -332,8 +369,8 @@ start_run(World *world, TimestampTz now, bool forced, int at)
 		if (world->overtaken && mode->claims)
 			fail(at, "a change_id is used again after another version was sent");
 	}
-	if (decision.op == mode->removal && decision.action == ACTION_SEND &&
-		mode->remove_after_ms > 0 && !world->missed)
+	if (act_row_op_removes(decision.op) && decision.action == ACTION_SEND &&
+		mode->remove_after_ms > 0 && !world->missed && !(forced && before.state == STATE_UNKNOWN))
 		fail(at, "removed at once although remove_after says to wait");
 	world->missed = world->model == NOTHING;
 	if (decision.attempts > 0 && !decision.reuse_change_id)
@@ -357,6 +394,10 @@ start_run(World *world, TimestampTz now, bool forced, int at)
 		normalize(world);
 		return false;
 	}
+	if (mode->once && mode->claims && !forced && world->unsure.op == decision.op &&
+		(mode->never_again ||
+		 world->unsure.value == (act_row_op_removes(decision.op) ? NOTHING : world->model)))
+		fail(at, "sent again although it may have been applied");
 	world->flight.op = decision.op;
 	world->flight.value = act_row_op_removes(decision.op) ? NOTHING : world->model;
 	world->flight.attempts = Min(decision.attempts, MAX_ATTEMPTS + 1);
@@ -369,7 +410,7 @@ start_run(World *world, TimestampTz now, bool forced, int at)
 static void
 remember(World *world, uint8 id)
 {
-	Version    *versions[] = {&world->flight, &world->claim, &world->tried, &world->late};
+	Version    *versions[] = {&world->flight, &world->claim, &world->tried, &world->late, &world->unsure};
 
 	for (int i = 0; i < lengthof(versions); i++)
 	{
@@ -386,7 +427,8 @@ apply(World *world, const Version *version)
 		if (version->seen)
 			return;
 		/* Absent is an answer, not a change. */
-		if (world->destination != NOTHING || version->op == ROW_OP_UPSERT || version->op == ROW_OP_INSERT)
+		if (world->destination != NOTHING || version->op == ROW_OP_UPSERT || version->op == ROW_OP_INSERT ||
+			version->op == ROW_OP_ADD)
 			remember(world, version->id);
 	}
 	switch (version->op)
@@ -396,10 +438,12 @@ apply(World *world, const Version *version)
 				world->destination = version->value;
 			break;
 		case ROW_OP_DELETE:
+		case ROW_OP_REMOVE:
 			world->destination = NOTHING;
 			break;
 		case ROW_OP_ARCHIVE:
 		case ROW_OP_CLEAR:
+		case ROW_OP_UPDATE_REMOVED:
 			if (world->destination != NOTHING)
 				world->destination = KEPT;
 			break;
@@ -423,10 +467,12 @@ goal(const World *world)
 	if (world->model == NOTHING)
 	{
 		/* Left alone, archived or cleared; whatever it is, it is not deleted. */
-		if (mode->removal == ROW_OP_NONE)
+		if (current_removal(world) == ROW_OP_NONE)
 			return true;
+		/* What was archived when that was wanted stays. */
 		return world->destination == NOTHING ||
-			(mode->removal != ROW_OP_DELETE && world->destination == KEPT);
+			((act_row_op_keeps(current_removal(world)) || (world->altered && act_row_op_keeps(mode->removal))) &&
+			 world->destination == KEPT);
 	}
 	if (mode->op == ROW_OP_INSERT)
 		return world->destination != NOTHING;
@@ -453,6 +499,8 @@ step(const World *from, int at)
 		if (value != from->model)
 			MOVE(names[value], next.model = value);
 	}
+	if (mode->alters && !from->altered && from->phase == IDLE)
+		MOVE("on_removed becomes another", next.altered = true);
 	/* Somebody else makes the record. */
 	if (mode->op == ROW_OP_UPDATE && from->phase == IDLE && from->claim.op == ROW_OP_NONE &&
 		from->destination == NOTHING && !from->snapshot.there)
@@ -471,13 +519,16 @@ step(const World *from, int at)
 		case DIFFED:
 			MOVE("killed before the claim", next.phase = IDLE);
 			MOVE("claim", next.phase = CLAIMED;
-				 if (mode->claims) next.claim = next.flight);
+				 if (mode->claims) next.claim = next.flight;
+				 /* Known as sent from here on, and a newer version replaces the one before. */
+				 if (!mode->never_again) forget(&next.unsure));
 			break;
 		case CLAIMED:
 			MOVE("killed after the claim", next.phase = IDLE);
 			MOVE("send", next.phase = SENT;
 				 if (next.flight.id != next.tried.id) next.overtaken = next.snapshot.has_tried;
-				 if (next.flight.id != next.late.id) forget(&next.late));
+				 if (next.flight.id != next.late.id) forget(&next.late);
+				 if (mode->once) next.unsure = next.flight);
 			break;
 		case SENT:
 			MOVE("applied", apply(&next, &from->flight); next.phase = APPLIED);
@@ -486,21 +537,24 @@ step(const World *from, int at)
 			MOVE("refused for good", next.phase = ANSWERED; next.outcome = ROW_REFUSED);
 			MOVE("429, given up", next.phase = ANSWERED; next.outcome = ROW_DELAYED;
 				 if (!next.uncertain) next.overtaken = false);
-			MOVE("lost, tried again", next.uncertain = true; next.late = next.flight);
+			if (!mode->once)
+				MOVE("lost, tried again", next.uncertain = true; next.late = next.flight);
 			MOVE("lost, given up", next.uncertain = true; next.late = next.flight;
 				 next.phase = ANSWERED; next.outcome = ROW_DELAYED);
 			break;
 		case APPLIED:
 			MOVE("killed before the answer", next.phase = IDLE);
 			MOVE("answered", next.phase = ANSWERED; next.outcome = honest_answer(from));
-			MOVE("answer lost, tried again", next.uncertain = true; next.phase = SENT);
+			if (!mode->once)
+				MOVE("answer lost, tried again", next.uncertain = true; next.phase = SENT);
 			MOVE("answer lost, given up", next.uncertain = true;
 				 next.phase = ANSWERED; next.outcome = ROW_DELAYED);
 			break;
 		case ANSWERED:
 			MOVE("killed before it is written down", next.phase = IDLE);
 			MOVE("written down", next.phase = IDLE;
-				 if (mode->claims) settle(&next, &next.flight, from->outcome, from->uncertain);
+				 if (!from->uncertain) forget(&next.unsure);
+				 if (mode->claims) settle(&next, &next.flight, from->uncertain && mode->once ? ROW_UNKNOWN : from->outcome, from->uncertain);
 				 else settle(&next, &next.flight, from->outcome, false));
 			break;
 	}
@@ -534,7 +588,7 @@ quiet(const World *from, bool forced, int at, bool *refused)
 	if (sent && !(mode->op == ROW_OP_UPDATE && world.snapshot.state == STATE_ABSENT))
 		return false;
 	*refused = world.snapshot.exists &&
-		(world.snapshot.state == STATE_REFUSED ||
+		(world.snapshot.state == STATE_REFUSED || world.snapshot.state == STATE_UNKNOWN ||
 		 (world.snapshot.state == STATE_REJECTED && world.snapshot.next_attempt_at == 0));
 	return goal(&world);
 }
@@ -586,7 +640,7 @@ main(void)
 			built.claims = (variant & 2) == 0;
 			mode = &built;
 			stuck = search();
-			printf("%-30s %-14s %-24s %7d states, %d stuck\n", built.name,
+			printf("%-42s %-14s %-24s %7d states, %d stuck\n", built.name,
 				   built.claims ? "claims" : "without claims",
 				   built.dedupe ? "change_ids remembered" : "", nworlds, stuck);
 			if (built.claims && stuck > 0)
