@@ -99,6 +99,11 @@ SELECT sync, key, message FROM activate.pending;
 SET SESSION AUTHORIZATION regress_hostile_monitor;
 SELECT sync, health, rows_rejected FROM activate.status ORDER BY sync;
 SET SESSION AUTHORIZATION regress_hostile;
+CREATE OR REPLACE FUNCTION hostile.refuse() RETURNS bool LANGUAGE plpgsql AS
+	$$ BEGIN RAISE EXCEPTION 'a cancel, says he' USING ERRCODE = 'query_canceled'; END $$;
+SET SESSION AUTHORIZATION regress_hostile_monitor;
+SELECT sync, health, rows_rejected FROM activate.status ORDER BY sync;
+SET SESSION AUTHORIZATION regress_hostile;
 ALTER TABLE activate_data.bad DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
 
 -- given a model that calls what only the diff calls, then it gets nothing by it
