@@ -219,5 +219,12 @@ SELECT key, changed, payload FROM activate.preview_sync('removed');
 CALL activate.run_sync('removed');
 SELECT id, activate_state, activate_payload, activate_field_hashes IS NULL FROM activate_data.removed ORDER BY id;
 
+-- given values that count as sent, then what was sent before says nothing of what the destination has
+SELECT changed_test.make('counted', 'id AS ref, score, email', '{"changed_fields_only": true}');
+CALL activate.run_sync('counted');
+SELECT activate.alter_sync('counted', mapping => 'id AS ref, score + 1 AS score, email', resend => 'none');
+UPDATE changed_test.customers SET score = score - 1, email = 'another' WHERE id = 1;
+SELECT key, payload FROM activate.preview_sync('counted');
+
 -- the sums hold
 SELECT run_id FROM activate.runs WHERE added + changed + removed <> accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out;

@@ -386,6 +386,7 @@ act_snapshot_baseline(const Sync *sync, const Model *model)
 	return rewrite.rows;
 }
 
+/* Digests of fields are of what was sent; what counts as sent has others. */
 static void
 write_carried_over(const Model *const *models, void *arg)
 {
@@ -394,7 +395,7 @@ write_carried_over(const Model *const *models, void *arg)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "UPDATE %s AS s SET activate_fingerprint = n.fp FROM ",
+	appendStringInfo(&buf, "UPDATE %s AS s SET activate_fingerprint = n.fp, activate_field_hashes = NULL FROM ",
 					 act_sync_table_name(sync));
 	act_diff_query_append_model(&buf, models[0], false);
 	appendStringInfoString(&buf, " AS o, (SELECT ");
