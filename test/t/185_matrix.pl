@@ -56,7 +56,7 @@ my %modes = (
 	mirror => [ 'delete', 'archive', 'clear', 'update', 'remove' ],
 );
 # What the connector has no operation for is not to be had yet.
-delete $modes{replace} if $a->sql("SELECT spec->'operations' ? 'replace' FROM activate.connector WHERE name = 'webhook'") ne 't';
+delete $modes{replace} if $a->sql("SELECT spec->'operations'->'replace' IS NOT NULL FROM activate.connector WHERE name = 'webhook'") ne 't';
 %modes = map { $_ => $modes{$_} } split / /, $ENV{MODES} if $ENV{MODES};
 my %needs = (append => { first_run => 'send' }, update => { removed_mapping => { v => "'gone'" } });
 my %options = (remove_after => '0 s', max_removed => 100000, max_changed => 100000);
