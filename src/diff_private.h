@@ -85,9 +85,6 @@ extern void act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row
 /* The key as a JSON object; returns why it cannot be sent, or NULL. */
 extern const char *act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf);
 
-/* Adds a row that is to be sent to the digest of all, or takes it away. */
-extern void act_diff_digest_row(Diff *diff, const Row *row, bool take_away);
-
 /* Of these keys, how many rows a run would find unchanged. */
 extern int64 act_diff_unchanged(const Model *model, Jsonb *keys);
 /*

@@ -145,7 +145,7 @@ group_differs_message(const DiffState *state)
 
 /* Sums do not depend on the order. */
 void
-act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
+act_diff_digest_row(uint8 *sum_of, const Row *row, bool take_away)
 {
 	StringInfoData buf;
 	uint8		digest[ACT_DIGEST_LEN];
@@ -161,11 +161,11 @@ act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
 	}
 	appendBinaryStringInfo(&buf, (const char *) row->fingerprint, ACT_DIGEST_LEN);
 	act_digest(buf.data, buf.len, digest);
-	memcpy(sum, diff->digest, sizeof(sum));
+	memcpy(sum, sum_of, sizeof(sum));
 	memcpy(part, digest, sizeof(part));
 	sum[0] += take_away ? -part[0] : part[0];
 	sum[1] += take_away ? -part[1] : part[1];
-	memcpy(diff->digest, sum, sizeof(sum));
+	memcpy(sum_of, sum, sizeof(sum));
 	pfree(buf.data);
 }
 
@@ -210,7 +210,9 @@ count(DiffState *state, const Decision *decision, const Row *row)
 	{
 		case ACTION_SEND:
 			counts->to_send++;
-			act_diff_digest_row(diff, row, false);
+			/* A version that was refused was let go before. */
+			if (row->attempts == 0)
+				act_diff_digest_row(diff->digest, row, false);
 			if (state->max_rows > 0 && counts->to_send > state->max_rows)
 			{
 				counts->to_send--;
@@ -252,16 +254,7 @@ keep_watched(DiffState *state)
 	watched->rows = state->group_size;
 	watched->decision = state->group_decision;
 	memcpy(watched->fingerprint, state->group_fingerprint, ACT_DIGEST_LEN);
-	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
-	watched->row->key = pstrdup(row->key);
-	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
-	watched->row->message = row->message ? pstrdup(row->message) : NULL;
-	watched->row->payload = row->payload ? pstrdup(row->payload) : NULL;
-	watched->row->field_hashes = row->field_hashes ? pstrdup(row->field_hashes) : NULL;
-	watched->row->changed = row->changed ? pstrdup(row->changed) : NULL;
-	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
-	for (int i = 0; i < row->nkeys; i++)
-		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
+	watched->row = act_row_copy(row);
 	if (state->group_problem != NULL)
 	{
 		watched->code = pstrdup(state->group_code);
@@ -312,7 +305,8 @@ close_group(DiffState *state)
 					/* An approval is of these very rows, too. */
 					diff->counts.leaving_first++;
 					note_removed(state, row);
-					act_diff_digest_row(diff, row, false);
+					act_diff_digest_row(diff->digest, row, false);
+					act_diff_digest_row(diff->leaving_digest, row, false);
 				}
 				break;
 			case ACTION_NONE:
