@@ -21,8 +21,8 @@ SELECT format('CREATE SERVER alter_%s FOREIGN DATA WRAPPER activate OPTIONS (con
 FROM unnest(ARRAY['crm', 'shop']) AS name \gexec
 \pset format unaligned
 \pset tuples_only on
--- a run of this many rows takes a second, so that what is said is the same everywhere
-\set ran 'UPDATE activate.run SET finished_at = started_at + make_interval(secs => accepted / 100.0); SELECT status, added, changed, removed, accepted FROM activate.runs ORDER BY run_id DESC LIMIT 1;'
+-- as if ten rows a second were sent, so that what is said is the same everywhere
+\set ran 'UPDATE activate.run SET finished_at = started_at + make_interval(secs => accepted / 10.0); SELECT status, added, changed, removed, accepted FROM activate.runs ORDER BY run_id DESC LIMIT 1;'
 SELECT activate.create_sync('h', 'alter_test.health', 'id', 'alter_crm', object => 'people', mapping => 'id, email, score, visits') > 0;
 CALL activate.run_sync('h');
 :ran

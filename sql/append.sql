@@ -131,6 +131,9 @@ SELECT first_run_pending FROM activate.sync WHERE name = 'mirrored';
 SELECT activate.alter_sync('mirrored', object => 'fifth', resend => 'all');
 SELECT first_run_pending FROM activate.sync WHERE name = 'mirrored';
 SELECT added, changed, unchanged FROM activate.plan_sync('mirrored');
+SELECT activate.alter_sync('mirrored', object => 'sixth');
+SELECT activate.alter_sync('mirrored', resend => 'all');
+SELECT added + changed AS sent, unchanged FROM activate.plan_sync('mirrored');
 
 -- given a run is held, then the first run is still to come
 INSERT INTO append_test.messy SELECT i, 'x' FROM generate_series(1, 200) AS i;

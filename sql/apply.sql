@@ -250,6 +250,16 @@ BEGIN
 		SET search_path = 'code_Test "two', code_test, public;
 		SET TimeZone = 'Asia/Kathmandu';
 	END LOOP; END LOOP; END LOOP;
+	PERFORM activate.create_sync('every option', 'code_test.orders', 'id', 'code_crm',
+		mapping => '{"qty": {"$sql": "qty", "$on": "insert", "$null": "omit"}, "n": {"$sql": "\"Note\"", "$required": true}, "z": "1 + 1"}',
+		mode => 'mirror', on_removed => 'update', options => '{"first_run": "baseline", "removed_mapping": {"gone": true, "qty": null, "n": "''x''"},
+			"canary": 5, "nulls": "empty", "ignore_fields": ["z"], "changed_fields_only": true, "keep_payload": true, "on_model_change": "fail"}');
+	PERFORM activate.create_sync('appended', 'code_test.orders', 'id', 'code_crm', mapping => 'qty', mode => 'append',
+		options => '{"first_run": "send", "delivery": "at_most_once"}');
+	PERFORM activate.create_sync('member', 'code_test.orders', 'id', 'code_crm', mapping => 'id, qty AS "Z"', mode => 'mirror', on_removed => 'remove',
+		options => '{"ignore_fields": "\"Z\""}');
+	PERFORM activate.create_sync('inserted', 'code_test.orders', 'id', 'code_crm', mapping => 'qty',
+		options => '{"insert_mapping": "qty, 1 AS created"}');
 	PERFORM activate.create_sync('follower', 'code_test.orders', 'id', 'code_crm', schedule => 'after "Odd ""sync", gen_40');
 END $generate$;
 RESET search_path;

@@ -209,5 +209,15 @@ SELECT changed, payload FROM activate.preview_sync('wide');
 CALL activate.run_sync('wide');
 SELECT (SELECT count(*) FROM json_object_keys(activate_payload)), activate_payload ->> 'f777', length(activate_field_hashes) FROM activate_data.wide WHERE id = 3;
 
+-- given removals with values of their own, then what is kept is found all the same
+SELECT changed_test.make('removed', 'id AS ref, email, phone', '{"keep_payload": true, "changed_fields_only": true, "removed_mapping": "''gone'' AS email, -id AS ref", "max_removed": 10}');
+SELECT activate.alter_sync('removed', mode => 'mirror', on_removed => 'update');
+CALL activate.run_sync('removed');
+UPDATE changed_test.customers SET phone = 'new' WHERE id = 2;
+DELETE FROM changed_test.customers WHERE id = 3;
+SELECT key, changed, payload FROM activate.preview_sync('removed');
+CALL activate.run_sync('removed');
+SELECT id, activate_state, activate_payload, activate_field_hashes IS NULL FROM activate_data.removed ORDER BY id;
+
 -- the sums hold
 SELECT run_id FROM activate.runs WHERE added + changed + removed <> accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out;

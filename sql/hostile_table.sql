@@ -121,7 +121,7 @@ SET statement_timeout = '1min';
 CALL activate.run_sync('keyed');
 RESET statement_timeout;
 
--- given a function of the mapping that raises, then the run fails and says so
+-- given a function of the mapping that raises, then its rows are invalid and the run is held
 CREATE OR REPLACE FUNCTION hostile.attack(name text) RETURNS text STABLE LANGUAGE plpgsql AS $$
 BEGIN
 	RAISE EXCEPTION 'not today';

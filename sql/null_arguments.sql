@@ -9,7 +9,8 @@ CREATE EXTENSION pg_activate;
 
 CREATE TABLE null_routines AS
 SELECT p.oid::regprocedure AS routine, p.prokind, p.pronargs, p.oid::regproc AS name,
-	ARRAY(SELECT CASE t.oid WHEN '"any"'::regtype THEN 'int4' ELSE format_type(t.oid, NULL) END
+	CASE WHEN p.prorettype = 'record'::regtype AND p.proretset AND p.proargmodes IS NULL THEN ' AS t (a int4)' ELSE '' END AS columns,
+	ARRAY(SELECT CASE WHEN t.oid IN ('"any"'::regtype, 'anyelement'::regtype) THEN 'int4' ELSE format_type(t.oid, NULL) END
 		FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, n) JOIN pg_type AS t ON t.oid = a.type ORDER BY a.n) AS types
 FROM pg_proc AS p
 WHERE p.pronamespace IN ('activate'::regnamespace, 'activate_data'::regnamespace) AND p.prorettype <> 'event_trigger'::regtype;
@@ -43,9 +44,9 @@ $$;
 -- which argument (0: each one) is of the kind, the others as usual
 CREATE TABLE null_calls AS
 SELECT r.routine, k.kind, a.argument,
-	format('%s %s(%s)', CASE r.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT count(*) FROM' END, r.name,
+	format('%s %s(%s)%s', CASE r.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT count(*) FROM' END, r.name,
 		(SELECT string_agg(null_value(t.type, CASE WHEN a.argument IN (0, t.n) THEN k.kind ELSE 'usual' END), ', ' ORDER BY t.n)
-		 FROM unnest(r.types) WITH ORDINALITY AS t (type, n))) AS call
+		 FROM unnest(r.types) WITH ORDINALITY AS t (type, n)), r.columns) AS call
 FROM null_routines AS r
 	CROSS JOIN unnest('{null,empty,huge,negative}'::text[]) AS k (kind)
 	CROSS JOIN LATERAL generate_series(0, r.pronargs) AS a (argument);

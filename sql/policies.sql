@@ -83,8 +83,13 @@ SELECT policy_test.option_problem('{"nulls": "none"}');
 -- given policies that can never act, then a warning says so
 SELECT policy_test.make('idle_update', '{"ref": "id", "a": {"$sql": "email", "$on": "insert"}}', mode => 'update');
 SELECT policy_test.make('idle_insert', '{"ref": "id", "a": {"$sql": "email", "$on": "update"}}', mode => 'insert');
+SELECT policy_test.payloads('idle_update');
+SELECT policy_test.payloads('idle_insert');
 SELECT activate.alter_sync('idle_update', options => '{"insert_mapping": {"b": 1}}');
 SELECT activate.alter_sync('idle_insert', mode => 'upsert');
+-- mode update has what is for update from the first time on
+SELECT policy_test.make('update', '{"ref": "id", "a": {"$sql": "email", "$on": "update"}}', mode => 'update');
+SELECT policy_test.payloads('update');
 
 -- null is sent, omitted or empty: what the leaf says, else the option; not for match fields and constants
 SELECT policy_test.make('nulls_send', '{"ref": "id", "phone": "phone", "c": null, "o": {"s": "score", "t": ["tags", "score"]}}');
@@ -96,6 +101,7 @@ SELECT policy_test.payloads('nulls_send');
 SELECT policy_test.payloads('nulls_omit');
 SELECT policy_test.payloads('nulls_empty');
 SELECT policy_test.payloads('nulls_mixed');
+-- given a match that is null, then it is sent neither as null nor left out
 SELECT policy_test.make('nulls_match', 'phone AS ref, email', '{"nulls": "omit"}', match => 'ref');
 SELECT policy_test.payloads('nulls_match');
 
@@ -137,6 +143,8 @@ SELECT activate.alter_sync('welcome', options => '{"insert_mapping": {"status": 
 SELECT activate.alter_sync('welcome', options => '{"insert_mapping": {"status": "''fresh''", "n": [1, 2]}}');
 CALL activate.run_sync('welcome');
 -- a field that is always sent again is another one
+-- (how long it will take is told by the runs so far, and is not the same each time)
+DELETE FROM activate.run;
 SELECT activate.alter_sync('welcome', options => '{"insert_mapping": null}');
 SELECT count(*) FROM activate.preview_sync('welcome');
 
@@ -169,6 +177,7 @@ UPDATE policy_test.customers SET email = 'c' || email WHERE id = 1;
 SELECT policy_test.payloads('ignore');
 CALL activate.run_sync('ignore');
 -- a change of what is compared is told and sends again, unless the destination has it already
+DELETE FROM activate.run;
 SELECT activate.alter_sync('ignore', options => '{"ignore_fields": "seen, email"}');
 SELECT count(*) FROM activate.preview_sync('ignore');
 SELECT activate.alter_sync('ignore', options => '{"ignore_fields": "seen"}');
@@ -182,6 +191,7 @@ SELECT policy_test.payloads('ignore');
 SELECT activate.alter_sync('ignore', options => '{"ignore_fields": ["n"]}', resend => 'none');
 SELECT policy_test.problem($$ SELECT activate.alter_sync('ignore', mapping => 'id AS ref') $$);
 -- everything ignored: a row is sent once
+DELETE FROM activate.run;
 SELECT activate.alter_sync('ignore', options => '{"ignore_fields": ["ref", "email", "seen", "n"]}', match => '');
 CALL activate.run_sync('ignore');
 UPDATE policy_test.customers SET email = 'd' || email, phone = 'z';
@@ -190,6 +200,7 @@ SELECT policy_test.payloads('ignore');
 -- given another policy for null, then what is null is sent again, and so are all rows; resend none keeps them
 SELECT policy_test.make('null_change', 'id AS ref, email, phone');
 CALL activate.run_sync('null_change');
+DELETE FROM activate.run;
 SELECT activate.alter_sync('null_change', options => '{"nulls": "empty"}');
 SELECT count(*) FROM activate.preview_sync('null_change');
 SELECT activate.alter_sync('null_change', options => '{"nulls": "send"}', resend => 'none');
@@ -206,6 +217,7 @@ SELECT activate.alter_sync('null_change', options => '{"insert_mapping": {"email
 SELECT count(*) FROM activate.preview_sync('null_change');
 SELECT activate.alter_sync('null_change', mapping => '{"ref": "id", "email": "email", "phone": {"$sql": "phone", "$on": "update"}}',
 	options => '{"insert_mapping": null, "ignore_fields": null}', resend => 'none');
+DELETE FROM activate.run;
 SELECT activate.alter_sync('null_change', mapping => 'id AS ref, email, phone');
 SELECT count(*) FROM activate.preview_sync('null_change');
 

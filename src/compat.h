@@ -150,4 +150,19 @@ act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
 	makeJsonLexContextCstringLen(NULL, text, len, GetDatabaseEncoding(), true)
 #endif
 
+/* JSON_OBJECT() and its like have nodes since 16. */
+#if PG_VERSION_NUM >= 160000
+#define act_compat_is_json_constructor(node) \
+	(IsA(node, JsonConstructorExpr) || IsA(node, JsonValueExpr))
+#else
+#define act_compat_is_json_constructor(node) false
+#endif
+
+/* What GROUP BY names stands in an item of FROM of its own since 18. */
+#if PG_VERSION_NUM >= 180000
+#define act_compat_group_expressions(rte) ((rte)->groupexprs)
+#else
+#define act_compat_group_expressions(rte) NIL
+#endif
+
 #endif							/* ACT_COMPAT_H */

@@ -22,12 +22,13 @@
 #define MAX_CONCURRENCY 1000
 
 static const char *const document_members[] = {
-	"name", "spec_version", "title", "takes_key", "concurrency", "base_url", "headers", "options",
+	"name", "spec_version", "title", "takes_key", "match", "concurrency", "base_url", "headers", "options",
 	"secrets", "auth", "reason", "rules", "check", "operations", NULL
 };
 static const char *const later_document_members[] = {"extends", "objects", "types", "rate", "token", NULL};
 
 static const char *const option_members[] = {"kind", "required", "default", NULL};
+static const char *const match_members[] = {"compare", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
@@ -69,13 +70,12 @@ static const char *const transport_headers[] = {
 static Connector *compile_document(Document *document);
 static const ConnectorOption *compile_options(const Document *document, const cJSON *options);
 static const char *const *compile_secrets(const Document *document, const cJSON *secrets);
+static void compile_match(const Document *document, const cJSON *match, Connector *connector);
 static void compile_check(const Document *document, const cJSON *check, Connector *connector);
 static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
 static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
 									const Connector *connector);
 static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation);
-static void compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
-static const RequestTemplate *compile_request(const Document *document, const cJSON *at, int max_rows);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 Connector *
@@ -117,6 +117,12 @@ act_connector_takes_key(const Connector *connector)
 	return connector->takes_key;
 }
 
+const Filter *const *
+act_connector_match_compare(const Connector *connector)
+{
+	return connector->match_compare;
+}
+
 int
 act_connector_concurrency(const Connector *connector)
 {
@@ -154,6 +160,7 @@ compile_document(Document *document)
 	document->connector = connector->name;
 	(void) act_document_string(document, root, "title");
 	connector->takes_key = act_document_bool(document, root, "takes_key", false);
+	compile_match(document, act_document_member(root, "match"), connector);
 	connector->concurrency = act_document_int(document, root, "concurrency", 1, MAX_CONCURRENCY, 1);
 	document->options = connector->options =
 		compile_options(document, act_document_member(root, "options"));
@@ -281,40 +288,78 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 	return compiled;
 }
 
+/* {"compare": ["trim", "lower"]}: filters that make text of text */
+static void
+compile_match(const Document *document, const cJSON *match, Connector *connector)
+{
+	const cJSON *names = NULL;
+	int			count = 0;
+
+	if (match != NULL)
+	{
+		act_document_check(document, match, match_members, NULL);
+		names = act_document_array(document, match, "compare");
+	}
+	connector->match_compare = palloc0(((names == NULL ? 0 : cJSON_GetArraySize(names)) + 1) * sizeof(Filter *));
+	for (const cJSON *at = names == NULL ? NULL : names->child; at != NULL; at = at->next)
+	{
+		const Filter *filter;
+
+		if (!cJSON_IsString(at))
+			act_document_error(document, at, NULL, "a string is expected");
+		filter = act_filter_find(at->valuestring);
+		if (filter == NULL)
+			act_document_unknown(document, at, "filter", at->valuestring, act_filter_names());
+		if (filter->takes_argument || filter->wants_json || filter->makes_bytes)
+			act_document_error(document, at, "Such as \"trim\" and \"lower\".",
+							   "filter \"%s\", which makes no text of text,", at->valuestring);
+		connector->match_compare[count++] = filter;
+	}
+}
+
 static void
 compile_check(const Document *document, const cJSON *check, Connector *connector)
 {
 	if (check == NULL)
 		return;
 	act_document_check(document, check, check_members, NULL);
-	connector->check = compile_request(document, act_document_need(document, check, "request"), 0);
+	connector->check = act_connector_compile_request(document, act_document_need(document, check, "request"), 0);
 	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
 }
 
 static void
 compile_operations(const Document *document, const cJSON *operations, Connector *connector)
 {
-	const char *names[ROW_OP_COUNT] = {0};
+	const char *names[ROW_OP_COUNT + 1] = {0};
 	int			nnames = 0;
+	bool		any = false;
 
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 	{
 		if (act_row_op_sent((RowOp) op) == (RowOp) op)
 			names[nnames++] = act_row_op_name((RowOp) op);
 	}
+	names[nnames++] = "lookup";
 	act_document_check(document, operations, names, NULL);
-	if (operations->child == NULL)
-		act_document_error(document, operations, NULL, "no operation");
 	for (const cJSON *at = operations->child; at != NULL; at = at->next)
 	{
 		RowOp		op = act_row_op_parse(at->string);
 		Operation  *operation;
+
+		if (op == ROW_OP_NONE)
+		{
+			connector->lookup = act_lookup_compile(document, at);
+			continue;
+		}
+		any = true;
 
 		act_document_check(document, at, operation_members, later_operation_members);
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
 		connector->row_templates[op] = operation->row;
 	}
+	if (!any)
+		act_document_error(document, operations, NULL, "no operation");
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 	{
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
@@ -404,9 +449,9 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 		act_document_error(document, row, NULL, "\"row\", which is for later operations of a mix,");
 	operation->owner = operation;
 	holder = operation_holder(at, like, "batch");
-	compile_batch(document, act_document_member(holder, "batch"), public);
+	act_connector_compile_batch(document, act_document_member(holder, "batch"), public);
 	holder = operation_holder(at, like, "request");
-	operation->request = compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
+	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
 	operation->row = operation->request->row;
 	holder = operation_holder(at, like, "answer");
 	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
@@ -434,11 +479,11 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, Opera
 	public->idempotent = true;
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
 	operation->owner = operation;
-	compile_batch(document, batch, public);
+	act_connector_compile_batch(document, batch, public);
 	if (batch == NULL || act_document_member(batch, "max_rows") == NULL)
 		public->max_rows = MAX_BATCH_ROWS;
 	holder = operation_holder(at, like, "request");
-	operation->request = compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
+	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
 	operation->row = operation->request->row;
 	holder = operation_holder(at, like, "answer");
 	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
@@ -448,8 +493,8 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, Opera
 	return operation;
 }
 
-static void
-compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation)
+void
+act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation)
 {
 	operation->max_rows = operation->default_rows = 1;
 	if (batch == NULL)
@@ -461,9 +506,8 @@ compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *
 	operation->max_bytes = act_document_int(document, batch, "max_bytes", 1, MAX_BATCH_BYTES, 0);
 }
 
-/* max_rows: of a batch, 0 for a request without rows. */
-static const RequestTemplate *
-compile_request(const Document *document, const cJSON *at, int max_rows)
+const RequestTemplate *
+act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
 {
 	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
 	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;

@@ -28,6 +28,8 @@ typedef struct ConnectorScope
 	int64		run_id;
 	int			nkeys;
 	char	  **key_names;		/* model's key columns, UTF-8 */
+	int			nmatch;
+	char	  **match_names;	/* of match, one by one */
 
 	/*
 	 * A server option or a secret by name, NULL where it is not set.  The
@@ -102,6 +104,12 @@ extern Connector *act_connector_compile(const char *name, const char *spec);
 
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
+/* What becomes of match values before the destination compares them; NULL-ended. */
+extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
+
+/* Why one row is more than a request of its operation can carry, or NULL. */
+extern char *act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row);
+
 extern int	act_connector_concurrency(const Connector *connector);	/* its default */
 
 /*
@@ -156,5 +164,31 @@ extern void act_connector_authorize(const Connector *connector, const ConnectorS
  */
 extern void act_connector_read(const Connector *connector, const HttpResponse *response,
 							   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
+
+/*
+ * connector_lookup.c: asking which records there are.  The first says why
+ * those of a sync with so many match fields cannot be asked for, or NULL.
+ */
+extern char *act_connector_lookup_problem(const Connector *connector, int nmatch);
+extern int	act_connector_lookup_rows(const Connector *connector, int wanted);	/* in a request; wanted 0: its default */
+
+/* Whether a row has what it is looked up by. */
+extern bool act_connector_lookup_has(const Connector *connector, const ConnectorScope *scope, const Row *row);
+
+/* What was found of a row. */
+typedef struct ConnectorFound
+{
+	int			count;			/* records that match; 0: there is none */
+	char	   *external_id;	/* of the first */
+	bool		same;			/* and its fields are those of the row, as far as was told */
+} ConnectorFound;
+
+extern void act_connector_render_lookup(const Connector *connector, const ConnectorScope *scope,
+										Row **rows, int nrows, HttpRequest *request);
+
+/* found: one for each row, written when the verdict is VERDICT_ROWS. */
+extern void act_connector_read_lookup(const Connector *connector, const ConnectorScope *scope,
+									  const HttpResponse *response, Row **rows, int nrows,
+									  int64 now_ms, ConnectorAnswer *answer, ConnectorFound *found);
 
 #endif							/* ACT_CONNECTOR_H */

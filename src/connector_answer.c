@@ -31,6 +31,8 @@ typedef struct Reading
 	char	   *problem;		/* why it cannot */
 	Row		  **rows;
 	int			nrows;
+	AnswerReader reader;		/* of somebody else's results; NULL: of rows */
+	void	   *reader_arg;
 	ConnectorAnswer *answer;
 } Reading;
 
@@ -91,13 +93,11 @@ static char *pointed_text(const JsonPointer *pointer, const cJSON *root, size_t 
 static char *status_message(const HttpResponse *response, const char *text);
 static char *hint_for(const HttpResponse *response, Verdict verdict);
 
-void
-act_connector_read(const Connector *connector, const HttpResponse *response,
-				   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer)
+static void
+read_answer(Reading *reading, int64 now_ms)
 {
-	Reading		reading = {
-		.connector = connector,.response = response,.rows = rows,.nrows = nrows,.answer = answer
-	};
+	const HttpResponse *response = reading->response;
+	ConnectorAnswer *answer = reading->answer;
 
 	memset(answer, 0, sizeof(ConnectorAnswer));
 	answer->http_status = response->status;
@@ -108,18 +108,40 @@ act_connector_read(const Connector *connector, const HttpResponse *response,
 		return;
 	}
 	answer->wait_ms = act_http_retry_after(response, now_ms);
-	reading.is_json = is_json_type(response);
-	if (reading.is_json)
-		reading.root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &reading.problem);
+	reading->is_json = is_json_type(response);
+	if (reading->is_json)
+		reading->root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &reading->problem);
 	PG_TRY();
 	{
-		judge(&reading);
+		judge(reading);
 	}
 	PG_FINALLY();
 	{
-		cJSON_Delete(reading.root);
+		cJSON_Delete(reading->root);
 	}
 	PG_END_TRY();
+}
+
+void
+act_connector_read(const Connector *connector, const HttpResponse *response,
+				   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer)
+{
+	Reading		reading = {
+		.connector = connector,.response = response,.rows = rows,.nrows = nrows,.answer = answer
+	};
+
+	read_answer(&reading, now_ms);
+}
+
+void
+act_answer_read(const Connector *connector, const HttpResponse *response, int64 now_ms,
+				AnswerReader reader, void *arg, ConnectorAnswer *answer)
+{
+	Reading		reading = {
+		.connector = connector,.response = response,.reader = reader,.reader_arg = arg,.answer = answer
+	};
+
+	read_answer(&reading, now_ms);
 }
 
 static void
@@ -193,6 +215,12 @@ judge(Reading *reading)
 	char	   *text;
 
 	answer->verdict = rule != NULL ? effect_verdicts[rule->then] : default_verdict(response, answer->wait_ms);
+	if (answer->verdict == VERDICT_ROWS && reading->reader != NULL)
+	{
+		reading->reader(reading->root, reading->is_json ? reading->problem : "it is no JSON",
+						answer, reading->reader_arg);
+		return;
+	}
 	if (answer->verdict == VERDICT_ROWS)
 	{
 		read_rows(reading);

@@ -12,6 +12,7 @@
 
 #include "connector.h"
 #include "document.h"
+#include "filter.h"
 #include "template.h"
 
 /* A header or query parameter. */
@@ -150,10 +151,36 @@ typedef struct Auth
 	NamedTemplates headers;
 } Auth;
 
+/* How records are told apart in the answer to a lookup; the order is that of lookup_by_names[]. */
+typedef enum LookupBy
+{
+	LOOKUP_BY_MATCH,			/* by the values of the match fields */
+	LOOKUP_BY_KEY,				/* by the row's key */
+	LOOKUP_BY_POSITION			/* one for each row, in their order; null: none */
+} LookupBy;
+
+typedef struct Lookup
+{
+	ConnectorOperation batch;	/* of which only the limits mean something */
+	const RequestTemplate *request;
+	const Template *row_templates[ROW_OP_COUNT];	/* its own, whatever the row's operation */
+	StatusRanges absent;		/* an answer that says that there is none */
+	LookupBy	by;
+	const JsonPointer *items;
+	int			nmatch;
+	const JsonPointer **match;	/* in an item, in the order of the sync's match fields */
+	int			ncompare;
+	const Filter **compare;		/* what both values go through before */
+	const JsonPointer *key;
+	const JsonPointer *external_id;
+	const JsonPointer *fields;	/* or NULL: what it has is not told */
+} Lookup;
+
 struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	const Filter **match_compare;	/* NULL-ended */
 	int			concurrency;
 	const Template *base_url;	/* NULL: the server's option must say */
 	NamedTemplates headers;
@@ -166,6 +193,7 @@ struct Connector
 	AnswerRule *rules;
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
+	const Lookup *lookup;		/* NULL: it cannot be asked */
 	const Operation *operations[ROW_OP_COUNT];
 	const Template *row_templates[ROW_OP_COUNT];
 };
@@ -179,6 +207,8 @@ extern void act_request_set_header(const char *connector, HttpRequest *request,
 extern const char *act_request_header(const HttpRequest *request, const char *name);
 /* Why the text cannot be a header's value, or NULL. */
 extern const char *act_request_value_problem(const char *value, size_t len);
+extern void act_request_render(const Connector *connector, const RequestTemplate *template,
+							   TemplateInput *input, size_t bytes, HttpRequest *request);
 extern void act_request_add_headers(const Connector *connector, const NamedTemplates *headers,
 									TemplateInput *input, HttpRequest *request);
 
@@ -192,6 +222,25 @@ extern void act_auth_compile(const Document *document, const cJSON *auths, Conne
  */
 extern NamedTemplates act_connector_compile_named(const Document *document, const cJSON *object,
 												  const char *name, int place);
+extern void act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
+/* max_rows: of a batch, 0 for a request without rows */
+extern const RequestTemplate *act_connector_compile_request(const Document *document, const cJSON *at, int max_rows);
+
+/*
+ * connector_lookup.c
+ */
+extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
+
+/*
+ * connector_answer.c
+ */
+/*
+ * The verdict, by the rules of the document; where it is VERDICT_ROWS the
+ * reader has the tree (NULL: problem says why there is none) and may change it.
+ */
+typedef void (*AnswerReader) (const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg);
+extern void act_answer_read(const Connector *connector, const HttpResponse *response, int64 now_ms,
+							AnswerReader reader, void *arg, ConnectorAnswer *answer);
 
 /*
  * connector_rules.c

@@ -17,8 +17,6 @@
 
 static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows);
-static void render_request(const Connector *connector, const RequestTemplate *template,
-						   TemplateInput *input, HttpRequest *request);
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
 static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
@@ -30,6 +28,7 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 {
 	const Operation *operation = connector->operations[rows[0]->op];
 	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
 	{
@@ -43,7 +42,9 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
 	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
-	render_request(connector, operation->owner->request, &input, request);
+	for (int i = 0; i < nrows; i++)
+		bytes += act_connector_row_bytes(connector, scope, rows[i]);
+	act_request_render(connector, operation->owner->request, &input, bytes, request);
 }
 
 void
@@ -52,16 +53,20 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
 	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
 	input.unit_id = id;
-	render_request(connector, operation->request, &input, request);
+	for (int i = 0; i < nrows; i++)
+		bytes += act_connector_row_bytes(connector, scope, rows[i]);
+	act_request_render(connector, operation->request, &input, bytes, request);
 }
 
-static void
-render_request(const Connector *connector, const RequestTemplate *template,
-			   TemplateInput *input, HttpRequest *request)
+/* bytes: of the body, about; one allocation instead of a dozen that double. */
+void
+act_request_render(const Connector *connector, const RequestTemplate *template, TemplateInput *input,
+				   size_t bytes, HttpRequest *request)
 {
 	memset(request, 0, sizeof(HttpRequest));
 	request->method = template->method;
@@ -69,13 +74,9 @@ render_request(const Connector *connector, const RequestTemplate *template,
 	if (template->body != NULL)
 	{
 		StringInfoData body;
-		size_t		bytes = 1024;
 
-		/* one allocation instead of a dozen that double, where it can be told */
 		initStringInfo(&body);
-		for (int i = 0; i < input->nrows; i++)
-			bytes += act_connector_row_bytes(connector, input->scope, input->rows[i]);
-		if (bytes < ACT_JSON_MAX_BYTES)
+		if (bytes > 0 && bytes < ACT_JSON_MAX_BYTES)
 			enlargeStringInfo(&body, (int) bytes);
 		act_template_render_json(template->body, input, &body);
 		request->body = body.data;
@@ -96,6 +97,23 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
 }
 
+/* Near the limit, what counts is the request itself. */
+char *
+act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = connector->operations[row->op];
+	HttpRequest request;
+
+	if (operation == NULL || operation->public.max_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+		return NULL;
+	act_connector_render(connector, scope, &row, 1, &request);
+	if (request.body_len <= operation->public.max_bytes)
+		return NULL;
+	return psprintf("the row takes %zu bytes as a request, at most %d can be sent",
+					request.body_len, operation->public.max_bytes);
+}
+
 void
 act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request)
 {
@@ -105,21 +123,7 @@ act_connector_render_check(const Connector *connector, const ConnectorScope *sco
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("connector \"%s\" describes no check of the destination", connector->name)));
-	memset(request, 0, sizeof(HttpRequest));
-	request->method = connector->check->method;
-	request->url = render_url(connector, connector->check, &input);
-	if (connector->check->body != NULL)
-	{
-		StringInfoData body;
-
-		initStringInfo(&body);
-		act_template_render_json(connector->check->body, &input, &body);
-		request->body = body.data;
-		request->body_len = body.len;
-		act_request_set_header(connector->name, request, "Content-Type", "application/json");
-	}
-	act_request_add_headers(connector, &connector->headers, &input, request);
-	act_request_add_headers(connector, &connector->check->headers, &input, request);
+	act_request_render(connector, connector->check, &input, 0, request);
 }
 
 static TemplateInput

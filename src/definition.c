@@ -28,6 +28,7 @@
 #include "mapping.h"
 #include "model_wait.h"
 #include "nearest.h"
+#include "reference.h"
 #include "run_lock.h"
 #include "snapshot.h"
 #include "sync_state.h"
@@ -214,53 +215,6 @@ act_definition_try_resolve(const Sync *old)
 	return resolution.model;
 }
 
-/* The leaf there, of those that are compared or of the others. */
-static int
-find_path(const Model *model, const char *path, bool compared)
-{
-	for (int i = 0; i < model->nleaves; i++)
-	{
-		if (strcmp(model->mapping->leaves[i].path, path) == 0 &&
-			act_mapping_leaf_compared(model->mapping, i) == compared)
-			return i;
-	}
-	return -1;
-}
-
-/* Why the fingerprints of every row differ; NULL: they need not. */
-static char *
-difference(const Model *old, const Model *new)
-{
-	if (memcmp(old->seed, new->seed, ACT_DIGEST_LEN) == 0)
-		return NULL;
-	for (int i = 0; i < new->nleaves; i++)
-	{
-		const MappingLeaf *leaf = &new->mapping->leaves[i];
-		int			other = find_path(old, leaf->path, true);
-
-		if (leaf->uncompared)
-			continue;
-		if (other < 0)
-			return psprintf(find_path(old, leaf->path, false) < 0 ? "new field \"%s\"" :
-							"field \"%s\" was not compared so far", leaf->label);
-		if (leaf->nulls != old->mapping->leaves[other].nulls)
-			return psprintf("null of field \"%s\" is another value", leaf->label);
-		if (strcmp(act_value_type_signature(old->leaf_values[other]),
-				   act_value_type_signature(new->leaf_values[i])) != 0)
-			return psprintf("type of field \"%s\" changed from %s to %s", leaf->label,
-							old->leaf_type_names[other], new->leaf_type_names[i]);
-	}
-	for (int i = 0; i < old->nleaves; i++)
-	{
-		const MappingLeaf *leaf = &old->mapping->leaves[i];
-
-		if (!leaf->uncompared && find_path(new, leaf->path, true) < 0)
-			return psprintf(find_path(new, leaf->path, false) < 0 ? "field \"%s\" is gone" :
-							"field \"%s\" is no longer compared", leaf->label);
-	}
-	return pstrdup("a constant or the order of the fields changed");
-}
-
 static bool
 same_names(int n, char **names, int m, char **others)
 {
@@ -433,12 +387,14 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);
+	if (renamed)
+		act_reference_refuse_rename(old);
 
 	if (moved)
 		why = psprintf("what was sent so far stays in %s%s%s", old->destination,
 					   old->object ? ", " : "", old->object ? old->object : "");
 	else if (old_model != NULL)
-		why = difference(old_model, new_model);
+		why = act_model_difference(old_model, new_model);
 	if (why == NULL && sent_more != NULL)
 		why = psprintf("field \"%s\" is sent with every row", sent_more);
 	if (act_definition_sends_again(new, moved && resend == RESEND_CHANGED, resend == RESEND_ALL))
@@ -448,13 +404,15 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 	new->first_batch_alone = old->first_batch_alone || moved || new->mode != old->mode ||
 		strcmp(old->mapping, new->mapping) != 0 || !same_policies;
 	/* Nothing is known of the other place; resend says that it is. */
-	new->first_run_pending = old->first_run_pending || (moved && resend == RESEND_CHANGED);
+	new->first_run_pending = resend != RESEND_ALL &&
+		(old->first_run_pending || (moved && resend == RESEND_CHANGED));
 	act_definition_tell_past(old, new);
 	store_changed(new);
 	if (renamed)
 		act_definition_rename_followed(old->name, new->name);
 	(void) act_model_works(new_model, true, true);
 	act_sync_state_define(new, strcmp(old->schedule, new->schedule) != 0);
+	act_reference_store(new, new_model);
 	change_snapshot(old, new, old_model, new_model,
 					resend == RESEND_CHANGED && sent_more != NULL && !moved ? RESEND_ALL : resend, moved);
 	act_event_record("altered", "info", new, 0,
@@ -472,6 +430,8 @@ change_sync(const Sync *old, Sync *new, const Model *new_model, Resend resend)
 	changes = act_definition_changes(old, new);
 	if (changes != NIL || strcmp(old->name, new->name) != 0 || resend != RESEND_CHANGED)
 		make_change(old, new, new_model, resend, changes);
+	else
+		(void) act_model_works(new_model, true, true);
 	return changes;
 }
 
@@ -537,6 +497,7 @@ act_definition_create(const DefinitionInput *input)
 	store_new(sync);
 	act_snapshot_create(sync, model, sync->owner);
 	act_sync_state_define(sync, true);
+	act_reference_store(sync, model);
 	(void) act_model_works(model, true, true);
 	act_event_record("created", "info", sync, 0, psprintf("sync \"%s\" was created", sync->name), NULL);
 	act_definition_tell_schedule(sync);

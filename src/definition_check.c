@@ -474,6 +474,22 @@ apply_match(Sync *sync, const char *match, const Model *model, const Destination
 		check_match_field(sync, model, sync->match[i], takes_key);
 }
 
+/* Records that are there already must be there to be asked for. */
+static void
+check_first_run(const Sync *sync, const Destination *destination)
+{
+	char	   *problem;
+
+	if (sync->options.first_run != FIRST_RUN_LINK)
+		return;
+	problem = act_connector_lookup_problem(destination->connector, sync->nmatch);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"first_run\" \"link\" is not possible: %s", problem),
+				 errhint("options => '{\"first_run\": \"send\"}' sends all rows, '{\"first_run\": \"baseline\"}' takes them as sent.")));
+}
+
 Model *
 act_definition_apply(Sync *sync, const DefinitionInput *input)
 {
@@ -519,6 +535,7 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 		model = act_model_resolve(sync);
 	else
 		act_model_apply_match(model);
+	check_first_run(sync, destination);
 	act_destination_wipe(destination);
 	return model;
 }

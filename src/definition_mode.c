@@ -30,11 +30,6 @@ check_first_run(const Sync *sync)
 				 errmsg("mode \"append\" needs option first_run: what shall become of the rows that are there already?"),
 				 errdetail("Each key is sent once and never again, so what the first run does cannot be undone."),
 				 errhint("options => '{\"first_run\": \"send\"}' sends them all, '{\"first_run\": \"baseline\"}' takes them as sent and sends what comes after them.")));
-	if (options->first_run == FIRST_RUN_LINK)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("option \"first_run\" \"link\" is not supported by this version of pg_activate"),
-				 errhint("\"send\" sends all rows, \"baseline\" takes them as sent.")));
 }
 
 void

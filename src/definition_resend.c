@@ -21,6 +21,9 @@
 #include "preview.h"
 #include "transaction.h"
 
+/* A shorter run is over before this was read. */
+#define MIN_SECONDS_TOLD 10
+
 static int64
 count_rows(const Sync *sync, const char *state)
 {
@@ -55,26 +58,22 @@ count_requests(const Sync *sync, int64 rows)
 	return requests;
 }
 
-/* What takes less is not worth a word. */
-#define MIN_SECONDS 10
-
-/* ", about 1843 requests, 3 min"; the time where earlier runs tell it. */
+/* ", about 1843 requests, 3 min"; the time where earlier runs tell it and it is one to wait. */
 static char *
 describe_volume(const Sync *old, const Sync *new, int64 rows)
 {
 	int64		requests = count_requests(new, rows);
-	int64		seconds;
+	int64		seconds = act_plan_seconds(old->sync_id, rows);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	if (requests > 0)
 		appendStringInfo(&buf, ", about " INT64_FORMAT " %s", requests, requests == 1 ? "request" : "requests");
-	seconds = act_plan_seconds(old->sync_id, rows);
 	if (seconds >= 2 * SECS_PER_HOUR)
 		appendStringInfo(&buf, ", " INT64_FORMAT " h", (seconds + SECS_PER_HOUR / 2) / SECS_PER_HOUR);
 	else if (seconds >= 2 * SECS_PER_MINUTE)
 		appendStringInfo(&buf, ", " INT64_FORMAT " min", (seconds + SECS_PER_MINUTE / 2) / SECS_PER_MINUTE);
-	else if (seconds >= MIN_SECONDS)
+	else if (seconds >= MIN_SECONDS_TOLD)
 		appendStringInfo(&buf, ", " INT64_FORMAT " s", seconds);
 	return buf.data;
 }
@@ -117,9 +116,10 @@ tell_removals(const Sync *old, const Sync *new)
 	left = count_rows(old, "left");
 	if (left > 0)
 		ereport(NOTICE,
-				(errmsg(INT64_FORMAT " rows that left the model of sync \"%s\" so far will be removed, too (on_removed %s)",
-						left, new->name, act_on_removed_name(new->on_removed)),
-				 errhint("To leave them as they are: SELECT activate.reset_sync(%s, 'baseline');",
+				(errmsg_plural("%lld row that left the model of sync \"%s\" so far will be removed, too (on_removed %s)",
+							   "%lld rows that left the model of sync \"%s\" so far will be removed, too (on_removed %s)",
+							   left, (long long) left, new->name, act_on_removed_name(new->on_removed)),
+				 errhint("To leave what left as it is: SELECT activate.reset_sync(%s, 'baseline');",
 						 quote_literal_cstr(new->name))));
 }
 

@@ -19,6 +19,7 @@
 #include "event.h"
 #include "identity.h"
 #include "nearest.h"
+#include "reference.h"
 #include "run.h"
 #include "run_lock.h"
 #include "snapshot.h"
@@ -81,6 +82,7 @@ forget_sync(const Sync *sync)
 	};
 
 	act_sync_state_drop(sync->sync_id);
+	act_reference_forget(sync->sync_id);
 	for (int i = 0; i < lengthof(statements); i++)
 		update_sync(sync, SPI_OK_DELETE, statements[i], NULL);
 }
@@ -113,6 +115,7 @@ act_definition_drop(const char *name, bool missing_ok, bool rehearsal)
 	if (sync == NULL)
 		return false;
 	act_definition_refuse_followed(sync);
+	act_reference_refuse_drop(sync);
 	if (!rehearsal)
 		cancel_run(sync);
 	sync = act_sync_load_locked(name, missing_ok, true);
@@ -121,6 +124,7 @@ act_definition_drop(const char *name, bool missing_ok, bool rehearsal)
 	if (!rehearsal)
 		refuse_while_running(sync, "dropped");
 	act_definition_refuse_followed(sync);
+	act_reference_refuse_drop(sync);
 	act_event_record("dropped", "info", NULL, 0, psprintf("sync \"%s\" was dropped", name), NULL);
 	if (OidIsValid(sync->table_oid) && !rehearsal)
 		act_snapshot_drop(sync);

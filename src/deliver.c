@@ -80,7 +80,7 @@ finish_batch(Delivery *delivery, Batch *batch)
 	}
 	for (int i = 0; i < batch->nrows; i++)
 	{
-		SettledRow *row = MemoryContextAlloc(batch->claim->context, sizeof(SettledRow));
+		SettledRow *row = MemoryContextAllocZero(batch->claim->context, sizeof(SettledRow));
 
 		row->row = batch->rows[i];
 		row->uncertain = batch->uncertain;
@@ -479,7 +479,10 @@ send_ready(Delivery *delivery)
 	}
 }
 
-/* Batches are read ahead, so that a freed place is filled without a commit in between. */
+/*
+ * Batches are read ahead, so that a freed place is filled without a commit in
+ * between; but not those that would be left to a person, unsent, by a crash.
+ */
 static void
 read_batches(Delivery *delivery)
 {
@@ -492,8 +495,11 @@ read_batches(Delivery *delivery)
 	{
 		Batch	   *batch = act_batch_read(&delivery->reader);
 
-		if (batch != NULL)
-			delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		if (batch == NULL)
+			break;
+		delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		if (batch->at_most_once)
+			wanted = Min(wanted, delivery->concurrency);
 	}
 	if (delivery->run->stop.set)
 	{

@@ -16,6 +16,7 @@
 
 #include "deliver_private.h"
 #include "fault.h"
+#include "reference.h"
 #include "run_lock.h"
 #include "transaction.h"
 
@@ -70,6 +71,25 @@ brings_ids(const Delivery *delivery)
 	return false;
 }
 
+/* What rows of other syncs may wait for: a record that is there now, or its id. */
+static bool
+brings_references(const Delivery *delivery)
+{
+	ListCell   *cell;
+
+	foreach(cell, delivery->settled)
+	{
+		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+
+		if (row->outcome == ROW_ACCEPTED && !act_row_op_removes(row->op) &&
+			(row->cause == ROW_ADDED ||
+			 (row->new_external_id != NULL &&
+			  (row->external_id == NULL || strcmp(row->external_id, row->new_external_id) != 0))))
+			return true;
+	}
+	return false;
+}
+
 /* Refusals that wait at most: so many are not all alike. */
 #define MAX_UNDECIDED 5000
 
@@ -93,6 +113,7 @@ static bool
 write_down(Delivery *delivery, bool settle)
 {
 	Run		   *run = delivery->run;
+	bool		note = settle && !run->ids_noted && brings_references(delivery);
 
 	act_transaction_writable();
 	if (!act_settler_lock(run->settler))
@@ -109,7 +130,10 @@ write_down(Delivery *delivery, bool settle)
 		act_settler_rows(run->settler, delivery->settled);
 		delete_claims(delivery);
 	}
+	if (note)
+		act_reference_note_ids(run->sync);
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
+	run->ids_noted = run->ids_noted || note;
 	return true;
 }
 

@@ -28,11 +28,14 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
-#include "diff_private.h"
+#include "diff_careful.h"
+#include "diff_duplicates.h"
 #include "diff_query.h"
 #include "fault.h"
 #include "identity.h"
 #include "key_argument.h"
+#include "match.h"
+#include "reference.h"
 #include "removal.h"
 #include "snapshot.h"
 
@@ -57,6 +60,8 @@ enum
 	STORE_FINGERPRINT,
 	STORE_CHANGE_ID,
 	STORE_ATTEMPTS,
+	STORE_MESSAGE,
+	STORE_WANTED_OP,
 	STORE_FIRST_KEY
 };
 
@@ -78,6 +83,8 @@ store_desc(int nkeys)
 	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_CHANGE_ID, "change_id", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_ATTEMPTS, "attempts", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, STORE_MESSAGE, "message", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_WANTED_OP, "wanted_op", INT4OID, -1, 0);
 	for (int i = 0; i < nkeys; i++)
 		TupleDescInitEntry(desc, STORE_FIRST_KEY + i, "key_value", TEXTOID, -1, 0);
 	return desc;
@@ -178,27 +185,16 @@ set_policy(const Model *model, bool forced, bool watched, RowPolicy *policy)
 }
 
 static void
-join(DiffState *state, Jsonb *keys)
+join(DiffState *state)
 {
-	SPIExecuteOptions options;
-	ParamListInfo params = NULL;
-	char	   *sql = act_diff_query(state->model, keys != NULL ? DIFF_KEYS :
+	SPIExecuteOptions options = {
+		.params = act_diff_keys_parameter(state->keys),.read_only = true,.dest = &state->receiver
+	};
+	char	   *sql = act_diff_query(state->model, state->keys != NULL ? DIFF_KEYS :
 									 state->sieve != NULL ? DIFF_SIEVED : DIFF_WHOLE);
 	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
-	if (keys != NULL)
-	{
-		params = makeParamList(1);
-		params->params[0].value = JsonbPGetDatum(keys);
-		params->params[0].isnull = false;
-		params->params[0].pflags = PARAM_FLAG_CONST;
-		params->params[0].ptype = JSONBOID;
-	}
-	memset(&options, 0, sizeof(options));
-	options.params = params;
-	options.read_only = true;
-	options.dest = &state->receiver;
 	result = SPI_execute_extended(sql, &options);
 	MemoryContextSwitchTo(caller);
 	if (result != SPI_OK_SELECT)
@@ -216,7 +212,7 @@ sieve_and_join(DiffState *state)
 	if (state->sieve == NULL && state->model->key_ordered)
 		act_identity_set("enable_hashjoin", "off");
 	if (!result.clean)
-		join(state, NULL);
+		join(state);
 	act_diff_receiver_finish(state);
 	if (result.used)
 	{
@@ -251,12 +247,56 @@ table_pages(const Sync *sync)
 	return pages;
 }
 
+/* Whatever a first try left. */
+static void
+start_anew(DiffState *state)
+{
+	Diff	   *diff = state->diff;
+
+	tuplestore_clear(diff->rows);
+	tuplestore_clear(diff->marks);
+	memset(&diff->counts, 0, sizeof(diff->counts));
+	memset(diff->digest, 0, sizeof(diff->digest));
+	diff->invalid = NIL;
+	diff->removed_keys = NIL;
+	diff->fields = NIL;
+	diff->next_attempt_at = 0;
+	state->sieve = NULL;
+	if (state->watched != NULL)
+		memset(state->watched, 0, sizeof(DiffKey));
+	act_diff_receiver_init(state);
+}
+
+/* With care it costs what it costs: no sieve. */
+static void
+compare(const Model *const *models, void *arg)
+{
+	DiffState  *state = arg;
+	const Sync *sync = models[0]->sync;
+
+	state->model = models[0];
+	state->match = state->counts_only ? NULL : act_match_create(models[0]);
+	start_anew(state);
+	if (state->keys == NULL && !state->only_rows && !sync->in_doubt && models[0]->careful == 0)
+		sieve_and_join(state);
+	else
+	{
+		join(state);
+		act_diff_receiver_finish(state);
+	}
+	if (state->counts_only)
+		return;
+	act_match_check(state, models[0], state->whole);
+	act_diff_tell_duplicates(state, models[0]);
+}
+
 /* Fills in what is the same for a run and a preview, and does it. */
 static void
 compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *diff)
 {
 	const Sync *sync = model->sync;
 	DiffState  *outer = act_diff_current;
+	MemoryContext caller = CurrentMemoryContext;
 	Identity	identity;
 
 	memset(diff, 0, sizeof(*diff));
@@ -264,11 +304,10 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->desc = store_desc(sync->nkeys);
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
-	/* Read three times: to choose the canary, to send it, to send the others. */
-	if (sync->options.canary > 0)
-		tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
+	/* Read more than once: for matches, to choose a canary, to send it, to send the others. */
+	tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
-	state->model = model;
+	state->model = state->whole = model;
 	state->diff = diff;
 	state->baseline = sync->first_run_pending && sync->options.first_run == FIRST_RUN_BASELINE;
 	set_policy(model, forced, state->watched != NULL, &state->policy);
@@ -279,25 +318,23 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	state->seen.limit = table_pages(sync);
 	act_identity_set("jit", "off");
 	share_memory();
-	act_diff_receiver_init(state);
+	if (keys != NULL)
+		state->keys = act_key_argument_read(model, keys);
 
 	PG_TRY();
 	{
 		act_diff_current = state;
-		if (keys == NULL && !state->only_rows && !sync->in_doubt)
-			sieve_and_join(state);
-		else
-		{
-			join(state, keys != NULL ? act_key_argument_read(model, keys) : NULL);
-			act_diff_receiver_finish(state);
-		}
+		act_diff_carefully(&model, 1, state->keys, compare, state);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		/* A function of the model may have asked for a preview. */
 		act_diff_current = outer;
+		MemoryContextSwitchTo(caller);
+		act_reference_rethrow(state);
 	}
 	PG_END_TRY();
+	/* A function of the model may have asked for a preview. */
+	act_diff_current = outer;
 	act_identity_leave(&identity);
 }
 
@@ -326,6 +363,17 @@ act_diff_key(const Model *model, Jsonb *keys, DiffKey *found)
 	memset(found, 0, sizeof(*found));
 	compute(&state, model, keys, false, &diff);
 	act_diff_end(&diff);
+}
+
+int64
+act_diff_unchanged(const Model *model, Jsonb *keys)
+{
+	DiffState	state = {.preview = true,.keep_rows = 1,.counts_only = true};
+	Diff		diff;
+
+	compute(&state, model, keys, false, &diff);
+	act_diff_end(&diff);
+	return diff.counts.unchanged;
 }
 
 void
@@ -427,6 +475,8 @@ act_diff_next_mark(Diff *diff)
 		return NULL;
 	mark = palloc(sizeof(DiffMark));
 	mark->state = (SnapshotState) slot_int(slot, STORE_OP);
+	mark->message = slot_text(slot, STORE_MESSAGE);
+	mark->op = (RowOp) slot_int(slot, STORE_WANTED_OP);
 	mark->key_values = slot_keys(slot, diff->nkeys);
 	ExecClearTuple(slot);
 	return mark;
@@ -465,6 +515,8 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
 	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);
 	values[STORE_ATTEMPTS - 1] = Int32GetDatum(row->attempts);
+	put_text(values, nulls, STORE_MESSAGE, row->message);
+	values[STORE_WANTED_OP - 1] = Int32GetDatum(row->op);
 	for (int i = 0; i < diff->nkeys; i++)
 		put_text(values, nulls, STORE_FIRST_KEY + i, row->key_values[i]);
 	tuplestore_putvalues(store, diff->desc, values, nulls);

@@ -18,7 +18,6 @@
 
 #include "change_id.h"
 #include "diff_private.h"
-#include "diff_query.h"
 #include "field_hash.h"
 #include "json_text.h"
 #include "payload.h"
@@ -50,22 +49,13 @@ typedef struct Comparison
 
 /* ---------------------------------------------------------- what was accepted */
 
-static Datum
-old_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
-{
-	int			column = state->model->sync->nkeys + state->model->nleaves + which;
-
-	*isnull = slot->tts_isnull[column];
-	return slot->tts_values[column];
-}
-
 static void
 compare_hashes(Comparison *comparison, const DiffState *state, TupleTableSlot *slot)
 {
 	const Payload *payload = comparison->payload;
 	FieldHashes hashes;
 	bool		isnull;
-	Datum		value = old_value(state, slot, DIFF_FIELD_HASHES, &isnull);
+	Datum		value = act_diff_value(state, slot, DIFF_FIELD_HASHES, &isnull);
 	text	   *digits;
 
 	if (isnull)
@@ -131,7 +121,7 @@ compare_payloads(Comparison *comparison, const DiffState *state, TupleTableSlot 
 {
 	const Payload *payload = comparison->payload;
 	bool		isnull;
-	Datum		value = old_value(state, slot, DIFF_PAYLOAD, &isnull);
+	Datum		value = act_diff_value(state, slot, DIFF_PAYLOAD, &isnull);
 	char	   *json;
 	int			hint = 0;
 
@@ -477,4 +467,32 @@ act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowState *row_sta
 	}
 	else if (payload.fields != NULL)
 		compare(state, slot, row_state, &payload);
+}
+
+/* ------------------------------------------------------------------- the key */
+
+const char *
+act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
+{
+	const char *problem = NULL;
+
+	appendStringInfoChar(buf, '{');
+	for (int i = 0; i < state->model->sync->nkeys; i++)
+	{
+		const char *why;
+		int			start;
+
+		appendStringInfo(buf, "%s%s: ", i > 0 ? ", " : "", state->key_names[i]);
+		start = buf->len;
+		why = act_value_append_json(buf, state->key_values[i], slot->tts_values[i], slot->tts_isnull[i]);
+		if (why != NULL)
+		{
+			problem = problem ? problem : why;
+			buf->len = start;
+			buf->data[start] = '\0';
+			appendStringInfoString(buf, "null");
+		}
+	}
+	appendStringInfoChar(buf, '}');
+	return problem;
 }

@@ -11,8 +11,11 @@
 #define ACT_DIFF_PRIVATE_H
 
 #include "diff.h"
+#include "diff_query.h"
 #include "sieve.h"
 #include "tcop/dest.h"
+
+typedef struct Match Match;		/* match.h */
 
 /*
  * The rows of the snapshot whose fingerprint a row of the model has equalled,
@@ -27,20 +30,28 @@ typedef struct SeenPages
 	MemoryContext context;
 } SeenPages;
 
+/* Digits of the random number that marks a reference nobody knows yet. */
+#define ACT_REFERENCE_NONCE 30
+
 typedef struct DiffState
 {
 	DestReceiver receiver;		/* must be first */
 	const Model *model;
+	const Model *whole;			/* the same, not what care made of it */
 	RowPolicy	policy;
 	Diff	   *diff;
+	Jsonb	   *keys;			/* only these; NULL: all */
 	int64		max_rows;
 	bool		preview;		/* nothing is kept for the snapshot */
 	int64		keep_rows;		/* of the rows to send; 0: all */
 	bool		only_rows;		/* counts may stay incomplete */
+	bool		counts_only;	/* and match values stay unlooked at */
+	const Match *match;			/* NULL: not to be looked at */
 	bool		baseline;		/* the first run will take all rows as sent */
 	DiffKey    *watched;		/* of explain_row(), or NULL */
 	Sieve	   *sieve;			/* what may differ; NULL: everything */
 	SeenPages	seen;
+	char		reference_nonce[ACT_REFERENCE_NONCE + 1];	/* empty: no reference was unknown */
 	ValueType **key_values;
 	char	  **key_names;		/* as JSON strings in UTF-8 */
 	FmgrInfo   *key_output;
@@ -71,6 +82,14 @@ extern void act_diff_receiver_finish(DiffState *state);
 
 extern void act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row);
 
+/* The key as a JSON object; returns why it cannot be sent, or NULL. */
+extern const char *act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf);
+
+/* Adds a row that is to be sent to the digest of all, or takes it away. */
+extern void act_diff_digest_row(Diff *diff, const Row *row, bool take_away);
+
+/* Of these keys, how many rows a run would find unchanged. */
+extern int64 act_diff_unchanged(const Model *model, Jsonb *keys);
 /*
  * The payload of the group's row, and what is kept of it; or why it cannot be
  * sent, in group_code and group_problem.
@@ -79,6 +98,9 @@ extern void act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowSt
 
 /* Whether the snapshot knows the fields of what was accepted. */
 extern bool act_diff_keeps_fields(const DiffState *state);
+
+/* A column of the diff's query. */
+extern Datum act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

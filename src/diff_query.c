@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "parser/parse_coerce.h"
@@ -28,6 +29,9 @@
 
 /* Arguments of one call: PostgreSQL has at most 100. */
 #define LEAVES_PER_CALL 90
+
+/* Of a row whose leaves could not be computed. */
+#define NO_FINGERPRINT "00000000-0000-0000-0000-000000000000"
 
 static void
 append_uuid(StringInfo buf, const uint8 *digest)
@@ -145,15 +149,143 @@ append_sieve_filter(StringInfo buf, const Sync *sync, const char *prefix)
 	appendStringInfoChar(buf, ')');
 }
 
+void
+act_diff_query_append_type(StringInfo buf, Oid type, Oid collation)
+{
+	appendStringInfo(buf, " %s", format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	if (OidIsValid(collation) && collation != get_typcollation(type))
+	{
+		HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+		Form_pg_collation form;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for collation %u", collation);
+		form = (Form_pg_collation) GETSTRUCT(tuple);
+		appendStringInfo(buf, " COLLATE %s",
+						 quote_qualified_identifier(get_namespace_name(form->collnamespace),
+													NameStr(form->collname)));
+		ReleaseSysCache(tuple);
+	}
+}
+
+/* The alias by which mappings can name the model. */
+static const char *
+model_name(const Model *model)
+{
+	return OidIsValid(model->relation) ? quote_identifier(get_rel_name(model->relation)) : MODEL_ALIAS;
+}
+
+char *
+act_diff_query_raw(const Model *model, bool keys)
+{
+	const Sync *sync = model->sync;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT * FROM (SELECT ");
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(&buf, "%s%s AS k%d", i > 0 ? ", " : "", quote_identifier(sync->key[i]), i + 1);
+	for (int i = 0; i < model->ncolumns; i++)
+		appendStringInfo(&buf, ", %s AS c%d", quote_identifier(model->columns[i].name), i + 1);
+	appendStringInfo(&buf, " FROM %s%s) AS q", model->from,
+					 OidIsValid(model->relation) ? "" : " AS " MODEL_ALIAS);
+	if (keys)
+		append_key_filter(&buf, model, "q", false);
+	return buf.data;
+}
+
+/*
+ * A function can take the row as a whole for what it is only where the set is
+ * one of the relation's own type.
+ */
+static void
+append_block(StringInfo buf, const Model *model)
+{
+	appendStringInfoString(buf, "activate.diff_block(");
+	if (model->whole_row && OidIsValid(model->relation))
+	{
+		appendStringInfo(buf, "NULL::%s) AS %s", model->from, model_name(model));
+		return;
+	}
+	appendStringInfo(buf, ") AS %s(", model_name(model));
+	for (int i = 0; i < model->ncolumns; i++)
+	{
+		appendStringInfo(buf, "%s%s", i > 0 ? ", " : "", quote_identifier(model->columns[i].name));
+		act_diff_query_append_type(buf, model->columns[i].type, model->columns[i].collation);
+	}
+	/* Leaves that read nothing still stand in a row. */
+	appendStringInfo(buf, "%s)", model->ncolumns == 0 ? "nothing pg_catalog.int4" : "");
+}
+
+char *
+act_diff_query_leaves(const Model *model, int leaf)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (leaf >= 0)
+	{
+		appendStringInfo(&buf, "SELECT (%s\n)%s FROM ", act_mapping_leaf_expression(model->mapping, leaf),
+						 model->leaf_types[leaf] == TEXTOID ? "::pg_catalog.text" : "");
+		append_block(&buf, model);
+		return buf.data;
+	}
+	appendStringInfoString(&buf, "SELECT ");
+	append_columns(&buf, "l", model->nleaves);
+	appendStringInfoString(&buf, ", ");
+	append_fingerprint(&buf, model, false);
+	appendStringInfoString(&buf, " FROM (SELECT ");
+	act_mapping_append_select(&buf, model->mapping);
+	appendStringInfoString(&buf, "\nFROM ");
+	append_block(&buf, model);
+	appendStringInfoString(&buf, " OFFSET 0) AS q(");
+	append_columns(&buf, "l", model->nleaves);
+	appendStringInfoChar(&buf, ')');
+	return buf.data;
+}
+
+/* What a careful diff found; a row that cannot be sent has no fingerprint, but a problem. */
+static void
+append_careful(StringInfo buf, const Model *model, bool leaves)
+{
+	const Sync *sync = model->sync;
+
+	appendStringInfoString(buf, "(SELECT ");
+	append_columns(buf, "k", sync->nkeys);
+	if (leaves)
+	{
+		appendStringInfoString(buf, ", ");
+		append_columns(buf, "l", model->nleaves);
+	}
+	appendStringInfo(buf, ", fp, problem FROM activate.diff_rows(%d) AS q(", model->careful);
+	for (int i = 0; i < sync->nkeys; i++)
+	{
+		appendStringInfo(buf, "k%d", i + 1);
+		act_diff_query_append_type(buf, model->key_types[i], model->key_collations[i]);
+		appendStringInfoString(buf, ", ");
+	}
+	for (int i = 0; i < model->nleaves; i++)
+	{
+		appendStringInfo(buf, "l%d", i + 1);
+		act_diff_query_append_type(buf, model->leaf_types[i], InvalidOid);
+		appendStringInfoString(buf, ", ");
+	}
+	appendStringInfoString(buf, "fp pg_catalog.uuid, problem pg_catalog.text) OFFSET 0)");
+}
+
 /* Without the fence and the order where a filter on few keys is to reach the model. */
 static void
 append_model(StringInfo buf, const Model *model, bool leaves, DiffScope scope)
 {
 	bool		keys = scope == DIFF_KEYS;
 	bool		ordered = scope == DIFF_WHOLE;
-
 	const Sync *sync = model->sync;
 
+	if (model->careful != 0)
+	{
+		append_careful(buf, model, leaves);
+		return;
+	}
 	appendStringInfoString(buf, "(SELECT ");
 	append_columns(buf, "k", sync->nkeys);
 	if (leaves && model->nleaves > 0)
@@ -193,6 +325,54 @@ append_model(StringInfo buf, const Model *model, bool leaves, DiffScope scope)
 	if (ordered)
 		append_order(buf, model);
 	appendStringInfoString(buf, " OFFSET 0)");
+}
+
+char *
+act_diff_query_match(const Model *model, int nleaves, const int *leaves)
+{
+	const Sync *sync = model->sync;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	if (model->careful != 0)
+	{
+		append_columns(&buf, "k", sync->nkeys);
+		for (int i = 0; i < nleaves; i++)
+			appendStringInfo(&buf, ", l%d", leaves[i] + 1);
+		appendStringInfoString(&buf, " FROM ");
+		append_careful(&buf, model, true);
+		appendStringInfoString(&buf, " AS m WHERE m.problem IS NULL");
+		return buf.data;
+	}
+	for (int i = 0; i < sync->nkeys; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(sync->key[i]));
+	for (int i = 0; i < nleaves; i++)
+		append_leaf(&buf, model, leaves[i]);
+	appendStringInfo(&buf, " FROM %s%s", model->from,
+					 OidIsValid(model->relation) ? "" : " AS " MODEL_ALIAS);
+	return buf.data;
+}
+
+char *
+act_diff_query_keys(const Model *model)
+{
+	int			nkeys = model->sync->nkeys;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT * FROM ");
+	append_model(&buf, model, true, DIFF_KEYS);
+	appendStringInfoString(&buf, " AS m");
+	if (model->careful != 0)
+	{
+		append_key_filter(&buf, model, "m", false);
+		appendStringInfoString(&buf, " AND m.problem IS NULL");
+	}
+	appendStringInfoString(&buf, " ORDER BY ");
+	for (int i = 1; i <= nkeys; i++)
+		appendStringInfo(&buf, "%s%d", i > 1 ? ", " : "", i);
+	return buf.data;
 }
 
 void
@@ -302,6 +482,9 @@ char *
 act_diff_query(const Model *model, DiffScope scope)
 {
 	int			nkeys = model->sync->nkeys;
+	/* A row with a problem is in the model, too. */
+	const char *fingerprint = model->careful == 0 ? "m.fp" :
+		"COALESCE(m.fp, CASE WHEN m.problem IS NOT NULL THEN '" NO_FINGERPRINT "'::pg_catalog.uuid END)";
 	StringInfoData buf;
 
 	initStringInfo(&buf);
@@ -316,21 +499,22 @@ act_diff_query(const Model *model, DiffScope scope)
 						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
 						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
 						   " d.activate_change_id, d.activate_attempts, d.activate_next_attempt_at,"
-						   " d.activate_missing_since, d.activate_field_hashes, d.activate_payload FROM (SELECT ");
+						   " d.activate_missing_since, d.activate_field_hashes, d.activate_payload, d.activate_message, j.problem FROM (SELECT ");
 	for (int i = 1; i <= nkeys; i++)
 		appendStringInfo(&buf, "COALESCE(m.k%d, s.k%d) AS k%d, ", i, i, i);
 	for (int i = 1; i <= model->nleaves; i++)
 		appendStringInfo(&buf, "m.l%d, ", i);
-	appendStringInfoString(&buf, "m.fp, s.place FROM ");
+	appendStringInfo(&buf, "%s AS fp, %s AS problem, s.place FROM ", fingerprint,
+					 model->careful == 0 ? "NULL::pg_catalog.text" : "m.problem");
 	append_model(&buf, model, true, scope);
 	appendStringInfoString(&buf, " AS m FULL JOIN ");
 	append_snapshot(&buf, model, scope);
 	appendStringInfoString(&buf, " AS s ON ");
 	act_diff_query_append_key_match(&buf, model, "m", "s", false);
-	appendStringInfo(&buf, " WHERE activate.diff_keep(m.fp, s.fp, s.place) OFFSET 0) AS j"
+	appendStringInfo(&buf, " WHERE activate.diff_keep(%s, s.fp, s.place) OFFSET 0) AS j"
 					 " LEFT JOIN LATERAL (SELECT * FROM %s AS t"
 					 " WHERE t.ctid OPERATOR(pg_catalog.=) j.place OFFSET 0) AS d ON true",
-					 act_sync_table_name(model->sync));
+					 fingerprint, act_sync_table_name(model->sync));
 	act_removal_append_join(&buf, model);
 	appendStringInfoString(&buf, " ORDER BY ");
 	for (int i = 1; i <= nkeys; i++)

@@ -25,6 +25,28 @@ extern void act_diff_query_append_key_match(StringInfo buf, const Model *model,
 /* " OPERATOR(schema.=) " */
 extern void act_diff_query_append_equality(StringInfo buf, Oid type);
 
+/* " type COLLATE schema.collation": as a column's definition has it, without length or precision. */
+extern void act_diff_query_append_type(StringInfo buf, Oid type, Oid collation);
+
+/*
+ * For the careful diff: the rows of the model that the mapping is to be
+ * evaluated over, key columns and the columns of model->columns; keys: only
+ * those in $1.
+ */
+extern char *act_diff_query_raw(const Model *model, bool keys);
+
+/*
+ * Over such rows, as activate.diff_block() answers them: the leaves and their
+ * fingerprint, or one of the leaves alone.
+ */
+extern char *act_diff_query_leaves(const Model *model, int leaf);
+
+/* Key columns and some leaves of each row of the model that can be sent. */
+extern char *act_diff_query_match(const Model *model, int nleaves, const int *leaves);
+
+/* All of each row of the model that can be sent and has one of the keys in $1, by key. */
+extern char *act_diff_query_keys(const Model *model);
+
 /* Which rows the diff is about. */
 typedef enum DiffScope
 {
@@ -60,9 +82,11 @@ typedef enum DiffColumn
 	DIFF_NEXT_ATTEMPT_AT,
 	DIFF_MISSING_SINCE,
 	DIFF_FIELD_HASHES,
-	DIFF_PAYLOAD
+	DIFF_PAYLOAD,
+	DIFF_MESSAGE,
+	DIFF_PROBLEM				/* of a careful diff: why the row cannot be sent */
 } DiffColumn;
-#define DIFF_COLUMN_COUNT (DIFF_PAYLOAD + 1)
+#define DIFF_COLUMN_COUNT (DIFF_PROBLEM + 1)
 
 /* 42804 unless values of type can be read as those of the expected one. */
 extern void act_diff_query_require_type(const Model *model, const char *what, Oid expected, Oid type);

@@ -26,57 +26,18 @@
 #include "utils/uuid.h"
 
 #include "change_id.h"
-#include "diff_private.h"
+#include "connector.h"
+#include "diff_duplicates.h"
 #include "diff_query.h"
 #include "json_text.h"
 #include "mapping.h"
+#include "match.h"
 #include "payload.h"
+#include "reference.h"
 #include "removal.h"
 
 /* Removed rows that a held run's detail shows. */
 #define REMOVED_EXAMPLES 3
-
-#define PLACES_PER_PAGE MaxHeapTuplesPerPage
-#define WORDS_PER_PAGE ((PLACES_PER_PAGE + 64) / 64)
-
-bool
-act_diff_seen(DiffState *state, ItemPointer place, bool set)
-{
-	SeenPages  *seen = &state->seen;
-	BlockNumber block = ItemPointerGetBlockNumberNoCheck(place);
-	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(place);
-	uint64		bit = UINT64CONST(1) << (offset % 64);
-	uint64	   *word;
-	bool		before;
-
-	if (offset / 64 >= WORDS_PER_PAGE)
-		return false;
-	if (block >= seen->npages)
-	{
-		uint32		npages = Max(seen->npages, 64);
-
-		if (!set)
-			return false;
-		while (npages <= block)
-			npages *= 2;
-		seen->pages = seen->pages == NULL ?
-			MemoryContextAllocHuge(seen->context, npages * sizeof(uint64 *)) :
-			repalloc_huge(seen->pages, npages * sizeof(uint64 *));
-		memset(seen->pages + seen->npages, 0, (npages - seen->npages) * sizeof(uint64 *));
-		seen->npages = npages;
-	}
-	if (seen->pages[block] == NULL)
-	{
-		if (!set)
-			return false;
-		seen->pages[block] = MemoryContextAllocZero(seen->context, WORDS_PER_PAGE * sizeof(uint64));
-	}
-	word = &seen->pages[block][offset / 64];
-	before = (*word & bit) != 0;
-	if (set)
-		*word |= bit;
-	return before;
-}
 
 /* Column of the query, from 0, by what follows keys, leaves and those of removals. */
 static int
@@ -95,6 +56,13 @@ static Datum
 column_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which)
 {
 	return slot->tts_values[column(state, which)];
+}
+
+Datum
+act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull)
+{
+	*isnull = column_isnull(state, slot, which);
+	return column_value(state, slot, which);
 }
 
 static bool
@@ -149,33 +117,6 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		act_doubt_state(&state->policy, row);
 }
 
-/* The key as a JSON object; returns why it cannot be sent, or NULL. */
-static const char *
-render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
-{
-	const char *problem = NULL;
-
-	appendStringInfoChar(buf, '{');
-	for (int i = 0; i < state->model->sync->nkeys; i++)
-	{
-		const char *why;
-		int			start;
-
-		appendStringInfo(buf, "%s%s: ", i > 0 ? ", " : "", state->key_names[i]);
-		start = buf->len;
-		why = act_value_append_json(buf, state->key_values[i], slot->tts_values[i], slot->tts_isnull[i]);
-		if (why != NULL)
-		{
-			problem = problem ? problem : why;
-			buf->len = start;
-			buf->data[start] = '\0';
-			appendStringInfoString(buf, "null");
-		}
-	}
-	appendStringInfoChar(buf, '}');
-	return problem;
-}
-
 static void
 add_invalid(DiffState *state, const char *key, const char *code, const char *message, int64 rows)
 {
@@ -202,8 +143,9 @@ group_differs_message(const DiffState *state)
 	return psprintf("the key occurs " INT64_FORMAT " times with different values", state->group_size);
 }
 
-void
-act_diff_digest_add(uint8 *sum_of, const Row *row)
+/* Sums do not depend on the order. */
+static void
+add_part(uint8 *sum_of, const Row *row, bool take_away)
 {
 	StringInfoData buf;
 	uint8		digest[ACT_DIGEST_LEN];
@@ -221,10 +163,24 @@ act_diff_digest_add(uint8 *sum_of, const Row *row)
 	act_digest(buf.data, buf.len, digest);
 	memcpy(sum, sum_of, sizeof(sum));
 	memcpy(part, digest, sizeof(part));
-	sum[0] += part[0];
-	sum[1] += part[1];
+	sum[0] += take_away ? -part[0] : part[0];
+	sum[1] += take_away ? -part[1] : part[1];
 	memcpy(sum_of, sum, sizeof(sum));
 	pfree(buf.data);
+}
+
+void
+act_diff_digest_add(uint8 *digest, const Row *row)
+{
+	add_part(digest, row, false);
+}
+
+/* A version that was refused was let go before. */
+void
+act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
+{
+	if (row->attempts == 0)
+		add_part(diff->digest, row, take_away);
 }
 
 /* A few keys for whoever has to decide on a held run. */
@@ -254,7 +210,7 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ROW_CHANGED:
 			counts->changed++;
-			if (!decision->in_doubt)
+			if (!decision->in_doubt && decision->action != ACTION_WAIT)
 				counts->changed_certain++;
 			break;
 		case ROW_REMOVED:
@@ -268,16 +224,14 @@ count(DiffState *state, const Decision *decision, const Row *row)
 	{
 		case ACTION_SEND:
 			counts->to_send++;
-			/* A version that was refused was let go before. */
-			if (row->attempts == 0)
-				act_diff_digest_add(diff->digest, row);
+			act_diff_digest_row(diff, row, false);
 			if (state->max_rows > 0 && counts->to_send > state->max_rows)
 			{
 				counts->to_send--;
 				counts->delayed++;
 				counts->beyond++;
 			}
-			else if (state->keep_rows == 0 || counts->to_send <= state->keep_rows)
+			else if (state->keep_rows == 0 || state->match != NULL || counts->to_send <= state->keep_rows)
 				act_diff_store(diff, diff->rows, row->op, row);
 			break;
 		case ACTION_DELAY:
@@ -315,21 +269,22 @@ keep_watched(DiffState *state)
 	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
 	watched->row->key = pstrdup(row->key);
 	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
+	watched->row->message = row->message ? pstrdup(row->message) : NULL;
 	watched->row->payload = row->payload ? pstrdup(row->payload) : NULL;
 	watched->row->field_hashes = row->field_hashes ? pstrdup(row->field_hashes) : NULL;
 	watched->row->changed = row->changed ? pstrdup(row->changed) : NULL;
 	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
-	if (state->group_differs)
-	{
-		watched->code = "duplicate_key";
-		watched->problem = group_differs_message(state);
-	}
-	else if (state->group_problem != NULL)
+	if (state->group_problem != NULL)
 	{
 		watched->code = pstrdup(state->group_code);
 		watched->problem = pstrdup(state->group_problem);
+	}
+	else if (state->group_differs)
+	{
+		watched->code = DUPLICATE_CODE;
+		watched->problem = group_differs_message(state);
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -348,10 +303,10 @@ close_group(DiffState *state)
 	if (state->watched != NULL)
 		keep_watched(state);
 
-	if (state->group_differs)
-		add_invalid(state, row->key, "duplicate_key", group_differs_message(state), state->group_size);
-	else if (state->group_problem != NULL)
+	if (state->group_problem != NULL)
 		add_invalid(state, row->key, state->group_code, state->group_problem, Max(state->group_size, 1));
+	else if (state->group_differs)
+		add_invalid(state, row->key, DUPLICATE_CODE, group_differs_message(state), state->group_size);
 	else
 	{
 		if (state->group_size > 1)
@@ -371,7 +326,7 @@ close_group(DiffState *state)
 					/* An approval is of these very rows, too. */
 					diff->counts.leaving_first++;
 					note_removed(state, row);
-					act_diff_digest_add(diff->digest, row);
+					act_diff_digest_row(diff, row, false);
 					act_diff_digest_add(diff->leaving_digest, row);
 				}
 				break;
@@ -411,12 +366,82 @@ note_next_attempt(DiffState *state, const RowState *row_state)
 		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
 }
 
+/*
+ * A row whose reference has no id yet: that is written down, where it is not
+ * yet, and what the destination has of the row stays.
+ */
+static void
+wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state, char *waits_for)
+{
+	Decision   *decision = &state->group_decision;
+	Row		   *row = state->group_row;
+	char	   *before = NULL;
+
+	if (row_state->exists && row_state->state == STATE_WAITING && !column_isnull(state, slot, DIFF_MESSAGE))
+	{
+		before = TextDatumGetCString(column_value(state, slot, DIFF_MESSAGE));
+		before = pg_server_to_any(before, strlen(before), PG_UTF8);
+	}
+	decision->action = ACTION_WAIT;
+	decision->mark = before == NULL || strcmp(before, waits_for) != 0;
+	decision->mark_state = STATE_WAITING;
+	row->message = waits_for;
+	row->fields = NULL;
+}
+
+/* The same, where what would be sent says so. */
+static void
+look_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+{
+	const Row  *row = state->group_row;
+	char	   *waits_for = state->group_problem != NULL || row->fields == NULL ? NULL :
+		act_reference_waits_for(state, row->fields);
+
+	if (waits_for != NULL)
+		wait_for_reference(state, slot, row_state, waits_for);
+}
+
+/* What the destination could not take, or not find again. */
+static void
+check_row(DiffState *state)
+{
+	const Model *model = state->model;
+	Row		   *row = state->group_row;
+
+	if (state->match != NULL && state->group_in_model)
+	{
+		state->group_code = "match_is_null";
+		state->group_problem = act_match_problem(state->match, row);
+	}
+	if (state->group_problem == NULL && model->connector != NULL)
+	{
+		state->group_code = "size";
+		state->group_problem = act_connector_size_problem(model->connector, model->scope, row);
+	}
+}
+
 /* plan_sync() tells of all changed rows which fields it is. */
 static bool
 counts_fields(const DiffState *state)
 {
 	return state->preview && state->group_decision.action > ACTION_SEND &&
 		state->group_decision.cause == ROW_CHANGED && act_diff_keeps_fields(state);
+}
+
+/* What was decided, and for whom. */
+static void
+note_decision(DiffState *state, TupleTableSlot *slot)
+{
+	const Decision *decision = &state->group_decision;
+	Row		   *row = state->group_row;
+
+	row->op = decision->op;
+	row->cause = decision->cause;
+	row->in_doubt = decision->in_doubt;
+	row->was_there = decision->was_there;
+	row->attempts = decision->attempts;
+	for (int i = 0; i < row->nkeys; i++)
+		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
 }
 
 /* Renders the group's row in the group's context. */
@@ -429,13 +454,6 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	Decision   *decision = &state->group_decision;
 	StringInfoData buf;
 
-	row->op = decision->op;
-	row->cause = decision->cause;
-	row->in_doubt = decision->in_doubt;
-	row->was_there = decision->was_there;
-	row->attempts = decision->attempts;
-	for (int i = 0; i < nkeys; i++)
-		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
 	if (decision->action != ACTION_SEND &&
 		!(state->group_in_model && (state->watched != NULL || counts_fields(state))))
 		return;
@@ -464,6 +482,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		state->group_problem = act_removal_append_json(&buf, model, slot->tts_values + nkeys + model->nleaves,
 													   slot->tts_isnull + nkeys + model->nleaves);
 		row->fields = buf.data;
+		look_for_reference(state, slot, row_state);
 		return;
 	}
 	act_diff_payload(state, slot, row_state);
@@ -473,6 +492,32 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		state->group_problem = NULL;
 		row->fields = NULL;
 	}
+	else
+		look_for_reference(state, slot, row_state);
+	if (decision->action == ACTION_SEND && state->group_problem == NULL)
+		check_row(state);
+}
+
+/*
+ * Of a careful diff: the mapping raised on the row.  Any such row of a key
+ * makes it invalid, unless what raised was an id that is not known yet, and
+ * something else than text was made of it.
+ */
+static void
+note_problem(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+{
+	MemoryContext caller = MemoryContextSwitchTo(state->group_context);
+	char	   *problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
+	char	   *waits_for = act_reference_waits_for(state, pg_server_to_any(problem, strlen(problem), PG_UTF8));
+
+	if (waits_for == NULL)
+	{
+		state->group_code = "mapping";
+		state->group_problem = problem;
+	}
+	else if (row_state != NULL && state->group_decision.action == ACTION_SEND)
+		wait_for_reference(state, slot, row_state, waits_for);
+	MemoryContextSwitchTo(caller);
 }
 
 static void
@@ -495,7 +540,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	state->group_key = palloc0(sizeof(Datum) * nkeys);
 
 	initStringInfo(&key);
-	key_problem = render_key(state, slot, &key);
+	key_problem = act_diff_render_key(state, slot, &key);
 	state->group_row->key = key.data;
 	for (int i = 0; i < nkeys; i++)
 	{
@@ -546,7 +591,13 @@ open_group(DiffState *state, TupleTableSlot *slot)
 		state->group_problem = key_problem;
 	}
 	else
-		render(state, slot, &row_state);
+	{
+		note_decision(state, slot);
+		if (column_isnull(state, slot, DIFF_PROBLEM))
+			render(state, slot, &row_state);
+		else
+			note_problem(state, slot, &row_state);
+	}
 	MemoryContextSwitchTo(caller);
 }
 
@@ -573,6 +624,8 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	else if (column_digest(state, slot, DIFF_FINGERPRINT, fingerprint))
 	{
 		state->group_size++;
+		if (!column_isnull(state, slot, DIFF_PROBLEM) && state->group_problem == NULL)
+			note_problem(state, slot, NULL);
 		if (memcmp(fingerprint, state->group_fingerprint, ACT_DIGEST_LEN) != 0)
 			state->group_differs = true;
 	}
@@ -622,7 +675,10 @@ act_diff_receiver_init(DiffState *state)
 	state->receiver.rShutdown = receiver_nothing;
 	state->receiver.rDestroy = receiver_nothing;
 	state->receiver.mydest = DestTuplestore;
+	state->seen.npages = 0;
+	state->seen.pages = NULL;
 	state->seen.context = CurrentMemoryContext;
+	state->group_open = false;
 	state->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff row",
 											   ALLOCSET_DEFAULT_SIZES);
 	state->group_context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate diff key",

@@ -200,6 +200,7 @@ next_action(const Explanation *explanation)
 		case ACTION_UNKNOWN:
 			return "wait for a person";
 		case ACTION_WAIT:
+			return "wait for the row that it refers to";
 		case ACTION_NONE:
 		case ACTION_MARK:
 			break;
@@ -366,6 +367,10 @@ explain(const Explanation *explanation)
 			case ACTION_SEND:
 				explain_send(&buf, explanation);
 				break;
+			case ACTION_WAIT:
+				appendStringInfo(&buf, "It %s. A run sends it once that is there.",
+								 act_text_to_server(key->row->message));
+				break;
 			case ACTION_LEAVING:
 				appendStringInfo(&buf, "The row left the model; the destination keeps it for remove_after, lest it come back.");
 				break;
@@ -444,6 +449,7 @@ act_explain_row(PG_FUNCTION_ARGS)
 	explanation.sync = preview->run.sync;
 	keys = key_array(explanation.sync, PG_GETARG_JSONB_P(1));
 	preview->run.model = act_model_resolve(preview->run.sync);
+	act_preview_tell_model(preview);
 	act_diff_key(preview->run.model, keys, &explanation.key);
 	explanation.in_model = explanation.key.rows > 0;
 	read_stored(&explanation);

@@ -76,7 +76,8 @@ act_guard_invalid_examples(const Run *run)
 		return NULL;
 	first = linitial(run->diff.invalid);
 	return psprintf("The first is %s: %s. Nothing was sent.",
-					act_text_to_server(first->key), act_text_to_server(first->message));
+					act_text_to_server(first->key),
+					act_text_to_server(act_destination_redact(run->destination, first->message)));
 }
 
 /* Only for a whole diff: keys named by a person are few and meant. */

@@ -60,13 +60,16 @@ static const struct
 	{"check_function_bodies", "on"},
 };
 
-/* Of everything that is done in either identity; "0": whatever it takes. */
-static const char *lock_timeout = "0";
+/* Of everything that is done in either identity. */
+static int	lock_timeout_ms = 0;
 
-void
-act_identity_hurry(bool hurry)
+int
+act_identity_patience(int milliseconds)
 {
-	lock_timeout = hurry ? "10ms" : "0";
+	int			before = lock_timeout_ms;
+
+	lock_timeout_ms = milliseconds;
+	return before;
 }
 
 void
@@ -84,7 +87,7 @@ enter(Identity *identity, Oid role, const char *search_path, const char *time_zo
 
 	for (int i = 0; i < lengthof(fixed_settings); i++)
 		act_identity_set(fixed_settings[i].name, fixed_settings[i].value);
-	act_identity_set("lock_timeout", lock_timeout);
+	act_identity_set("lock_timeout", psprintf("%d", lock_timeout_ms));
 	act_identity_set("TimeZone", time_zone);
 
 	SetUserIdAndSecContext(role, identity->security_context |

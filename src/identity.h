@@ -36,10 +36,11 @@ extern void act_identity_leave(Identity *identity);
 extern void act_identity_set(const char *name, const char *value);
 
 /*
- * From here on identities wait for no lock longer than a moment (55P03): for
- * who holds locks of his own that others may wait for.  Not undone by errors.
+ * How long what is done in either identity from now on waits for a lock
+ * (55P03), 0: as long as it takes.  For who holds locks of his own that others
+ * may wait for.  Returns what it was before; not undone by errors.
  */
-extern void act_identity_hurry(bool hurry);
+extern int	act_identity_patience(int milliseconds);
 
 extern Oid	act_extension_owner(void);
 

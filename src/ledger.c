@@ -235,6 +235,8 @@ update_run(Run *run, RunStatus status, const char *message, const char *detail, 
 		{UUIDOID, UUIDPGetDatum(&digest), status != RUN_HELD},
 		SQL_INT8(counts->synced + run->counts.first_accepted - run->counts.removals_accepted),
 		SQL_INT8(counts->beyond + run->counts.untried),
+		SQL_INT8(outcome_sum(run, ROW_WAITING)),
+		SQL_BOOL(run->keys != NULL || run->retry_rows),
 		SQL_BOOL(run->canary_held),
 	};
 
@@ -244,7 +246,7 @@ update_run(Run *run, RunStatus status, const char *message, const char *detail, 
 			" changed = $6, removed = $7, accepted = $8, rejected = $9, invalid = $10, delayed = $11,"
 			" unknown = $12, absent = $13, skipped = $14, leaving = $15, unchanged = $16,"
 			" duplicates = $17, requests = $18, retries = $19, bytes_sent = $20, error = $21,"
-			" detail = $22, hint = $23, digest = $24, rows_synced = $25, untried = $26, canary = $27"
+			" detail = $22, hint = $23, digest = $24, rows_synced = $25, untried = $26, waiting = $27, keyed = $28, canary = $29"
 			" WHERE run_id = $1",
 			lengthof(args), args);
 }
@@ -326,7 +328,7 @@ act_ledger_invalid_rows(Run *run)
 			SQL_INT8(run->sync->sync_id),
 			SQL_TEXT(act_text_to_server(row->key)),
 			SQL_TEXT(row->code),
-			SQL_TEXT(act_text_to_server(row->message)),
+			SQL_TEXT(act_text_to_server(act_destination_redact(run->destination, row->message))),
 			SQL_INT8(run->run_id),
 		};
 

@@ -216,7 +216,7 @@ warn_idle(const Sync *sync, const char *field, const char *why)
 void
 act_mapping_warn_idle(const Mapping *mapping, const Sync *sync)
 {
-	bool		inserts = sync->mode != MODE_UPDATE;
+	bool		inserts = sync->mode != MODE_UPDATE && sync->mode != MODE_REPLACE;
 	bool		updates = sync->mode != MODE_INSERT && sync->mode != MODE_APPEND;
 
 	for (int i = 0; i < mapping->root->nchildren; i++)

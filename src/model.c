@@ -36,9 +36,11 @@
 #include "identity.h"
 #include "mapping.h"
 #include "model_check.h"
+#include "model_columns.h"
 #include "model_text.h"
 #include "nearest.h"
 #include "payload.h"
+#include "reference.h"
 #include "removal.h"
 #include "snapshot.h"
 #include "sql_text.h"
@@ -559,9 +561,10 @@ act_model_resolve(const Sync *sync)
 	check_key_names(sync, columns, ncolumns);
 	query = model->query = analyse_model(model_sql(model, model->mapping), columns);
 	resolve_leaves(model, query, &context);
+	act_model_find_columns(model, query);
 	resolve_keys(model, query);
 	act_model_check_readable(query);
-	act_model_check_owners(query, &model->relations);
+	act_reference_find_calls(model, act_model_check_owners(query, &model->relations), sync->nkeys, model->mapping);
 	model->removal = act_removal_resolve(model);
 	if (model->removal != NULL)
 		model->relations = list_concat_unique_oid(model->relations, model->removal->relations);

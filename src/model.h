@@ -8,6 +8,7 @@
 #ifndef ACT_MODEL_H
 #define ACT_MODEL_H
 
+#include "access/attnum.h"
 #include "row.h"
 #include "sync.h"
 #include "value.h"
@@ -65,6 +66,15 @@ extern const char *act_mapping_sent_more(const Sync *old, const Mapping *mapping
 /* Whether the options that act_mapping_apply_options() looks at are the same. */
 extern bool act_mapping_same_options(const Sync *a, const Sync *b);
 
+/* A column of the model that leaves are computed from. */
+typedef struct ModelColumn
+{
+	AttrNumber	number;			/* below zero: a system column */
+	char	   *name;
+	Oid			type;
+	Oid			collation;
+} ModelColumn;
+
 /*
  * A sync's model, resolved as it is now.  Made inside a transaction, in the
  * current memory context.
@@ -95,11 +105,20 @@ typedef struct Model
 	int		   *leaf_key;		/* the key column that is the whole of the leaf, or -1 */
 	bool	   *leaf_is_clock;	/* the leaf is the time of the run: every row changes */
 
+	int			ncolumns;		/* that the leaves read, subqueries included */
+	ModelColumn *columns;
+	bool		whole_row;		/* a leaf is of the row as a whole: columns are all of them */
+	int			careful;		/* its rows are those of this careful diff; 0: of the model itself */
 	struct Removal *removal;	/* what rows that left are sent with (removal.h); NULL: no fields */
 	struct Query *query;		/* key and leaves of it, as analysed */
 
 	uint8		seed[ACT_DIGEST_LEN];	/* of the fingerprint: format, paths, types */
+	List	   *references;		/* of char *: syncs whose ids it asks for */
 	List	   *relations;		/* OIDs of all that it reads, views and what is behind them */
+	/* of the destination, as far as who made the model knows it; NULL: not */
+	const struct Connector *connector;
+	const struct ConnectorScope *scope;
+
 	bool		key_ordered;	/* the table lies in key order and has an index for it */
 } Model;
 
@@ -113,6 +132,9 @@ extern Model *act_model_resolve(const Sync *sync);
 
 /* Once more what depends on sync->match, when that became known after the model. */
 extern void act_model_apply_match(Model *model);
+
+/* Why the fingerprints of every row differ, in a few words; NULL: they need not. */
+extern char *act_model_difference(const Model *old, const Model *new);
 
 /* Names of the model's columns as it is now, NULL-ended.  As the owner. */
 extern char **act_model_columns(const Sync *sync, int *count);

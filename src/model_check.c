@@ -385,6 +385,13 @@ collect_relations(Node *node, void *context)
 }
 
 void
+act_model_check_table_owner(Oid table)
+{
+	if (superuser())
+		check_relation_owner(table);
+}
+
+List *
 act_model_check_owners(Query *query, List **relations)
 {
 	ListCell   *cell;
@@ -396,10 +403,11 @@ act_model_check_owners(Query *query, List **relations)
 	foreach(cell, rewritten)
 		(void) collect_relations(lfirst(cell), relations);
 	if (!superuser())
-		return;
+		return rewritten;
 	(void) check_owners((Node *) query, NULL);
 	foreach(cell, rewritten)
 		(void) check_owners(lfirst(cell), NULL);
+	return rewritten;
 }
 
 static bool

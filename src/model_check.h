@@ -26,10 +26,11 @@ extern void act_model_check_readable(Query *query);
 
 /*
  * 42501: what a non-superuser owns, where the current user is a superuser.
- * relations: OIDs of all that the query reads, but for system catalogs; views
- * and what is behind them.
+ * Returns the query rewritten, a List of Query; relations: OIDs of all that it
+ * reads, but for system catalogs; views and what is behind them.
  */
-extern void act_model_check_owners(Query *query, List **relations);
+extern List *act_model_check_owners(Query *query, List **relations);
+extern void act_model_check_table_owner(Oid table);
 
 /* How the message of that error begins, which no GRANT helps against. */
 #define MODEL_OWNER_REFUSED "a superuser's sync may not use "

@@ -145,6 +145,32 @@ details(const ModelProblem *problem)
 	return buf.data;
 }
 
+/*
+ * What was right when the sync was defined is not there any more: how to
+ * write it is no help now, how to say its new name is.  The model is somebody
+ * else's, and who reads of it knows the sync by its name.
+ */
+void
+act_model_explain(const Sync *sync, ErrorData *error)
+{
+	static const char *const arguments[] = {"mapping", "key", "model"};
+	const char *what = NULL;
+
+	for (int i = 0; i < lengthof(arguments) && what == NULL; i++)
+	{
+		if (strncmp(error->message, arguments[i], strlen(arguments[i])) == 0)
+			what = arguments[i];
+	}
+	if (strstr(error->message, psprintf("\"%s\"", sync->name)) == NULL)
+		error->message = psprintf("sync \"%s\": %s", sync->name, error->message);
+	if (what == NULL ||
+		(error->sqlerrcode != ERRCODE_UNDEFINED_TABLE && error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN))
+		return;
+	error->detail = pstrdup("It was there when the sync was defined. Nothing was sent, and no row counts as removed.");
+	error->hint = psprintf("Put it back, or say what it is called now: SELECT activate.alter_sync(%s, %s => '...');",
+						   quote_literal_cstr(sync->name), what);
+}
+
 /* ----------------------------------------------------------------
  *		It waits
  * ----------------------------------------------------------------

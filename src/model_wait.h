@@ -45,6 +45,9 @@ extern ModelProblem *act_model_problem(const Sync *sync, const ErrorData *error)
 /* The same in one line, with who did it. */
 extern char *act_model_problem_text(const ModelProblem *problem);
 
+/* The error of a run, in words for who called it, or reads of it. */
+extern void act_model_explain(const Sync *sync, ErrorData *error);
+
 /*
  * The sync waits from now on, or still does: sets the state's columns and
  * when it is tried again, and tells of it once.  The caller stores the state.

@@ -400,6 +400,7 @@ act_plan_sync(PG_FUNCTION_ARGS)
 	else
 		tell_types(run);
 	act_preview_destination(preview);
+	act_preview_tell_model(preview);
 	PG_TRY();
 	{
 		act_diff_preview(run->model, sample_rows(run), false, &run->diff);

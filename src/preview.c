@@ -80,6 +80,26 @@ act_preview_destination(Preview *preview)
 	act_run_scope(run);
 }
 
+static void
+load_destination(void *arg)
+{
+	act_preview_destination(arg);
+}
+
+void
+act_preview_tell_model(Preview *preview)
+{
+	Run		   *run = &preview->run;
+
+	if (run->destination == NULL && !act_transaction_try(load_destination, preview))
+	{
+		run->destination = NULL;
+		return;
+	}
+	run->model->connector = run->destination->connector;
+	run->model->scope = &run->scope;
+}
+
 void
 act_preview_put(Preview *preview, Datum *values, bool *nulls)
 {
@@ -243,6 +263,7 @@ act_preview_sync(PG_FUNCTION_ARGS)
 	Run		   *run = &preview->run;
 
 	run->model = act_model_resolve(run->sync);
+	act_preview_tell_model(preview);
 	PG_TRY();
 	{
 		act_diff_preview(run->model, max_rows, run->sync->mode != MODE_REPLACE, &run->diff);
@@ -442,6 +463,7 @@ act_preview_requests(PG_FUNCTION_ARGS)
 
 	act_preview_destination(preview);
 	run->model = act_model_resolve(run->sync);
+	act_preview_tell_model(preview);
 	PG_TRY();
 	{
 		if (run->sync->mode == MODE_REPLACE)

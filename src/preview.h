@@ -29,6 +29,12 @@ extern void act_preview_end(Preview *preview);
 /* The destination (secrets stand as asterisks) and the scope of templates. */
 extern void act_preview_destination(Preview *preview);
 
+/*
+ * Lets the model know its destination, for what that can take.  Where it is
+ * not loaded it is tried: rows can be looked at without it.
+ */
+extern void act_preview_tell_model(Preview *preview);
+
 extern void act_preview_put(Preview *preview, Datum *values, bool *nulls);
 
 /* An argument that is a number greater than zero; 0 where it is null. */

@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(act_run_process);
 static const char *const phase_names[] = {
 	[PHASE_START] = "diff",
 	[PHASE_DIFF] = "diff",
+	[PHASE_LINK] = "link",
 	[PHASE_DELIVER] = "deliver",
 	[PHASE_SETTLE] = "settle"
 };
@@ -51,7 +52,8 @@ set_title(const Run *run, RunPhase phase, int64 done)
 				 run->sync->name, done, run->diff.counts.to_send);
 	else
 		snprintf(title, sizeof(title), "sync %s: %s", run->sync->name,
-				 phase == PHASE_SETTLE ? "writing down what came of it" : "comparing");
+				 phase == PHASE_SETTLE ? "writing down what came of it" :
+				 phase == PHASE_LINK ? "asking for records" : "comparing");
 	act_worker_activity(title);
 }
 

@@ -22,6 +22,7 @@
 #include "mapping.h"
 #include "model_check.h"
 #include "payload.h"
+#include "reference.h"
 #include "registry.h"
 #include "removal.h"
 #include "snapshot.h"
@@ -262,7 +263,7 @@ analyse(const Model *model, const Mapping *mapping)
 }
 
 static void
-resolve_leaves(Removal *removal, const Model *model)
+resolve_leaves(Removal *removal, Model *model)
 {
 	const Mapping *mapping = removal->mapping;
 	Query	   *query;
@@ -282,7 +283,7 @@ resolve_leaves(Removal *removal, const Model *model)
 		removal->leaf_values[i] = act_value_type(removal->leaf_types[i]);
 	}
 	act_model_check_readable(query);
-	act_model_check_owners(query, &removal->relations);
+	act_reference_find_calls(model, act_model_check_owners(query, &removal->relations), 0, mapping);
 }
 
 static void
@@ -319,7 +320,7 @@ rethrow_removed(void)
 }
 
 static Removal *
-resolve_update(const Model *model)
+resolve_update(Model *model)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Removal    *removal = palloc0(sizeof(Removal));
@@ -346,7 +347,7 @@ resolve_update(const Model *model)
 }
 
 Removal *
-act_removal_resolve(const Model *model)
+act_removal_resolve(Model *model)
 {
 	const Sync *sync = model->sync;
 	Removal    *removal;

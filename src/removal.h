@@ -27,7 +27,7 @@ typedef struct Removal
  * user is; the rest of the model is resolved.  NULL: nothing with fields.
  * ERROR as for a mapping, with 42703 for whatever is no key column.
  */
-extern Removal *act_removal_resolve(const Model *model);
+extern Removal *act_removal_resolve(Model *model);
 
 extern int	act_removal_leaves(const Model *model);
 

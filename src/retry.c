@@ -21,7 +21,7 @@
 #include "retry.h"
 #include "transaction.h"
 
-/* The rest follows in the next run. */
+/* Of either kind; the rest follows in the next run. */
 #define MAX_RETRIED 10000
 
 /*
@@ -52,18 +52,24 @@ key_object(const Sync *sync)
 	return buf.data;
 }
 
-/* Unqualified, since pg_catalog alone is searched. */
+/*
+ * Unqualified, since pg_catalog alone is searched.  That a row is not accepted
+ * is said, too, since there is an index of those.
+ */
 static char *
 retry_sql(const Sync *sync)
 {
 	const char *table = act_sync_table_name(sync);
 
 	return psprintf("SELECT COALESCE((SELECT jsonb_agg(d.k) FROM (SELECT %s AS k FROM %s AS s"
-					" WHERE s.activate_next_attempt_at <= $1"
-					" ORDER BY s.activate_next_attempt_at LIMIT %d) AS d), '[]')::text,"
+					" WHERE s.activate_state <> 'accepted'"
+					" AND (s.activate_next_attempt_at <= $1 OR s.activate_state = 'waiting')"
+					" ORDER BY s.activate_state = 'waiting' DESC, s.activate_next_attempt_at LIMIT %d) AS d), '[]')::text,"
 					" count(*) FILTER (WHERE t.activate_next_attempt_at <= $1),"
-					" min(t.activate_next_attempt_at) FILTER (WHERE t.activate_next_attempt_at > $1)"
-					" FROM %s AS t", key_object(sync), table, MAX_RETRIED, table);
+					" min(t.activate_next_attempt_at) FILTER (WHERE t.activate_next_attempt_at > $1),"
+					" count(*) FILTER (WHERE t.activate_state = 'waiting')"
+					" FROM %s AS t WHERE t.activate_state <> 'accepted'",
+					key_object(sync), table, 2 * MAX_RETRIED, table);
 }
 
 Jsonb *
@@ -72,16 +78,21 @@ act_retry_keys(const Sync *sync, TimestampTz *next)
 	TimestampTz now = act_now();
 	Identity	identity;
 	SqlArgument args[] = {{TIMESTAMPTZOID, TimestampTzGetDatum(now), false}};
-	Jsonb	   *keys;
+	Jsonb	   *keys = NULL;
 	bool		isnull;
 	Datum		first;
 
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
 	act_sql(SPI_OK_SELECT, retry_sql(sync), lengthof(args), args);
-	keys = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(act_sql_text(0, 1))));
 	first = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull);
-	*next = act_sql_int64(0, 2) > MAX_RETRIED ? now : isnull ? 0 : DatumGetTimestampTz(first);
+	*next = isnull ? 0 : DatumGetTimestampTz(first);
+	if (act_sql_int64(0, 4) <= MAX_RETRIED)
+	{
+		keys = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(act_sql_text(0, 1))));
+		if (act_sql_int64(0, 2) + act_sql_int64(0, 4) > 2 * MAX_RETRIED)
+			*next = now;
+	}
 	act_identity_leave(&identity);
 	return keys;
 }

@@ -13,7 +13,9 @@
 /*
  * An array of keys as run_sync() takes them, in the current memory context:
  * those of the sync's rows that are to be tried again by now, the longest
- * waiting first.  *next: when the first of the others is (0: none is).  As
+ * waiting first, and those that wait for rows they refer to.  NULL: so many
+ * of these that the whole model is read as fast.
+ * *next: when the first of the others is (0: none is).  As
  * the sync's owner, inside a transaction with SPI connected and a snapshot
  * active; may be READ ONLY.
  */

@@ -32,8 +32,10 @@
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
+#include "link.h"
 #include "model_wait.h"
 #include "progress.h"
+#include "reference.h"
 #include "retry.h"
 #include "run.h"
 #include "run_lock.h"
@@ -228,6 +230,13 @@ act_run_scope(Run *run)
 	scope->sync_name = pg_server_to_any(sync->name, strlen(sync->name), PG_UTF8);
 	scope->object = sync->object ? pg_server_to_any(sync->object, strlen(sync->object), PG_UTF8) : NULL;
 	scope->match = NULL;
+	scope->nmatch = sync->nmatch;
+	scope->match_names = palloc(sizeof(char *) * Max(sync->nmatch, 1));
+	for (int i = 0; i < sync->nmatch; i++)
+	{
+		scope->match_names[i] = pg_server_to_any(sync->match[i], strlen(sync->match[i]), PG_UTF8);
+		scope->match = i == 0 ? scope->match_names[i] : psprintf("%s,%s", scope->match, scope->match_names[i]);
+	}
 	scope->run_id = run->run_id;
 	scope->nkeys = sync->nkeys;
 	scope->key_names = palloc(sizeof(char *) * sync->nkeys);
@@ -238,12 +247,13 @@ act_run_scope(Run *run)
 	scope->arg = run->destination;
 }
 
-/* Before a key goes out that the table could not take. */
+/* What follows from the model as it is: a key that the table must take, whom it refers to. */
 static void
-widen_key(Run *run)
+resolve_model(Run *run)
 {
 	Model	   *model = act_model_resolve(run->sync);
 
+	act_reference_store(run->sync, model);
 	if (act_snapshot_check_key(run->sync, model))
 		return;
 	act_snapshot_widen_key(run->sync, model);
@@ -251,7 +261,7 @@ widen_key(Run *run)
 }
 
 static void
-run_resolve(Run *run)
+resolve(Run *run)
 {
 	Sync	   *sync = run->sync;
 
@@ -262,9 +272,15 @@ run_resolve(Run *run)
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
 	run->reading = true;
-	widen_key(run);
+	resolve_model(run);
 	run->resolving = run->reading = false;
 	act_transaction_commit(false);
+}
+
+static void
+run_resolve(Run *run)
+{
+	act_run_reading(run, resolve);
 }
 
 void
@@ -276,7 +292,7 @@ act_run_note_retry(Run *run, TimestampTz at)
 
 /* Taken as sent, and noted that it was, in one transaction: a run that dies leaves all of it to the next. */
 static void
-run_baseline(Run *run)
+baseline(Run *run)
 {
 	Sync	   *sync = run->sync;
 	Model	   *model;
@@ -285,11 +301,12 @@ run_baseline(Run *run)
 	act_progress_phase(run, PHASE_DIFF);
 	if (!begin_settling(run))
 		return;
-	run->resolving = true;
+	run->resolving = run->reading = true;
 	model = act_model_resolve(sync);
 	run->resolving = false;
 	act_diff_lock_model(model);
 	rows = act_snapshot_baseline(sync, model);
+	run->reading = false;
 	act_ledger_first_run_done(run);
 	act_event_record("baselined", "info", sync, run->run_id,
 					 psprintf(INT64_FORMAT " rows of sync \"%s\" count as sent: first_run is baseline", rows, sync->name),
@@ -297,6 +314,87 @@ run_baseline(Run *run)
 	ACT_FAULT("before_baseline");
 	act_transaction_commit(true);
 	ACT_FAULT("after_baseline");
+}
+
+/*
+ * The model is checked in the transaction that reads it: between two, it
+ * could be given away or become something else.
+ */
+static void
+diff(Run *run)
+{
+	act_progress_phase(run, PHASE_DIFF);
+	act_transaction_read_only();
+	run->resolving = run->reading = true;
+	run->model = act_model_resolve(run->sync);
+	run->resolving = false;
+	run->model->connector = run->destination->connector;
+	run->model->scope = &run->scope;
+	act_diff_lock_model(run->model);
+	if (!act_snapshot_check_key(run->sync, run->model))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of sync \"%s\" changed its type while the run began", run->sync->name),
+				 errhint("Run it again.")));
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (run->retry_rows)
+	{
+		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
+		run->retry_rows = run->keys != NULL;
+	}
+	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
+					 run->max_rows, &run->diff);
+	act_unit_run_read(run);
+	PopActiveSnapshot();
+	run->reading = false;
+	act_run_note_retry(run, run->diff.next_attempt_at);
+	act_transaction_commit(false);
+}
+
+static void
+run_diff(Run *run)
+{
+	act_run_reading(run, diff);
+}
+
+/* Whether this run comes to all rows that its sync has. */
+static bool
+comes_to_all(const Run *run)
+{
+	return run->keys == NULL && run->diff.counts.beyond == 0 && run->diff.counts.waiting == 0;
+}
+
+/*
+ * Rows become those of the records that the destination has, and only what
+ * then differs is sent: the diff is made anew.  It is done when it came to all
+ * rows; until then each run begins by it, for those without a record.
+ */
+static void
+run_link(Run *run)
+{
+	LinkCounts	counts;
+	bool		all;
+
+	run_diff(run);
+	if (run->stop.set)
+		return;
+	all = comes_to_all(run);
+	act_progress_phase(run, PHASE_LINK);
+	act_link(run, &counts);
+	act_diff_end(&run->diff);
+	memset(&run->diff, 0, sizeof(run->diff));
+	if (run->stop.set || !begin_settling(run))
+		return;
+	if (all)
+		act_ledger_first_run_done(run);
+	if (counts.same + counts.different + counts.none + counts.unclear > 0)
+		act_event_record("linked", "info", run->sync, run->run_id,
+						 psprintf(INT64_FORMAT " rows of sync \"%s\" have a record at the destination already: first_run is link",
+								  counts.same + counts.different, run->sync->name),
+						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
+								  ", \"unclear\": " INT64_FORMAT "}",
+								  counts.same, counts.different, counts.none, counts.unclear));
+	act_transaction_commit(true);
 }
 
 /* What option first_run says, once, before the first diff. */
@@ -310,41 +408,12 @@ run_first(Run *run)
 		case FIRST_RUN_SEND:
 			break;				/* over with the first run that gets past its guard */
 		case FIRST_RUN_BASELINE:
-			run_baseline(run);
+			act_run_reading(run, baseline);
 			break;
 		case FIRST_RUN_LINK:
-			break;				/* no definition says so */
+			run_link(run);
+			break;
 	}
-}
-
-/*
- * The model is checked in the transaction that reads it: between two, it
- * could be given away or become something else.
- */
-static void
-run_diff(Run *run)
-{
-	act_progress_phase(run, PHASE_DIFF);
-	act_transaction_read_only();
-	run->resolving = run->reading = true;
-	run->model = act_model_resolve(run->sync);
-	run->resolving = false;
-	act_diff_lock_model(run->model);
-	if (!act_snapshot_check_key(run->sync, run->model))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the key of sync \"%s\" changed its type while the run began", run->sync->name),
-				 errhint("Run it again.")));
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (run->retry_rows)
-		run->keys = act_retry_keys(run->sync, &run->rows_retry_at);
-	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
-					 run->max_rows, &run->diff);
-	act_unit_run_read(run);
-	PopActiveSnapshot();
-	run->reading = false;
-	act_run_note_retry(run, run->diff.next_attempt_at);
-	act_transaction_commit(false);
 }
 
 static void
@@ -381,9 +450,10 @@ run_guard(Run *run)
 	act_settler_marks(run->settler, &run->diff);
 	if (run->unit != NULL && run->unit->record)
 		act_unit_record(run->sync, run->unit);
-	if (run->sync->first_run_pending)
+	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
 	act_transaction_commit(false);
+	run->marked = true;
 }
 
 static void
@@ -459,32 +529,6 @@ run_stages(Run *run)
 			return;
 		stages[i] (run);
 	}
-}
-
-/*
- * What was right when the sync was defined is not there any more: how to
- * write it is no help now, how to say its new name is.  The model is somebody
- * else's, and who reads of it knows the sync by its name.
- */
-static void
-explain_model_change(const Sync *sync, ErrorData *error)
-{
-	static const char *const arguments[] = {"mapping", "key", "model"};
-	const char *what = NULL;
-
-	for (int i = 0; i < lengthof(arguments) && what == NULL; i++)
-	{
-		if (strncmp(error->message, arguments[i], strlen(arguments[i])) == 0)
-			what = arguments[i];
-	}
-	if (strstr(error->message, psprintf("\"%s\"", sync->name)) == NULL)
-		error->message = psprintf("sync \"%s\": %s", sync->name, error->message);
-	if (what == NULL ||
-		(error->sqlerrcode != ERRCODE_UNDEFINED_TABLE && error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN))
-		return;
-	error->detail = pstrdup("It was there when the sync was defined. Nothing was sent, and no row counts as removed.");
-	error->hint = psprintf("Put it back, or say what it is called now: SELECT activate.alter_sync(%s, %s => '...');",
-						   quote_literal_cstr(sync->name), what);
 }
 
 /*
@@ -614,7 +658,7 @@ run_try(Run *run, RunStatus *status)
 		error = CopyErrorData();
 		FlushErrorState();
 		if (run->resolving)
-			explain_model_change(run->sync, error);
+			act_model_explain(run->sync, error);
 		run_abort(run, error);
 		ReThrowError(error);
 	}

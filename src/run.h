@@ -88,6 +88,8 @@ typedef struct Run
 	bool		retry_rows;		/* only rows whose back-off ended: they become keys, not forced */
 	int64		missed;			/* planned starts that this run stands for, besides its own */
 	TimestampTz rows_retry_at;	/* first end of a back-off among the rows seen; 0: none */
+	bool		marked;			/* what the diff found without sending stands in the sync's table */
+	bool		ids_noted;		/* that rows got what others may wait for */
 	bool		recorded;		/* its row says that it began, or how it ended */
 	bool		held_again;		/* as the whole run before, which nobody approved */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */
@@ -128,6 +130,13 @@ extern bool act_run_cancel(int64 sync_id, int64 run_id);
 
 extern void act_run_stop(Run *run, RunStatus status, const char *message,
 						 const char *detail, const char *hint);
+
+/*
+ * run_read.c: does work, which is one transaction that reads the model; again,
+ * from its beginning, as long as somebody else has locked what it reads.  May
+ * return with run->stop set.
+ */
+extern void act_run_reading(Run *run, void (*work) (Run *run));
 
 /* What templates may name besides the row: sync, destination and run_id are known. */
 extern void act_run_scope(Run *run);

@@ -71,11 +71,13 @@ report(const Run *run, RunStatus status)
 		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
 	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
+	int64		nwaiting = outcomes[ROW_WAITING] + counts->waiting;
 	int64		nunknown = outcomes[ROW_UNKNOWN] + counts->unknown;
 	char	   *unknown = nunknown > 0 ? psprintf(", " INT64_FORMAT " unknown", nunknown) : "";
 	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
+	char	   *waiting = nwaiting > 0 ? psprintf(", " INT64_FORMAT " waiting", nwaiting) : "";
 	int64		delayed = outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
-	bool		only_untried = run->unit == NULL && nrefused + counts->invalid + nabsent + nunknown == 0 &&
+	bool		only_untried = run->unit == NULL && nrefused + counts->invalid + nabsent + nunknown + nwaiting == 0 &&
 		delayed == counts->beyond + run->counts.untried;
 
 	if (status == RUN_SUCCEEDED)
@@ -84,9 +86,9 @@ report(const Run *run, RunStatus status)
 		ereport(WARNING,
 				(errcode(ERRCODE_ACTIVATE_PARTIAL),
 				 errmsg("run " INT64_FORMAT " of sync \"%s\" is partial: " INT64_FORMAT " accepted, "
-						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s%s",
+						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s%s%s",
 						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
-						nrefused, counts->invalid, delayed, absent, unknown),
+						nrefused, counts->invalid, delayed, absent, unknown, waiting),
 				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
 				 only_untried ?
 				 errhint("CALL activate.run_sync(%s); sends the rest.", quote_literal_cstr(run->sync->name)) :

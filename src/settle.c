@@ -13,7 +13,6 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
@@ -24,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "column.h"
 #include "diff_query.h"
 #include "fault.h"
 #include "identity.h"
@@ -42,76 +42,9 @@ struct Settler
 	char	   *refused_sql;
 	char	   *delete_sql;
 	char	   *mark_sql;
+	char	   *wait_sql;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
 };
-
-/* One column of a set of rows, as an array. */
-typedef struct Column
-{
-	Oid			type;
-	Datum	   *values;
-	bool	   *nulls;
-	int			count;
-} Column;
-
-static Column
-column_make(Oid type, int capacity)
-{
-	Column		column;
-
-	column.type = type;
-	column.values = palloc0(sizeof(Datum) * Max(capacity, 1));
-	column.nulls = palloc0(sizeof(bool) * Max(capacity, 1));
-	column.count = 0;
-	return column;
-}
-
-static void
-column_add(Column *column, Datum value, bool isnull)
-{
-	column->values[column->count] = value;
-	column->nulls[column->count++] = isnull;
-}
-
-static void
-column_add_text(Column *column, const char *text)
-{
-	column_add(column, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
-}
-
-static void
-column_add_digest(Column *column, const uint8 *digest, bool isnull)
-{
-	pg_uuid_t  *uuid = palloc0(sizeof(pg_uuid_t));
-
-	if (!isnull)
-		memcpy(uuid->data, digest, UUID_LEN);
-	column_add(column, UUIDPGetDatum(uuid), isnull);
-}
-
-static void
-column_add_time(Column *column, TimestampTz time)
-{
-	column_add(column, TimestampTzGetDatum(time), time == 0);
-}
-
-static SqlArgument
-column_argument(const Column *column)
-{
-	SqlArgument argument;
-	int16		len;
-	bool		byval;
-	char		align;
-	int			dims[1] = {column->count};
-	int			lower[1] = {1};
-
-	get_typlenbyvalalign(column->type, &len, &byval, &align);
-	argument.type = get_array_type(column->type);
-	argument.value = PointerGetDatum(construct_md_array(column->values, column->nulls, 1, dims, lower,
-														column->type, len, byval, align));
-	argument.isnull = false;
-	return argument;
-}
 
 static void
 append_key_list(StringInfo buf, const Settler *settler, const char *format_prefix)
@@ -273,6 +206,33 @@ mark_sql(const Settler *settler)
 	return buf.data;
 }
 
+/* What the destination has of a row that waits stays as it is. */
+static char *
+wait_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "INSERT INTO %s AS s (", act_sync_table_name(settler->sync));
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ", activate_state, activate_op, activate_first_at, activate_last_at,"
+						   " activate_code, activate_message) SELECT ");
+	append_cast_keys(&buf, settler);
+	appendStringInfoString(&buf, ", 'waiting', u.op, u.at, u.at, 'reference', u.message");
+	append_unnest(&buf, settler, "op, at, message", 3);
+	appendStringInfoString(&buf, " ON CONFLICT (");
+	append_key_list(&buf, settler, "");
+	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = 'waiting', activate_op = EXCLUDED.activate_op,"
+						   " activate_first_at = COALESCE(s.activate_first_at, EXCLUDED.activate_first_at),"
+						   " activate_last_at = EXCLUDED.activate_last_at,"
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
+						   " activate_tried = NULL, activate_change_id = NULL, activate_attempts = 0,"
+						   " activate_next_attempt_at = NULL, activate_http_status = NULL,"
+						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op IN ('update_removed', 'clear')"
+						   " THEN s.activate_missing_since END");
+	return buf.data;
+}
+
 Settler *
 act_settler_create(const Sync *sync)
 {
@@ -306,6 +266,7 @@ act_settler_create(const Sync *sync)
 	settler->refused_sql = refused_sql(settler);
 	settler->delete_sql = delete_sql(settler);
 	settler->mark_sql = mark_sql(settler);
+	settler->wait_sql = wait_sql(settler);
 	return settler;
 }
 
@@ -325,7 +286,7 @@ static void
 add_keys(Column *keys, int nkeys, char *const *values)
 {
 	for (int i = 0; i < nkeys; i++)
-		column_add_text(&keys[i], values[i]);
+		act_column_add_text(&keys[i], values[i]);
 }
 
 static Column *
@@ -334,7 +295,7 @@ make_keys(int nkeys, int capacity)
 	Column	   *keys = palloc(sizeof(Column) * nkeys);
 
 	for (int i = 0; i < nkeys; i++)
-		keys[i] = column_make(TEXTOID, capacity);
+		keys[i] = act_column_make(TEXTOID, capacity);
 	return keys;
 }
 
@@ -348,22 +309,10 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 	if (keys[0].count == 0)
 		return;
 	for (int i = 0; i < nkeys; i++)
-		args[i] = column_argument(&keys[i]);
+		args[i] = act_column_argument(&keys[i]);
 	for (int i = 0; i < ncolumns; i++)
-		args[nkeys + i] = column_argument(&columns[i]);
+		args[nkeys + i] = act_column_argument(&columns[i]);
 	act_sql(expected, sql, nkeys + ncolumns, args);
-}
-
-/* One that the database's encoding cannot hold is none: another would be another record's. */
-static char *
-storable_id(const char *utf8)
-{
-	char	   *id;
-
-	if (utf8 == NULL)
-		return NULL;
-	id = act_text_to_server(utf8);
-	return strcmp(pg_server_to_any(id, strlen(id), PG_UTF8), utf8) == 0 ? id : NULL;
 }
 
 static void
@@ -373,32 +322,33 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 	int			nkeys = settler->sync->nkeys;
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
-	Column		columns[5] = {column_make(TEXTOID, capacity), column_make(UUIDOID, capacity),
-	column_make(TIMESTAMPTZOID, capacity)};
+	Column		columns[5] = {act_column_make(TEXTOID, capacity), act_column_make(UUIDOID, capacity),
+	act_column_make(TIMESTAMPTZOID, capacity)};
 	int			ncolumns = 3;
 	Column	   *hashes = options->changed_fields_only ? &columns[ncolumns++] : NULL;
 	Column	   *payloads = options->keep_payload ? &columns[ncolumns++] : NULL;
 	ListCell   *cell;
 
 	if (hashes != NULL)
-		*hashes = column_make(TEXTOID, capacity);
+		*hashes = act_column_make(TEXTOID, capacity);
 	if (payloads != NULL)
-		*payloads = column_make(JSONOID, capacity);
+		*payloads = act_column_make(JSONOID, capacity);
 	foreach(cell, rows)
 	{
-		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+		const SettledRow *settled = lfirst(cell);
+		const Row  *row = settled->row;
 		const char *payload = row->payload != NULL ? row->payload : row->fields;
 
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
-		column_add_text(&columns[0], storable_id(row->new_external_id));
-		column_add_digest(&columns[1], row->fingerprint, false);
-		column_add_time(&columns[2], now);
+		act_column_add_text(&columns[0], act_text_to_server_exact(row->new_external_id));
+		act_column_add_digest(&columns[1], row->fingerprint, settled->differs);
+		act_column_add_time(&columns[2], now);
 		if (hashes != NULL)
-			column_add_text(hashes, row->field_hashes);
+			act_column_add_text(hashes, settled->differs ? NULL : row->field_hashes);
 		if (payloads != NULL)
-			column_add_text(payloads, payload ? act_text_to_server(payload) : NULL);
+			act_column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
 	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
 }
@@ -432,7 +382,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 	ListCell   *cell;
 
 	for (int i = 0; i < lengthof(types); i++)
-		columns[i] = column_make(types[i], capacity);
+		columns[i] = act_column_make(types[i], capacity);
 	foreach(cell, rows)
 	{
 		const SettledRow *settled = lfirst(cell);
@@ -450,17 +400,17 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 			(settler->next_attempt_at == 0 || state.next_attempt_at < settler->next_attempt_at))
 			settler->next_attempt_at = state.next_attempt_at;
 		add_keys(keys, nkeys, row->key_values);
-		column_add_text(&columns[0], act_state_name(state.state));
-		column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
-		column_add_digest(&columns[2], state.tried, accepted);
-		column_add_text(&columns[3], accepted ? NULL : act_row_op_name(row->op));
-		column_add_digest(&columns[4], state.change_id, accepted);
-		column_add(&columns[5], Int32GetDatum(state.attempts), false);
-		column_add_time(&columns[6], now);
-		column_add_time(&columns[7], state.next_attempt_at);
-		column_add(&columns[8], Int32GetDatum(row->http_status), row->http_status == 0);
-		column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
-		column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
+		act_column_add_text(&columns[0], act_state_name(state.state));
+		act_column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
+		act_column_add_digest(&columns[2], state.tried, accepted);
+		act_column_add_text(&columns[3], accepted ? NULL : act_row_op_name(row->op));
+		act_column_add_digest(&columns[4], state.change_id, accepted);
+		act_column_add(&columns[5], Int32GetDatum(state.attempts), false);
+		act_column_add_time(&columns[6], now);
+		act_column_add_time(&columns[7], state.next_attempt_at);
+		act_column_add(&columns[8], Int32GetDatum(row->http_status), row->http_status == 0);
+		act_column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
+		act_column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
 	}
 	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
@@ -498,8 +448,11 @@ act_settler_marks(Settler *settler, Diff *diff)
 	{
 		Column	   *changed = make_keys(nkeys, MARKS_PER_STATEMENT);
 		Column	   *forgotten = make_keys(nkeys, MARKS_PER_STATEMENT);
-		Column		columns[2] = {column_make(TEXTOID, MARKS_PER_STATEMENT),
-		column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT)};
+		Column	   *waiting = make_keys(nkeys, MARKS_PER_STATEMENT);
+		Column		columns[2] = {act_column_make(TEXTOID, MARKS_PER_STATEMENT),
+		act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT)};
+		Column		waits[3] = {act_column_make(TEXTOID, MARKS_PER_STATEMENT),
+		act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT), act_column_make(TEXTOID, MARKS_PER_STATEMENT)};
 
 		for (int i = 0; i < MARKS_PER_STATEMENT; i++)
 		{
@@ -515,12 +468,21 @@ act_settler_marks(Settler *settler, Diff *diff)
 				add_keys(forgotten, nkeys, mark->key_values);
 				continue;
 			}
+			if (mark->state == STATE_WAITING)
+			{
+				add_keys(waiting, nkeys, mark->key_values);
+				act_column_add_text(&waits[0], act_row_op_name(mark->op));
+				act_column_add_time(&waits[1], now);
+				act_column_add_text(&waits[2], act_text_to_server(mark->message));
+				continue;
+			}
 			add_keys(changed, nkeys, mark->key_values);
-			column_add_text(&columns[0], act_state_name(mark->state));
-			column_add_time(&columns[1], now);
+			act_column_add_text(&columns[0], act_state_name(mark->state));
+			act_column_add_time(&columns[1], now);
 		}
 		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
 		run_columns(SPI_OK_DELETE, settler->delete_sql, forgotten, nkeys, NULL, 0);
+		run_columns(SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
 		MemoryContextReset(context);
 	}
 	act_identity_leave(&identity);
@@ -531,28 +493,28 @@ act_settler_marks(Settler *settler, Diff *diff)
 int64
 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 {
-	Column		ops = column_make(TEXTOID, nrows);
-	Column		keys = column_make(TEXTOID, nrows * sync->nkeys);
-	Column		fingerprints = column_make(UUIDOID, nrows);
-	Column		change_ids = column_make(UUIDOID, nrows);
-	Column		once = column_make(BOOLOID, nrows);
+	Column		ops = act_column_make(TEXTOID, nrows);
+	Column		keys = act_column_make(TEXTOID, nrows * sync->nkeys);
+	Column		fingerprints = act_column_make(UUIDOID, nrows);
+	Column		change_ids = act_column_make(UUIDOID, nrows);
+	Column		once = act_column_make(BOOLOID, nrows);
 	Identity	identity;
 	int64		claim_id;
 
 	for (int i = 0; i < nrows; i++)
 	{
-		column_add_text(&ops, act_row_op_name(rows[i]->op));
+		act_column_add_text(&ops, act_row_op_name(rows[i]->op));
 		for (int k = 0; k < sync->nkeys; k++)
-			column_add_text(&keys, rows[i]->key_values[k]);
-		column_add_digest(&fingerprints, rows[i]->fingerprint, false);
-		column_add_digest(&change_ids, rows[i]->change_id, false);
-		column_add(&once, BoolGetDatum(rows[i]->at_most_once), false);
+			act_column_add_text(&keys, rows[i]->key_values[k]);
+		act_column_add_digest(&fingerprints, rows[i]->fingerprint, false);
+		act_column_add_digest(&change_ids, rows[i]->change_id, false);
+		act_column_add(&once, BoolGetDatum(rows[i]->at_most_once), false);
 	}
 	act_identity_extension(&identity);
 	{
 		SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_INT8(run_id),
-			column_argument(&ops), column_argument(&keys),
-		column_argument(&fingerprints), column_argument(&change_ids), column_argument(&once)};
+			act_column_argument(&ops), act_column_argument(&keys),
+		act_column_argument(&fingerprints), act_column_argument(&change_ids), act_column_argument(&once)};
 
 		act_sql(SPI_OK_INSERT_RETURNING,
 				"INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids, once)"
@@ -568,16 +530,16 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
 void
 act_claim_delete(const int64 *ids, int count)
 {
-	Column		column = column_make(INT8OID, count);
+	Column		column = act_column_make(INT8OID, count);
 	Identity	identity;
 
 	if (count == 0)
 		return;
 	for (int i = 0; i < count; i++)
-		column_add(&column, Int64GetDatum(ids[i]), false);
+		act_column_add(&column, Int64GetDatum(ids[i]), false);
 	act_identity_extension(&identity);
 	{
-		SqlArgument args[] = {column_argument(&column)};
+		SqlArgument args[] = {act_column_argument(&column)};
 
 		act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE claim_id = ANY ($1)", 1, args);
 	}
@@ -667,38 +629,4 @@ act_claim_recover(Settler *settler)
 	}
 	act_claim_delete(ids, count);
 	return unknown;
-}
-
-char *
-act_text_to_server(const char *utf8)
-{
-	size_t		len = strlen(utf8);
-	Oid			proc;
-	unsigned char *out;
-	size_t		used = 0;
-	size_t		written = 0;
-	size_t		capacity = len * MAX_CONVERSION_GROWTH + 1;
-
-	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
-		return pstrdup(utf8);
-	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
-	if (!OidIsValid(proc))
-		return pstrdup("?");
-	out = palloc(capacity);
-	while (used < len)
-	{
-		int			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
-														 (unsigned char *) utf8 + used, len - used,
-														 out + written, capacity - written, true);
-
-		used += done;
-		written += strlen((char *) out + written);
-		if (used < len)
-		{
-			used += pg_encoding_mblen(PG_UTF8, utf8 + used);
-			out[written++] = '?';
-			out[written] = '\0';
-		}
-	}
-	return (char *) out;
 }

@@ -12,12 +12,14 @@
 #define ACT_SETTLE_H
 
 #include "diff.h"
+#include "server_text.h"
 
 /* A row whose fate in this run is known. */
 typedef struct SettledRow
 {
 	Row		   *row;
 	bool		uncertain;		/* some try of its request may have been applied */
+	bool		differs;		/* found there, with other values: accepted, but for what it has */
 } SettledRow;
 
 /*
@@ -48,8 +50,5 @@ extern int64 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nr
 extern void act_claim_delete(const int64 *ids, int count);
 /* Claims of a run that never settled them: their rows are in doubt, or unknown. Returns how many are unknown. */
 extern int64 act_claim_recover(Settler *settler);
-
-/* UTF-8 text of a stranger in the server's encoding; '?' for what it lacks. */
-extern char *act_text_to_server(const char *utf8);
 
 #endif							/* ACT_SETTLE_H */

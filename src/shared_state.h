@@ -78,6 +78,7 @@ typedef enum RunPhase
 {
 	PHASE_START,				/* shown as diff */
 	PHASE_DIFF,
+	PHASE_LINK,
 	PHASE_DELIVER,
 	PHASE_SETTLE
 } RunPhase;

@@ -12,11 +12,9 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -24,8 +22,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
+#include "diff_careful.h"
 #include "diff_query.h"
 #include "fault.h"
 #include "identity.h"
@@ -80,6 +78,11 @@ static const struct
 	{"activate_missing_since", "when a run first missed the row in the model; null: it is there, or nobody waits for remove_after"},
 };
 
+/* All rows of a key have one fingerprint; one whose mapping raises has none. */
+#define HAVING_ONE_VERSION \
+	" HAVING pg_catalog.count(DISTINCT m.fp) OPERATOR(pg_catalog.=) 1" \
+	" AND pg_catalog.count(m.fp) OPERATOR(pg_catalog.=) pg_catalog.count(*)"
+
 static void
 utility(const char *sql)
 {
@@ -100,21 +103,8 @@ comment_column(const char *table, const char *column, const char *comment)
 static void
 append_key_column(StringInfo buf, const char *name, Oid type, Oid collation)
 {
-	appendStringInfo(buf, "%s %s", quote_identifier(name),
-					 format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
-	if (OidIsValid(collation) && collation != get_typcollation(type))
-	{
-		HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-		Form_pg_collation form;
-
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for collation %u", collation);
-		form = (Form_pg_collation) GETSTRUCT(tuple);
-		appendStringInfo(buf, " COLLATE %s",
-						 quote_qualified_identifier(get_namespace_name(form->collnamespace),
-													NameStr(form->collname)));
-		ReleaseSysCache(tuple);
-	}
+	appendStringInfoString(buf, quote_identifier(name));
+	act_diff_query_append_type(buf, type, collation);
 	appendStringInfoString(buf, " NOT NULL, ");
 }
 
@@ -329,21 +319,21 @@ append_key_numbers(StringInfo buf, const Sync *sync)
 		appendStringInfo(buf, "%sm.k%d", i > 1 ? ", " : "", i);
 }
 
-/*
- * Rows that cannot be sent (null or differing duplicate keys) are left out:
- * the next run names them.  External ids that are known stay.
- */
-int64
-act_snapshot_baseline(const Sync *sync, const Model *model)
+typedef struct Rewrite
 {
+	const Sync *sync;
+	int64		rows;			/* written */
+} Rewrite;
+
+static void
+write_baseline(const Model *const *models, void *arg)
+{
+	Rewrite    *rewrite = arg;
+	const Sync *sync = rewrite->sync;
+	const Model *model = models[0];
 	StringInfoData buf;
-	Identity	identity;
 	char	   *table = act_sync_table_name(sync);
 	SqlArgument now[] = {{TIMESTAMPTZOID, TimestampTzGetDatum(act_now()), false}};
-	int64		rows;
-
-	(void) act_sync_table_open(sync, RowExclusiveLock, false);
-	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "DELETE FROM %s AS s WHERE NOT EXISTS (SELECT 1 FROM ", table);
@@ -366,8 +356,7 @@ act_snapshot_baseline(const Sync *sync, const Model *model)
 		appendStringInfo(&buf, "%sm.k%d IS NOT NULL", i > 1 ? " AND " : "", i);
 	appendStringInfoString(&buf, " GROUP BY ");
 	append_key_numbers(&buf, sync);
-	appendStringInfoString(&buf, " HAVING pg_catalog.count(DISTINCT m.fp) OPERATOR(pg_catalog.=) 1"
-						   " ON CONFLICT (");
+	appendStringInfoString(&buf, HAVING_ONE_VERSION " ON CONFLICT (");
 	append_keys(&buf, sync);
 	appendStringInfoString(&buf, ") DO UPDATE SET activate_fingerprint = EXCLUDED.activate_fingerprint,"
 						   " activate_accepted_at = COALESCE(s.activate_accepted_at, EXCLUDED.activate_accepted_at),"
@@ -376,39 +365,65 @@ act_snapshot_baseline(const Sync *sync, const Model *model)
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
 						   " activate_missing_since = NULL, activate_field_hashes = NULL, activate_payload = NULL");
-	rows = act_sql(SPI_OK_INSERT, buf.data, 1, now);
+	rewrite->rows = act_sql(SPI_OK_INSERT, buf.data, 1, now);
+}
+
+/*
+ * Rows that cannot be sent (null or differing duplicate keys, a mapping that
+ * raises) are left out: the next run names them.  External ids that are known
+ * stay.
+ */
+int64
+act_snapshot_baseline(const Sync *sync, const Model *model)
+{
+	Rewrite		rewrite = {sync, 0};
+	Identity	identity;
+
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
+	act_diff_carefully(&model, 1, NULL, write_baseline, &rewrite);
 	act_identity_leave(&identity);
-	return rows;
+	return rewrite.rows;
+}
+
+static void
+write_carried_over(const Model *const *models, void *arg)
+{
+	Rewrite    *rewrite = arg;
+	const Sync *sync = rewrite->sync;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "UPDATE %s AS s SET activate_fingerprint = n.fp FROM ",
+					 act_sync_table_name(sync));
+	act_diff_query_append_model(&buf, models[0], false);
+	appendStringInfoString(&buf, " AS o, (SELECT ");
+	append_key_numbers(&buf, sync);
+	appendStringInfoString(&buf, ", pg_catalog.min(m.fp::pg_catalog.text)::pg_catalog.uuid AS fp FROM ");
+	act_diff_query_append_model(&buf, models[1], false);
+	appendStringInfoString(&buf, " AS m GROUP BY ");
+	append_key_numbers(&buf, sync);
+	/* Of rows with one key and different values nobody knows which was sent. */
+	appendStringInfoString(&buf, HAVING_ONE_VERSION ") AS n WHERE ");
+	act_diff_query_append_key_match(&buf, models[0], "o", "s", true);
+	appendStringInfoString(&buf, " AND ");
+	act_diff_query_append_key_match(&buf, models[1], "n", "s", true);
+	appendStringInfoString(&buf, " AND o.fp OPERATOR(pg_catalog.=) s.activate_fingerprint");
+	rewrite->rows = act_sql(SPI_OK_UPDATE, buf.data, 0, NULL);
 }
 
 int64
 act_snapshot_carry_over(const Sync *sync, const Model *old_model, const Model *new_model)
 {
-	StringInfoData buf;
+	const Model *const models[] = {old_model, new_model};
+	Rewrite		rewrite = {sync, 0};
 	Identity	identity;
-	int64		rows;
 
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "UPDATE %s AS s SET activate_fingerprint = n.fp FROM ",
-					 act_sync_table_name(sync));
-	act_diff_query_append_model(&buf, old_model, false);
-	appendStringInfoString(&buf, " AS o, (SELECT ");
-	append_key_numbers(&buf, sync);
-	appendStringInfoString(&buf, ", pg_catalog.min(m.fp::pg_catalog.text)::pg_catalog.uuid AS fp FROM ");
-	act_diff_query_append_model(&buf, new_model, false);
-	appendStringInfoString(&buf, " AS m GROUP BY ");
-	append_key_numbers(&buf, sync);
-	/* Of rows with one key and different values nobody knows which was sent. */
-	appendStringInfoString(&buf, " HAVING pg_catalog.count(DISTINCT m.fp) OPERATOR(pg_catalog.=) 1) AS n WHERE ");
-	act_diff_query_append_key_match(&buf, old_model, "o", "s", true);
-	appendStringInfoString(&buf, " AND ");
-	act_diff_query_append_key_match(&buf, new_model, "n", "s", true);
-	appendStringInfoString(&buf, " AND o.fp OPERATOR(pg_catalog.=) s.activate_fingerprint");
-	rows = act_sql(SPI_OK_UPDATE, buf.data, 0, NULL);
+	act_diff_carefully(models, lengthof(models), NULL, write_carried_over, &rewrite);
 	act_identity_leave(&identity);
-	return rows;
+	return rewrite.rows;
 }
 
 bool

@@ -47,15 +47,20 @@ typedef struct Candidate
 	" s.system_identifier, s.database_oid, s.host," \
 	" t.next_run_at, t.retry_at, w.queued_at, t.after_runs," \
 	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false), t.sync_id IS NULL," \
-	" t.model_problem_since" \
+	" t.waiting, t.retry_rows, t.ids_seen, m.ids_sum, t.model_problem_since" \
 	" FROM activate.sync AS s LEFT JOIN activate.sync_state AS t USING (sync_id)" \
 	" LEFT JOIN activate.destination_state AS d ON d.destination = s.destination" \
 	" LEFT JOIN (SELECT r.sync_id, pg_catalog.min(r.queued_at) AS queued_at," \
 	" pg_catalog.bool_or(r.status = 'running') AS running" \
 	" FROM activate.run AS r WHERE r.status IN ('queued', 'running') GROUP BY r.sync_id) AS w" \
 	" ON w.sync_id = s.sync_id" \
+	" LEFT JOIN (SELECT f.sync_id, pg_catalog.sum(q.ids_moved)::pg_catalog.int8 AS ids_sum" \
+	" FROM activate.sync_reference AS f JOIN activate.sync AS p ON p.name = f.referenced_sync" \
+	" JOIN activate.sync_state AS q ON q.sync_id = p.sync_id GROUP BY f.sync_id) AS m" \
+	" ON m.sync_id = s.sync_id" \
 	" WHERE NOT s.paused AND w.running IS NOT TRUE AND (t.next_run_at IS NOT NULL OR t.retry_at IS NOT NULL" \
-	" OR w.queued_at IS NOT NULL OR t.after_runs IS NOT NULL OR t.sync_id IS NULL)"
+	" OR w.queued_at IS NOT NULL OR t.after_runs IS NOT NULL OR t.sync_id IS NULL" \
+	" OR (t.waiting AND m.ids_sum > t.ids_seen))"
 
 /* The same server is asked about for each of them. */
 typedef struct Home
@@ -110,7 +115,11 @@ read_candidate(uint64 row)
 	candidate->probe_at = act_sync_state_time(row, 14);
 	candidate->closed = act_sql_bool(row, 15);
 	candidate->stateless = act_sql_bool(row, 16);
-	candidate->state.model_problem_since = act_sync_state_time(row, 17);
+	candidate->state.waiting = act_sql_bool(row, 17);
+	candidate->state.retry_rows = act_sql_bool(row, 18);
+	candidate->state.ids_seen = act_sql_int64(row, 19);
+	candidate->state.ids_sum = act_sql_int64(row, 20);
+	candidate->state.model_problem_since = act_sync_state_time(row, 21);
 	candidate->due.retry_at = candidate->state.retry_at;
 	return candidate;
 }
@@ -212,9 +221,12 @@ static TimestampTz
 due_at(Candidate *candidate, TimestampTz now)
 {
 	TimestampTz start = start_due_at(candidate, now);
-	TimestampTz retry = candidate->closed || candidate->state.retry_at == 0 ?
-		PG_INT64_MAX : candidate->state.retry_at;
+	TimestampTz retry = candidate->state.retry_at == 0 ? PG_INT64_MAX : candidate->state.retry_at;
 
+	if (act_sync_state_woken(&candidate->state, candidate->schedule))
+		retry = Min(retry, now);
+	if (candidate->closed)
+		retry = PG_INT64_MAX;
 	if (candidate->probe_at <= now)
 		return Min(start, retry);
 	if (start <= now)

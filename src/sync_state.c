@@ -75,9 +75,12 @@ act_sync_state_read_runs(SyncState *state, uint64 row, int column)
 }
 
 #define LOAD_SQL \
-	"SELECT anchor, next_run_at, retry_at, retry_rows, failures, after_runs," \
-	" model_problem_since, model_problem" \
-	" FROM activate.sync_state WHERE sync_id = $1 FOR UPDATE"
+	"SELECT t.anchor, t.next_run_at, t.retry_at, t.retry_rows, t.failures, t.after_runs," \
+	" t.model_problem_since, t.model_problem, t.waiting, t.ids_new, t.ids_moved, t.ids_seen," \
+	" (SELECT pg_catalog.sum(q.ids_moved)::pg_catalog.int8 FROM activate.sync_reference AS f" \
+	" JOIN activate.sync AS p ON p.name = f.referenced_sync" \
+	" JOIN activate.sync_state AS q ON q.sync_id = p.sync_id WHERE f.sync_id = t.sync_id)" \
+	" FROM activate.sync_state AS t WHERE t.sync_id = $1 FOR UPDATE"
 
 bool
 act_sync_state_load(int64 sync_id, bool patient, SyncState *state)
@@ -101,6 +104,11 @@ act_sync_state_load(int64 sync_id, bool patient, SyncState *state)
 	act_sync_state_read_runs(state, 0, 6);
 	state->model_problem_since = act_sync_state_time(0, 7);
 	state->model_problem = act_sql_text(0, 8);
+	state->waiting = act_sql_bool(0, 9);
+	state->ids_new = act_sql_bool(0, 10);
+	state->ids_moved = act_sql_int64(0, 11);
+	state->ids_seen = act_sql_int64(0, 12);
+	state->ids_sum = act_sql_int64(0, 13);
 	return true;
 }
 
@@ -119,6 +127,10 @@ act_sync_state_store(const SyncState *state)
 		{INT8ARRAYOID, (Datum) 0, true},
 		SQL_TIME(state->model_problem_since),
 		SQL_TEXT(state->model_problem),
+		SQL_BOOL(state->waiting),
+		SQL_BOOL(state->ids_new),
+		SQL_INT8(state->ids_moved),
+		SQL_INT8(state->ids_seen),
 	};
 
 	for (int i = 0; i < state->nafter; i++)
@@ -131,7 +143,8 @@ act_sync_state_store(const SyncState *state)
 	}
 	act_sql(SPI_OK_UPDATE,
 			"UPDATE activate.sync_state SET anchor = $2, next_run_at = $3, retry_at = $4, retry_rows = $5,"
-			" failures = $6, after_runs = $7, model_problem_since = $8, model_problem = $9"
+			" failures = $6, after_runs = $7, model_problem_since = $8, model_problem = $9,"
+			" waiting = $10, ids_new = $11, ids_moved = $12, ids_seen = $13"
 			" WHERE sync_id = $1", lengthof(args), args);
 }
 
@@ -231,6 +244,25 @@ static bool
 is_manual(const char *schedule)
 {
 	return strcmp(schedule, "manual") == 0;
+}
+
+bool
+act_sync_state_woken(const SyncState *state, const char *schedule)
+{
+	/* A run of the whole model that is to come takes them with it. */
+	return state->waiting && state->ids_sum > state->ids_seen && !is_manual(schedule) &&
+		(state->retry_at == 0 || state->retry_rows);
+}
+
+/* Rows that others may wait for are all there now. */
+static void
+move_ids(SyncState *state)
+{
+	if (!state->ids_new)
+		return;
+	state->ids_new = false;
+	state->ids_moved++;
+	act_wake_at_commit();
 }
 
 /* ----------------------------------------------------------------
@@ -336,6 +368,7 @@ take_turn(SyncState *state, const char *text, const char *time_zone, TimestampTz
 {
 	Schedule   *schedule = act_sync_state_schedule(text, time_zone);
 	bool		retry = state->retry_at != 0 && state->retry_at <= now;
+	bool		woken = act_sync_state_woken(state, text);
 	int64	   *newest;
 
 	memset(turn, 0, sizeof(Turn));
@@ -358,13 +391,14 @@ take_turn(SyncState *state, const char *text, const char *time_zone, TimestampTz
 		turn->cause = CAUSE_SCHEDULE;
 	else if (turn->after_runs != NULL)
 		turn->cause = CAUSE_AFTER;
-	else if (retry)
+	else if (retry || woken)
 	{
 		turn->cause = CAUSE_RETRY;
-		turn->retry_rows = state->retry_rows;
+		turn->retry_rows = woken || state->retry_rows;
 	}
 	else
 		return false;
+	state->ids_seen = state->ids_sum;
 	/* Whatever else was to be tried again goes with the whole. */
 	state->retry_at = 0;
 	state->retry_rows = false;
@@ -592,9 +626,20 @@ leave_to_schedule(const char *schedule, bool resume, SyncState *state)
 void
 act_sync_state_interrupted(SyncState *state, const char *schedule, bool by_worker)
 {
+	move_ids(state);
 	state->failures++;
 	try_again(state, state->failures > 1 ? retry_pause(state->failures - 1) : 0, false);
 	leave_to_schedule(schedule, by_worker, state);
+}
+
+/* What is known of the other rows stays known after a run of a few. */
+static void
+note_waiting(const Run *run, SyncState *state)
+{
+	bool		all = run->keys == NULL || run->retry_rows;
+
+	if (run->marked)
+		state->waiting = run->diff.counts.waiting > 0 || (state->waiting && !all);
 }
 
 void
@@ -615,6 +660,8 @@ act_sync_state_finish(const Run *run, RunStatus status)
 		finish_whole(run, status, &state);
 	leave_to_schedule(run->sync->schedule,
 					  status == RUN_INTERRUPTED && run->in_worker, &state);
+	note_waiting(run, &state);
+	move_ids(&state);
 	if (run->model_problem != NULL)
 		act_model_wait(run->sync, &state, run->model_problem, run->run_id);
 	act_sync_state_store(&state);

@@ -26,6 +26,11 @@ typedef struct SyncState
 	int			failures;
 	int			nafter;			/* -1: null */
 	int64	   *after_runs;
+	bool		waiting;		/* rows wait for those that they refer to */
+	bool		ids_new;		/* rows have ids since the last run ended */
+	int64		ids_moved;		/* such runs */
+	int64		ids_seen;
+	int64		ids_sum;		/* not stored: ids_moved of the syncs it refers to */
 	TimestampTz model_problem_since;	/* the model cannot be read; 0: it can */
 	char	   *model_problem;	/* why; NULL while nobody was told yet */
 } SyncState;
@@ -52,6 +57,9 @@ extern TimestampTz act_sync_state_next(const SyncState *state, const Schedule *s
  * of it that was followed last.  newest: those runs, in the order of names.
  */
 extern bool act_sync_state_after(const SyncState *state, const Schedule *schedule, int64 **newest);
+
+/* Rows wait, and syncs that they refer to had rows accepted since a run looked. */
+extern bool act_sync_state_woken(const SyncState *state, const char *schedule);
 
 /* Its run was: again at once, then later each time; of a manual sync those of workers only. */
 extern void act_sync_state_interrupted(SyncState *state, const char *schedule, bool by_worker);

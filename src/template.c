@@ -33,6 +33,7 @@ static const PathName path_names[] = {
 	{"row.key.", PATH_ROW_KEY_COLUMN, TEMPLATE_IN_ROW},
 	{"row.fields", PATH_ROW_FIELDS, TEMPLATE_IN_ROW},
 	{"row.fields.", PATH_ROW_FIELD, TEMPLATE_IN_ROW},
+	{"row.match", PATH_ROW_MATCH, TEMPLATE_IN_ROW},
 	{"row.external_id", PATH_ROW_EXTERNAL_ID, TEMPLATE_IN_ROW},
 	{"row.change_id", PATH_ROW_CHANGE_ID, TEMPLATE_IN_ROW},
 	{"option.", PATH_OPTION, 0},
@@ -44,7 +45,7 @@ static const PathName path_names[] = {
 };
 
 static const char *const later_paths[] = {
-	"row.match", "row.ref", "token.", "rows.", "now", NULL
+	"row.ref", "token.", "rows.", "now", NULL
 };
 
 typedef struct Builder

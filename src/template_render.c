@@ -399,6 +399,18 @@ option_text(const Expression *expression, const ConnectorScope *scope)
 	return text == NULL ? expression->fallback : text;
 }
 
+/* Of one match field; several have no one value. */
+static Value
+match_value(const Row *row, const ConnectorScope *scope)
+{
+	char	   *field[2] = {NULL, NULL};
+
+	if (scope->nmatch != 1)
+		return (Value) {VALUE_MISSING};
+	field[0] = scope->match_names[0];
+	return member_value(row_fields(row), field);
+}
+
 static Value
 resolve(const Expression *expression, TemplateInput *input)
 {
@@ -418,6 +430,8 @@ resolve(const Expression *expression, TemplateInput *input)
 			return json_value(row_fields(row));
 		case PATH_ROW_FIELD:
 			return member_value(row_fields(row), expression->fields);
+		case PATH_ROW_MATCH:
+			return match_value(row, scope);
 		case PATH_ROW_EXTERNAL_ID:
 			return text_value(row->external_id);
 		case PATH_ROW_CHANGE_ID:
@@ -510,6 +524,7 @@ expression_bytes(const Expression *expression, const ConnectorScope *scope, cons
 			break;
 		case PATH_ROW_FIELDS:
 		case PATH_ROW_FIELD:
+		case PATH_ROW_MATCH:
 			text = row_fields(row);
 			break;
 		case PATH_ROW_EXTERNAL_ID:

@@ -26,6 +26,9 @@
 #include "identity.h"
 #include "transaction.h"
 
+/* A lock that is not to be had at once is held by somebody who goes on for a while. */
+#define PROBE_PATIENCE_MS 10
+
 /* Of the one run that a process can have under way. */
 static bool in_worker = false;
 static bool shut_out = false;
@@ -205,12 +208,12 @@ act_transaction_allow_writes(bool before)
 /*
  * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
  */
-bool
-act_transaction_try(void (*work) (void *arg), void *arg)
+ErrorData *
+act_transaction_attempt(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -218,23 +221,36 @@ act_transaction_try(void (*work) (void *arg), void *arg)
 	{
 		work(arg);
 		ReleaseCurrentSubTransaction();
-		done = true;
 	}
 	PG_CATCH();
 	{
-		int			category;
-
 		MemoryContextSwitchTo(context);
-		category = ERRCODE_TO_CATEGORY(geterrcode());
-		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
-			PG_RE_THROW();
+		error = CopyErrorData();
 		FlushErrorState();
+		/* In any case: a CALL cannot roll back what is open within. */
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return done;
+	if (error != NULL)
+	{
+		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+		if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES)
+			ReThrowError(error);
+	}
+	return error;
+}
+
+bool
+act_transaction_try(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = act_transaction_attempt(work, arg);
+
+	if (error != NULL)
+		FreeErrorData(error);
+	return error == NULL;
 }
 
 ErrorData *
@@ -243,10 +259,10 @@ act_transaction_probe(void (*work) (void *arg), void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
+	int			patience = act_identity_patience(PROBE_PATIENCE_MS);
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	act_identity_hurry(true);
 	PG_TRY();
 	{
 		work(arg);
@@ -260,7 +276,7 @@ act_transaction_probe(void (*work) (void *arg), void *arg)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
-	act_identity_hurry(false);
+	(void) act_identity_patience(patience);
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)

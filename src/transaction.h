@@ -59,9 +59,13 @@ extern bool act_transaction_is_own(FunctionCallInfo fcinfo);
 
 /*
  * Does it in a subtransaction; false: it failed and left nothing behind.
- * Inside a transaction with SPI connected, not inside a run's own CALL.
+ * Inside a transaction with SPI connected; nothing of it commits.  A cancel,
+ * a shutdown and a lack of memory go on as errors.
  */
 extern bool act_transaction_try(void (*work) (void *arg), void *arg);
+
+/* The same with the error, in the current memory context; NULL: it is done. */
+extern ErrorData *act_transaction_attempt(void (*work) (void *arg), void *arg);
 
 /*
  * The same for who has locks that others want, and must not fail himself: no

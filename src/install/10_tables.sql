@@ -118,6 +118,10 @@ CREATE TABLE activate.sync_state (
 	retry_rows	pg_catalog.bool NOT NULL DEFAULT false,
 	failures	pg_catalog.int4 NOT NULL DEFAULT 0,
 	after_runs	pg_catalog.int8[],
+	waiting		pg_catalog.bool NOT NULL DEFAULT false,
+	ids_new		pg_catalog.bool NOT NULL DEFAULT false,
+	ids_moved	pg_catalog.int8 NOT NULL DEFAULT 0,
+	ids_seen	pg_catalog.int8 NOT NULL DEFAULT 0,
 	unit_digest	pg_catalog.uuid,
 	unit_tried	pg_catalog.uuid,
 	unit_attempts pg_catalog.int4 NOT NULL DEFAULT 0,
@@ -132,6 +136,10 @@ COMMENT ON COLUMN activate.sync_state.next_run_at IS 'next planned start; in the
 COMMENT ON COLUMN activate.sync_state.retry_at IS 'when to run without waiting for the schedule; null: not';
 COMMENT ON COLUMN activate.sync_state.retry_rows IS 'the run at retry_at is one of the rows whose back-off ended, not of the whole model';
 COMMENT ON COLUMN activate.sync_state.failures IS 'runs in a row that ended failed or interrupted';
+COMMENT ON COLUMN activate.sync_state.waiting IS 'rows of it wait for rows of other syncs that they refer to';
+COMMENT ON COLUMN activate.sync_state.ids_new IS 'rows of it were accepted that others may wait for, and the run that sent them has not ended';
+COMMENT ON COLUMN activate.sync_state.ids_moved IS 'runs of it that had rows accepted which others may wait for';
+COMMENT ON COLUMN activate.sync_state.ids_seen IS 'sum of ids_moved over the syncs it refers to, when a run last looked; less than now and rows waiting: it is due for those';
 COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted; null: not known, or a request is under way';
 COMMENT ON COLUMN activate.sync_state.unit_tried IS 'mode replace: the same of what was last tried and not accepted; null: none';
 COMMENT ON COLUMN activate.sync_state.unit_attempts IS 'mode replace: how often the destination said no to it';
@@ -141,6 +149,18 @@ COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with m
 COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
+
+/* By name, as the model has it: a sync that others refer to keeps its name. */
+CREATE TABLE activate.sync_reference (
+	sync_id		pg_catalog.int8,
+	referenced_sync pg_catalog.text,
+	PRIMARY KEY (sync_id, referenced_sync)
+);
+COMMENT ON TABLE activate.sync_reference IS 'which syncs a sync refers to by external_id()';
+COMMENT ON COLUMN activate.sync_reference.sync_id IS 'the sync that refers';
+COMMENT ON COLUMN activate.sync_reference.referenced_sync IS 'name of the sync whose ids it asks for; it may be the same';
+CREATE INDEX sync_reference_name_idx ON activate.sync_reference (referenced_sync);
+SELECT pg_catalog.pg_extension_config_dump('activate.sync_reference', '');
 
 CREATE TABLE activate.destination_state (
 	destination	pg_catalog.text PRIMARY KEY,

@@ -34,7 +34,7 @@ COMMENT ON VIEW activate.progress IS 'runs under way, and how far they are';
 COMMENT ON COLUMN activate.progress.run_id IS 'number of the run';
 COMMENT ON COLUMN activate.progress.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.progress.pid IS 'process that runs it: a session, or a background worker';
-COMMENT ON COLUMN activate.progress.phase IS 'diff: the model is compared; deliver: rows are sent; settle: what came of it is written down; null: not known without shared_preload_libraries';
+COMMENT ON COLUMN activate.progress.phase IS 'diff: the model is compared; link: the destination is asked for records that it has already; deliver: rows are sent; settle: what came of it is written down; null: not known without shared_preload_libraries';
 COMMENT ON COLUMN activate.progress.rows_total IS 'rows to send; null: not known yet, or not without shared_preload_libraries';
 COMMENT ON COLUMN activate.progress.rows_done IS 'rows answered, well or badly';
 COMMENT ON COLUMN activate.progress.rows_per_second IS 'rows answered a second since the first was sent';

@@ -62,6 +62,7 @@ typedef struct Conn
 	int			status;			/* from evaluating the rows */
 	Buf			results;		/* elements of the results array */
 	long		nresults;
+	bool		is_lookup;		/* results are records */
 	int64_t		due;
 	struct Conn *next;
 	struct Conn *prev;
@@ -110,6 +111,9 @@ extern void process(Conn *conn);
 extern void count_request(Conn *conn);
 extern void handle_request(Conn *conn);
 extern void answer(Conn *conn);
+
+/* lookup.c */
+extern void look_up(Conn *conn, const char *object, Span lookup);
 
 /* control.c */
 extern void control(Conn *conn);

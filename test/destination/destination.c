@@ -98,6 +98,7 @@ forget_request(Conn *conn)
 	conn->evaluated = false;
 	conn->status = 0;
 	conn->nresults = 0;
+	conn->is_lookup = false;
 	buf_free(&conn->results);
 	conn->state = CONN_HEAD;
 }

@@ -51,6 +51,16 @@ store_find(const char *object, const char *key)
 	return *find_slot(object, key, hash_record(object, key));
 }
 
+Record *
+store_find_id(const char *object, const char *external_id)
+{
+	for (int i = 0; i < BUCKETS; i++)
+		for (Record *record = records[i]; record; record = record->next)
+			if (strcmp(record->external_id, external_id) == 0 && strcmp(record->object, object) == 0)
+				return record;
+	return NULL;
+}
+
 static void
 free_record(Record *record)
 {

@@ -21,6 +21,7 @@ typedef struct Record
 } Record;
 
 extern Record *store_find(const char *object, const char *key);
+extern Record *store_find_id(const char *object, const char *external_id);
 
 /* Carries out one operation; NULL, or why there is no such record ("absent"),
  * or why the row is refused.  *record is what it is about, NULL if gone. */

@@ -39,6 +39,8 @@ results_body(Buf *body, const Conn *conn, ResultsKind kind)
 	}
 	else if (kind == RESULTS_LONG)
 		buf_format(body, "{\"results\":[%s%s%s]}", results, *results ? "," : "", extra);
+	else if (conn->is_lookup)
+		buf_format(body, "{\"records\":[%s]}", results);
 	else
 	{
 		buf_format(body, "{\"results\":[%s]}", results);
@@ -153,6 +155,7 @@ evaluate_row(Conn *conn, const char *object, Span row, bool apply)
 	const RowRule *rule = script_row_rule(conn->behaviour, row);
 	char	   *op = json_text(json_get(row, "op"));
 	char	   *change_id = json_text(json_get(row, "change_id"));
+	char	   *external_id = json_text(json_get(row, "external_id"));
 	Span		key_span = json_get(row, "key");
 	Buf			key = {0};
 	Record	   *record;
@@ -160,6 +163,15 @@ evaluate_row(Conn *conn, const char *object, Span row, bool apply)
 
 	if (key_span.at)
 		json_canonical(&key, key_span);
+	if (external_id && key.at && store_find(object, key.at) == NULL)
+	{
+		record = store_find_id(object, external_id);
+		if (record)
+		{
+			buf_free(&key);
+			buf_text(&key, record->key);
+		}
+	}
 	if (rule)
 		add_result(conn, rule->status ? rule->status : "rejected", NULL,
 				   rule->error ? rule->error : "rejected by script", rule->retry);
@@ -179,6 +191,7 @@ evaluate_row(Conn *conn, const char *object, Span row, bool apply)
 	}
 	free(op);
 	free(change_id);
+	free(external_id);
 	buf_free(&key);
 	return accepted;
 }
@@ -221,6 +234,7 @@ evaluate(Conn *conn, bool apply)
 	Request    *request = &conn->request;
 	Span		body = json_parse(request->body.at, request->body.len);
 	Span		rows = json_get(body, "rows");
+	Span		lookup = json_get(body, "lookup");
 	LogEntry   *entry = log_find(conn->seq);
 	JsonIter	iter = json_iter(rows);
 	Span		name;
@@ -232,6 +246,13 @@ evaluate(Conn *conn, bool apply)
 	conn->evaluated = true;
 	if (strcmp(request->method, "POST") != 0)
 		return;
+	if (lookup.at)
+	{
+		object = url_decode(request->path + 1, strcspn(request->path + 1, "?/"));
+		look_up(conn, object, lookup);
+		free(object);
+		return;
+	}
 	while (json_next(&iter, &name, &row))
 		nrows++;
 	if (entry)

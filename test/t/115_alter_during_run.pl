@@ -89,6 +89,14 @@ $run = value("SELECT activate.queue_run('humans')");
 $s->wait_for('its end', "SELECT status = 'succeeded' FROM activate.run WHERE run_id = $run");
 is(value("SELECT changed FROM activate.run WHERE run_id = $run"), 1, 'and the renamed sync by what was sent before');
 
+value("UPDATE people SET score = score + 1 WHERE id = 2");
+value('BEGIN');
+$run = value("SELECT activate.queue_run('humans')");
+value("SELECT activate.alter_sync('humans', new_name => 'people')");
+value('COMMIT');
+$s->wait_for('its end', "SELECT status = 'succeeded' FROM activate.run WHERE run_id = $run");
+is(value("SELECT sync, changed FROM activate.runs WHERE run_id = $run"), 'people|1', 'a run that was queued under the old name is made');
+
 is(value("SELECT count(*) FROM activate.run WHERE added + changed + removed <> accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out"),
 	0, 'the sums of all runs hold');
 done_testing();

@@ -193,6 +193,30 @@ $s->wait_until('it is told', sub { events('inner') eq 'model_changed model_resto
 pass('and when it is back, the sync goes on');
 $s->value(q{SELECT activate.pause_sync('inner')});
 
+# --------------------------------------------------- the locks of somebody else
+# given a run that reads a view over a table that somebody has locked, then it has
+# no lock that he could wait for: who drops a table with its views comes that way
+$s->value(<<'END');
+CREATE TABLE deep (id int, v text);
+INSERT INTO deep VALUES (1, 'first');
+CREATE VIEW shallow AS SELECT * FROM deep;
+SELECT activate.create_sync('shallow', 'public.shallow', 'id', 'crm', object => 'shallow', mapping => 'v', schedule => '1 second');
+END
+$s->wait_until('rows arrive', sub { has('shallow', 1) });
+my $locking = Session->start($s->node, 'postgres', options => '-c client_min_messages=error -c deadlock_timeout=30s');
+$locking->query('BEGIN; LOCK TABLE deep IN ACCESS EXCLUSIVE MODE');
+my $blocked = q{SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'deep'::regclass AND NOT granted)};
+$s->wait_for('a run waits', $blocked);
+$s->wait_for('lets go', "SELECT NOT ($blocked)");
+$s->wait_for('and comes again', $blocked);
+$start = time;
+is($locking->query('DROP TABLE deep CASCADE'), '', 'what a run reads can be dropped by who has a part of it locked');
+cmp_ok(time - $start, '<', 5, sprintf 'at once (%.1f s)', time - $start);
+$locking->query(q{CREATE TABLE deep AS SELECT 1 AS id, 'second' AS v; CREATE VIEW shallow AS SELECT * FROM deep; COMMIT});
+$s->wait_until('the change arrives', sub { has('shallow', 1) eq 'second' });
+is(scalar(grep { $_->{status} ne 'succeeded' } $s->runs('shallow')), 0, 'and no run fails for it');
+$s->value(q{SELECT activate.pause_sync('shallow')});
+
 # ------------------------------------------------------- syncs called by people
 $s->sync('called');
 $run_id = $s->value(q{SELECT activate.queue_run('called')});

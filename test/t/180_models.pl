@@ -266,5 +266,12 @@ like(create('wide', 'grants', owner => 'ann', mapping => 'secret'), qr/42501.*co
 $a->sql('REVOKE SELECT (name) ON grants FROM ann');
 fails('narrow', '42501', qr/GRANT SELECT \(name\)/, 'a right taken away');
 
+# given a run whose counts do not add up, then whatever test made it fails
+my $last = $a->last_run;
+$a->sql("UPDATE activate.run SET accepted = accepted + 1 WHERE run_id = $last");
+like(Sums::wrong($a->node, 'postgres'), qr/^$last\|/, 'counts that do not add up are found');
+$a->sql("UPDATE activate.run SET accepted = accepted - 1 WHERE run_id = $last");
+is(Sums::wrong($a->node, 'postgres'), '', 'and those that do are not');
+
 $a->sums_hold('models');
 done_testing();

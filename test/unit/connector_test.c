@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "connector.h"
+#include "json_equal.h"
 #include "json.h"
 #include "json_text.h"
 #include "nearest.h"
@@ -885,7 +886,7 @@ test_documents_are_refused_by_name(void)
 		{ONE("\"body\":{\"a\":\"{{row.op|after}}\"}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{ONE("\"body\":{\"a\":\"{{row.op\"}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{ONE("\"body\":{\"a\":\"{{}}\"}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
-		{ONE("\"body\":{\"a\":\"{{row.match}}\"}"), ERRCODE_FEATURE_NOT_SUPPORTED, NULL, NULL},
+		{ONE("\"body\":{\"a\":\"{{row.ref}}\"}"), ERRCODE_FEATURE_NOT_SUPPORTED, NULL, NULL},
 		{ONE("\"body\":{\"$if\":1}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{ONE("\"body\":\"{{row.fields}}\""), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{MANY("{}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
@@ -1045,6 +1046,140 @@ fuzz_answer(const Connector *connector, const char *seed)
 	}
 }
 
+/* ------------------------------------------------------------------ lookups */
+
+#define LOOKUP_DOCUMENT(answer) \
+	"{\"options\": {\"base_url\": {\"kind\": \"url\"}}, \"operations\": {\"upsert\": {\"request\": {\"method\": \"POST\"}}," \
+	" \"lookup\": {\"batch\": {\"max_rows\": 10}, \"request\": {\"method\": \"POST\", \"body\": {\"values\":" \
+	" {\"$rows\": \"{{row.match}}\"}}}, \"answer\": " answer "}}}"
+
+#define BY_MATCH "{\"by\": \"match\", \"match\": \"/{{sync.match}}\", \"compare\": [\"trim\", \"lower\"]," \
+	" \"items\": \"/r\", \"external_id\": \"/id\", \"fields\": \"\"}"
+
+static Row **
+looked_up_rows(void)
+{
+	Row		  **rows = palloc(3 * sizeof(Row *));
+
+	rows[0] = make_row(ROW_OP_UPSERT, "{\"id\": 1}", "{\"m\":\"Ann \",\"v\":1.50}", NULL);
+	rows[1] = make_row(ROW_OP_UPSERT, "{\"id\": 2}", "{\"m\":\"bob\",\"v\":true}", NULL);
+	rows[2] = make_row(ROW_OP_UPSERT, "{\"id\": 3}", "{\"m\":\"eve\",\"v\":{\"a\":[null,1]}}", NULL);
+	return rows;
+}
+
+static ConnectorScope
+lookup_scope(void)
+{
+	static char *match[] = {"m"};
+	static char *key[] = {"id"};
+	ConnectorScope by_match = scope;
+
+	by_match.nmatch = 1;
+	by_match.match_names = match;
+	by_match.nkeys = 1;
+	by_match.key_names = key;
+	return by_match;
+}
+
+static Verdict
+look_up(const char *document, const char *body, size_t len, ConnectorFound *found)
+{
+	ConnectorScope by_match = lookup_scope();
+	Connector  *connector = act_connector_compile("x", document);
+	HttpResponse response = make_answer(200, JSON, body, len);
+	ConnectorAnswer answer;
+
+	act_connector_read_lookup(connector, &by_match, &response, looked_up_rows(), 3, 0, &answer, found);
+	check_kept(answer.message, 2100);
+	return answer.verdict;
+}
+
+static void
+test_lookups_find_whose_record_it_is(void)
+{
+	static const char by_match[] = LOOKUP_DOCUMENT(BY_MATCH);
+	static const char by_place[] = LOOKUP_DOCUMENT("{\"by\": \"position\", \"items\": \"/r\", \"external_id\": \"/id\"}");
+	static const char by_key[] = LOOKUP_DOCUMENT("{\"by\": \"key\", \"key\": \"/k\", \"items\": \"/r\", \"external_id\": \"/id\"}");
+	ConnectorFound found[3];
+	const char *body;
+
+	body = "{\"r\": [{\"m\": \"BOB\", \"id\": 9, \"v\": \"true\"}, {\"m\": \" ann\", \"id\": \"x\", \"v\": \"1.5\"}, {\"m\": \"zoe\", \"id\": 1}]}";
+	CHECK(look_up(by_match, body, strlen(body), found) == VERDICT_ROWS);
+	CHECK(found[0].count == 1 && !found[0].same);	/* its name is spelt otherwise */
+	check_text_at(found[1].external_id, "9", __LINE__);
+	CHECK(found[1].count == 1 && !found[1].same && found[2].count == 0);
+
+	body = "{\"r\": [{\"m\": \"bob\", \"id\": 9, \"v\": \"true\"}, {\"m\": \"eve\", \"id\": 8, \"v\": {\"a\": [null, \"1\"], \"b\": 2}}]}";
+	CHECK(look_up(by_match, body, strlen(body), found) == VERDICT_ROWS);
+	CHECK(found[1].same && found[2].same && found[0].count == 0);
+
+	body = "{\"r\": [{\"m\": \"bob\", \"id\": 9}, {\"m\": \"bob\", \"id\": 8}, {\"m\": \"eve\", \"id\": 7}, {\"m\": \"eve\", \"id\": 7}]}";
+	CHECK(look_up(by_match, body, strlen(body), found) == VERDICT_ROWS);
+	CHECK(found[1].count == 2 && found[2].count == 1);
+
+	body = "{\"r\": [null, {\"id\": 5}, {\"id\": null}]}";
+	CHECK(look_up(by_place, body, strlen(body), found) == VERDICT_ROWS);
+	CHECK(found[0].count == 0 && found[1].count == 1 && found[2].count == 0);
+	body = "{\"r\": [{\"id\": 5}]}";
+	CHECK(look_up(by_place, body, strlen(body), found) == VERDICT_UNCERTAIN);
+
+	body = "{\"r\": [{\"k\": {\"id\": 3}, \"id\": 5}, {\"k\": 1, \"id\": 6}]}";
+	CHECK(look_up(by_key, body, strlen(body), found) == VERDICT_ROWS);
+	CHECK(found[0].count == 1 && found[1].count == 0 && found[2].count == 1);
+
+	body = "{\"r\": [{\"m\": \"bob\"}]}";
+	CHECK(look_up(by_match, body, strlen(body), found) == VERDICT_UNCERTAIN);
+	CHECK(look_up(by_match, "{\"x\": 1}", 8, found) == VERDICT_UNCERTAIN);
+	CHECK(look_up(by_match, "{\"r\"", 4, found) == VERDICT_UNCERTAIN);
+}
+
+static void
+check_number(const char *a, const char *b, bool same)
+{
+	StringInfoData x;
+	StringInfoData y;
+
+	initStringInfo(&x);
+	initStringInfo(&y);
+	CHECK(act_json_append_number(&x, a) && act_json_append_number(&y, b));
+	CHECK((strcmp(x.data, y.data) == 0) == same);
+}
+
+static void
+test_numbers_are_the_same_by_value(void)
+{
+	static const char *const no_numbers[] = {"", "-", "007", "1.", ".5", "1e", "1e+", "0x1", "1 ", "+1", "1e+-5", "1e999999999999"};
+	StringInfoData buf;
+
+	check_number("1.50", "1.5", true);
+	check_number("100", "1e2", true);
+	check_number("0.010", "1E-2", true);
+	check_number("-0", "0.000", true);
+	check_number("12345678901234567890.10", "12345678901234567890.1", true);
+	check_number("12345678901234567890", "12345678901234567891", false);
+	check_number("1", "-1", false);
+	check_number("10", "1", false);
+	initStringInfo(&buf);
+	for (int i = 0; i < lengthof(no_numbers); i++)
+		CHECK(!act_json_append_number(&buf, no_numbers[i]));
+}
+
+static void
+fuzz_lookup(const char *seed)
+{
+	static const char document[] = LOOKUP_DOCUMENT(BY_MATCH);
+	ConnectorFound found[3];
+	size_t		len = strlen(seed);
+	char	   *body = mutate(seed, &len);
+	char	   *exact = palloc(len + 1);
+
+	memcpy(exact, body, len);
+	exact[len] = '\0';
+	(void) look_up(document, exact, len, found);
+	for (int i = 0; i < 3; i++)
+		CHECK((found[i].external_id != NULL) == (found[i].count > 0));
+}
+
 static void
 fuzz_document(const char *seed)
 {
@@ -1089,6 +1224,8 @@ test_mutations(void)
 		}
 		if (i % 10 == 0)
 			fuzz_document(webhook_seed);
+		else if (i % 7 == 3)
+			fuzz_lookup("{\"r\": [{\"m\": \"BOB\", \"id\": 9, \"v\": \"true\"}, {\"m\": \"eve\", \"id\": \"x\", \"v\": {\"a\": [null, 1e0]}}]}");
 		else
 			fuzz_answer(connector, answers[i % lengthof(answers)]);
 	}
@@ -1119,6 +1256,8 @@ main(void)
 	RUN(test_rules_come_before_the_defaults);
 	RUN(test_documents_are_refused_by_name);
 	RUN(test_small_tools);
+	RUN(test_lookups_find_whose_record_it_is);
+	RUN(test_numbers_are_the_same_by_value);
 	RUN(test_mutations);
 	printf("connector_test: %d checks, %d failed\n", checks, failures);
 	return failures > 0;

@@ -388,3 +388,11 @@ errfinish(const char *filename, int lineno, const char *funcname)
 {
 	pg_re_throw();
 }
+
+#undef qsort
+void
+pg_qsort(void *base, size_t nel, size_t elsize, int (*cmp) (const void *, const void *))
+{
+	if (nel > 0)
+		qsort(base, nel, elsize, cmp);
+}

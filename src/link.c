@@ -1,0 +1,544 @@
+/*-------------------------------------------------------------------------
+ *
+ * link.c
+ *	  Option first_run link: asks the destination for the records that it has
+ *	  already, so that the first run makes no second ones.
+ *
+ * One loop, as in deliver.c: read rows, ask, wait, read the answers, write
+ * them down in groups.  A lookup changes nothing over there, so whatever is
+ * lost is asked again, by this run or the next.  A row whose record has what
+ * it would be sent counts as accepted; one whose record differs is known by
+ * its id, and the diff that follows sends it; the others are sent as new.
+ * This file includes neither SPI nor curl.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "common/pg_prng.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "fault.h"
+#include "link.h"
+#include "settings.h"
+
+/* As in a delivery. */
+#define MAX_TRIES 5
+#define FIRST_PAUSE_MS 500
+#define LAST_PAUSE_MS 30000
+#define MAX_THROTTLE_MS (5 * 60 * 1000)
+#define MAX_THROTTLES 20
+#define SETTLE_ROWS 5000
+#define FINISHED_BATCHES 200
+#define LOCKED_TABLE_PAUSE_MS 100
+
+/* Longer ids are told apart by their digest. */
+#define ID_DIGEST ACT_DIGEST_LEN
+
+/* Rows asked for with one request. */
+typedef struct LinkBatch
+{
+	MemoryContext context;		/* of the rows; shared by the parts of a batch that was too large */
+	int		   *parts;			/* that are left */
+	Row		  **rows;
+	int			nrows;
+	int			tries;
+	int64		not_before;		/* milliseconds */
+} LinkBatch;
+
+/* A record, and whose it is. */
+typedef struct LinkedId
+{
+	uint8		id[ID_DIGEST];
+	char	   *key;			/* of the row; NULL: one that was linked before */
+} LinkedId;
+
+typedef struct Link
+{
+	Run		   *run;
+	LinkCounts *counts;
+	MemoryContext context;
+	HttpLoop   *loop;
+	HTAB	   *ids;			/* of LinkedId */
+	int			limit;			/* rows in a request */
+	int			concurrency;
+	bool		read_all;
+	List	   *ready;			/* of LinkBatch */
+	List	   *in_flight;
+	List	   *settled;		/* of SettledRow */
+	List	   *finished;		/* of MemoryContext: of rows that are settled or in settled */
+	int			throttles;
+	int64		throttled_until;
+	int64		locked_until;
+} Link;
+
+static int64
+now_ms(void)
+{
+	return GetCurrentTimestamp() / 1000;
+}
+
+/* ----------------------------------------------------------------
+ *		Rows
+ * ----------------------------------------------------------------
+ */
+
+/* Of the others the record is known, or there is nothing to ask by. */
+static bool
+is_to_be_asked(const Link *link, const Row *row)
+{
+	return row->external_id == NULL && !act_row_op_removes(row->op) &&
+		act_connector_lookup_has(link->run->destination->connector, &link->run->scope, row);
+}
+
+/* NULL: there are no more. */
+static LinkBatch *
+read_batch(Link *link)
+{
+	MemoryContext context = AllocSetContextCreate(link->context, "pg_activate lookup", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	LinkBatch  *batch = palloc0(sizeof(LinkBatch));
+
+	batch->context = context;
+	batch->parts = palloc(sizeof(int));
+	*batch->parts = 1;
+	batch->rows = palloc(sizeof(Row *) * link->limit);
+	while (batch->nrows < link->limit && !link->read_all)
+	{
+		Row		   *row = act_diff_next(&link->run->diff);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row == NULL)
+			link->read_all = true;
+		else if (is_to_be_asked(link, row))
+			batch->rows[batch->nrows++] = row;
+	}
+	MemoryContextSwitchTo(caller);
+	if (batch->nrows > 0)
+		return batch;
+	MemoryContextDelete(context);
+	return NULL;
+}
+
+static void
+finish_batch(Link *link, LinkBatch *batch)
+{
+	if (--*batch->parts == 0)
+		link->finished = lappend(link->finished, batch->context);
+}
+
+/* The record's row; NULL: it is nobody's yet, and this one's from now on. */
+static LinkedId *
+take_id(Link *link, const char *id, const char *key)
+{
+	uint8		digest[ID_DIGEST];
+	LinkedId   *entry;
+	bool		found;
+
+	act_digest(id, strlen(id), digest);
+	entry = hash_search(link->ids, digest, HASH_ENTER, &found);
+	if (found)
+		return entry;
+	entry->key = key != NULL ? MemoryContextStrdup(link->context, key) : NULL;
+	return NULL;
+}
+
+static void
+settle(Link *link, LinkBatch *batch, Row *row, RowOutcome outcome, bool differs,
+	   const char *code, char *message, int http_status)
+{
+	SettledRow *settled = MemoryContextAllocZero(batch->context, sizeof(SettledRow));
+
+	row->outcome = outcome;
+	row->code = code != NULL ? MemoryContextStrdup(batch->context, code) : NULL;
+	row->message = message != NULL ? MemoryContextStrdup(batch->context, message) : NULL;
+	row->http_status = http_status;
+	settled->row = row;
+	settled->differs = differs;
+	link->settled = lappend(link->settled, settled);
+}
+
+/* What the answer says of one row. */
+static void
+link_row(Link *link, LinkBatch *batch, Row *row, const ConnectorFound *found, int http_status)
+{
+	LinkedId   *taken = NULL;
+
+	if (found->count == 1)
+		taken = take_id(link, found->external_id, row->key);
+	if (found->count > 1)
+	{
+		link->counts->unclear++;
+		settle(link, batch, row, ROW_REFUSED, false, "several_records",
+			   psprintf("%d records of the destination match the row, and which one is its own cannot be told", found->count),
+			   http_status);
+	}
+	else if (taken != NULL)
+	{
+		link->counts->unclear++;
+		settle(link, batch, row, ROW_REFUSED, false, "record_taken",
+			   psprintf("record %s of the destination matches the row and is %s%s already", found->external_id,
+						taken->key != NULL ? "that of row " : "another row's", taken->key != NULL ? taken->key : ""),
+			   http_status);
+	}
+	else if (found->count == 1)
+	{
+		row->new_external_id = MemoryContextStrdup(batch->context, found->external_id);
+		if (found->same)
+			link->counts->same++;
+		else
+			link->counts->different++;
+		settle(link, batch, row, ROW_ACCEPTED, !found->same, NULL, NULL, http_status);
+	}
+	else
+	{
+		link->counts->none++;
+		/* There is nothing to update, which the destination need not be asked again. */
+		if (row->op == ROW_OP_UPDATE)
+			settle(link, batch, row, ROW_ABSENT, false, NULL, pstrdup("the destination has no record for it"), http_status);
+	}
+}
+
+/* ----------------------------------------------------------------
+ *		Answers
+ * ----------------------------------------------------------------
+ */
+
+static void
+again_later(Link *link, LinkBatch *batch, int64 pause_ms)
+{
+	batch->not_before = now_ms() + pause_ms;
+	link->ready = lappend(link->ready, batch);
+	link->run->counts.retries++;
+}
+
+static int64
+random_pause(int tries)
+{
+	int64		limit = act_retry_pause_ms > 0 ? act_retry_pause_ms : FIRST_PAUSE_MS;
+
+	for (int i = 1; i < tries && limit < LAST_PAUSE_MS; i++)
+		limit *= 2;
+	return (int64) (pg_prng_double(&pg_global_prng_state) * Min(limit, LAST_PAUSE_MS));
+}
+
+static void
+stop(Link *link, RunStatus status, const char *message, const ConnectorAnswer *answer)
+{
+	Run		   *run = link->run;
+
+	if (!run->stop.set)
+		act_run_stop(run, status, psprintf(message, run->destination->name), answer->message,
+					 answer->hint != NULL ? answer->hint :
+					 "Nothing was sent: option first_run is link. What was found so far is kept, and the next run goes on.");
+}
+
+static void
+retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
+{
+	if (batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS)
+	{
+		stop(link, RUN_FAILED, "destination \"%s\" does not answer as it should", answer);
+		link->run->unreachable = true;
+		return;
+	}
+	again_later(link, batch, Max(random_pause(batch->tries), answer->wait_ms));
+}
+
+static void
+throttle(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
+{
+	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : random_pause(link->throttles + 1);
+
+	link->throttles++;
+	batch->tries--;
+	if (pause > MAX_THROTTLE_MS || link->throttles > MAX_THROTTLES)
+	{
+		stop(link, RUN_PARTIAL, "destination \"%s\" limits its rate", answer);
+		return;
+	}
+	link->throttled_until = Max(link->throttled_until, now_ms() + pause);
+	again_later(link, batch, pause);
+}
+
+static void
+halve(Link *link, LinkBatch *batch)
+{
+	LinkBatch  *half = MemoryContextAllocZero(batch->context, sizeof(LinkBatch));
+
+	*half = *batch;
+	half->rows += batch->nrows / 2;
+	half->nrows -= batch->nrows / 2;
+	half->tries = batch->tries = 0;
+	batch->nrows /= 2;
+	++*batch->parts;
+	link->ready = lcons(half, lcons(batch, link->ready));
+}
+
+static void
+redact(const Run *run, char **text)
+{
+	if (*text != NULL)
+		*text = act_destination_redact(run->destination, *text);
+}
+
+static void
+take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
+{
+	Run		   *run = link->run;
+	ConnectorAnswer answer;
+	ConnectorFound *found = palloc0(sizeof(ConnectorFound) * batch->nrows);
+
+	memset(&answer, 0, sizeof(answer));
+	answer.wait_ms = -1;
+	act_connector_read_lookup(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
+							  (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
+							  &answer, found);
+	redact(run, &answer.message);
+	redact(run, &answer.hint);
+	switch (answer.verdict)
+	{
+		case VERDICT_ROWS:
+			link->throttles = 0;
+			for (int i = 0; i < batch->nrows; i++)
+				link_row(link, batch, batch->rows[i], &found[i], answer.http_status);
+			pfree(found);
+			finish_batch(link, batch);
+			break;
+		case VERDICT_TOO_LARGE:
+			if (batch->nrows > 1)
+				halve(link, batch);
+			else
+				stop(link, RUN_FAILED, "destination \"%s\" cannot be asked for records", &answer);
+			break;
+		case VERDICT_THROTTLED:
+			throttle(link, batch, &answer);
+			break;
+		case VERDICT_UNREACHED:
+		case VERDICT_UNCERTAIN:
+			retry(link, batch, &answer);
+			break;
+		case VERDICT_AUTH:
+			stop(link, RUN_FAILED, "destination \"%s\" refuses the credentials", &answer);
+			break;
+		case VERDICT_REFUSED:
+		case VERDICT_CONFIGURATION:
+			stop(link, RUN_FAILED, "destination \"%s\" cannot be asked for records", &answer);
+			break;
+	}
+}
+
+static void
+take_answers(Link *link)
+{
+	MemoryContext answer = AllocSetContextCreate(link->context, "pg_activate lookup answer", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(answer);
+
+	for (;;)
+	{
+		HttpResponse *response;
+		LinkBatch  *batch;
+		void	   *owner;
+
+		MemoryContextSwitchTo(answer);
+		response = act_http_next(link->loop, &owner);
+		if (response == NULL)
+			break;
+		batch = owner;
+		/* Lists are the link's own. */
+		MemoryContextSwitchTo(link->context);
+		link->in_flight = list_delete_ptr(link->in_flight, batch);
+		take_answer(link, batch, response);
+		MemoryContextReset(answer);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(answer);
+}
+
+/* ----------------------------------------------------------------
+ *		The loop
+ * ----------------------------------------------------------------
+ */
+
+static void
+ask(Link *link, LinkBatch *batch)
+{
+	Run		   *run = link->run;
+	HttpRequest request;
+
+	batch->tries++;
+	act_connector_render_lookup(run->destination->connector, &run->scope, batch->rows, batch->nrows, &request);
+	request.headers = list_concat(request.headers, run->destination->extra_headers);
+	act_connector_authorize(run->destination->connector, &run->scope, &request,
+							act_now() / USECS_PER_SEC +
+							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
+	act_http_send(link->loop, &request, batch);
+	link->in_flight = lappend(link->in_flight, batch);
+	run->counts.requests++;
+	run->counts.bytes_sent += request.body_len;
+}
+
+/* First what is to be asked again. */
+static void
+ask_more(Link *link)
+{
+	int64		now = now_ms();
+	ListCell   *cell;
+
+	if (now < link->throttled_until)
+		return;
+	foreach(cell, link->ready)
+	{
+		LinkBatch  *batch = lfirst(cell);
+
+		if (list_length(link->in_flight) >= link->concurrency)
+			return;
+		if (batch->not_before > now)
+			continue;
+		link->ready = foreach_delete_current(link->ready, cell);
+		ask(link, batch);
+	}
+	while (list_length(link->in_flight) < link->concurrency && !link->read_all &&
+		   list_length(link->settled) < 2 * SETTLE_ROWS)
+	{
+		LinkBatch  *batch = read_batch(link);
+
+		if (batch != NULL)
+			ask(link, batch);
+	}
+}
+
+static bool
+asked_all(const Link *link)
+{
+	return link->in_flight == NIL && link->ready == NIL && link->read_all;
+}
+
+/* What was found so far is written down; what is locked waits. */
+static void
+write_down(Link *link)
+{
+	ListCell   *cell;
+
+	if (now_ms() < link->locked_until ||
+		(list_length(link->settled) < SETTLE_ROWS && list_length(link->finished) < FINISHED_BATCHES &&
+		 !asked_all(link) && !link->run->stop.set))
+		return;
+	if (link->settled != NIL && !act_link_settle(link->run, link->settled))
+	{
+		link->locked_until = now_ms() + LOCKED_TABLE_PAUSE_MS;
+		return;
+	}
+	list_free(link->settled);
+	link->settled = NIL;
+	foreach(cell, link->finished)
+		MemoryContextDelete(lfirst(cell));
+	list_free(link->finished);
+	link->finished = NIL;
+}
+
+static long
+wait_time(const Link *link)
+{
+	int64		now = now_ms();
+	int64		until = now + 1000;
+	ListCell   *cell;
+
+	foreach(cell, link->ready)
+	{
+		if (list_length(link->in_flight) < link->concurrency)
+			until = Min(until, Max(((LinkBatch *) lfirst(cell))->not_before, link->throttled_until));
+	}
+	if (link->locked_until > now)
+		until = Min(until, link->locked_until);
+	return (long) Max(0, until - now);
+}
+
+/* Somebody wants it gone, and waits neither for an answer nor for a lock. */
+static bool
+ends_at_once(const Run *run)
+{
+	return run->stop.set && (run->stop.status == RUN_CANCELLED || run->stop.status == RUN_INTERRUPTED);
+}
+
+static void
+look_up(Link *link)
+{
+	Run		   *run = link->run;
+
+	while (!run->stop.set && !(asked_all(link) && link->settled == NIL))
+	{
+		ask_more(link);
+		write_down(link);
+		if (asked_all(link) && link->settled == NIL)
+			break;
+		act_http_wait(link->loop, wait_time(link));
+		take_answers(link);
+		act_run_poll(run);
+	}
+	/* Lookups under way change nothing, and are forgotten. */
+	while (link->settled != NIL && !ends_at_once(run))
+	{
+		write_down(link);
+		if (link->settled != NIL)
+		{
+			act_http_wait(link->loop, wait_time(link));
+			act_run_poll(run);
+		}
+	}
+}
+
+static Link *
+link_create(Run *run, LinkCounts *counts)
+{
+	MemoryContext context = AllocSetContextCreate(run->context, "pg_activate link", ALLOCSET_DEFAULT_SIZES);
+	Link	   *link = MemoryContextAllocZero(context, sizeof(Link));
+	HASHCTL		control = {.keysize = ID_DIGEST,.entrysize = sizeof(LinkedId),.hcxt = context};
+	List	   *known = act_link_known_ids(run);
+	ListCell   *cell;
+
+	link->run = run;
+	link->counts = counts;
+	link->context = context;
+	link->ids = hash_create("pg_activate linked records", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	link->limit = act_connector_lookup_rows(run->destination->connector, run->destination->batch_size);
+	link->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
+	foreach(cell, known)
+	{
+		char	   *id = lfirst(cell);
+
+		(void) take_id(link, pg_server_to_any(id, strlen(id), PG_UTF8), NULL);
+	}
+	list_free_deep(known);
+	return link;
+}
+
+void
+act_link(Run *run, LinkCounts *counts)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Link	   *link;
+
+	memset(counts, 0, sizeof(*counts));
+	if (run->diff.counts.to_send == 0)
+		return;
+	link = link_create(run, counts);
+	MemoryContextSwitchTo(link->context);
+	link->loop = act_http_loop_create(&run->destination->policy);
+	PG_TRY();
+	{
+		look_up(link);
+	}
+	PG_FINALLY();
+	{
+		act_http_loop_destroy(link->loop);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(link->context);
+}
