@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -115,7 +116,8 @@ take_out(MatchScan *scan, HTAB *taken)
 	MemoryContext context = CurrentMemoryContext;
 	Row		   *row;
 
-	tuplestore_rescan(diff->rows);
+	tuplestore_set_eflags(rows, EXEC_FLAG_REWIND);
+	act_diff_rewind(diff);
 	for (;;)
 	{
 		uint8		digest[ACT_DIGEST_LEN];
