@@ -113,7 +113,7 @@ extern void act_diff_end(Diff *diff);
 /* The next row to send, in the current memory context; NULL: no more. */
 extern Row *act_diff_next(Diff *diff);
 
-/* To the first row again, or past some. */
+/* To the first row again, or past some; only where option canary is set. */
 extern void act_diff_rewind(Diff *diff);
 extern void act_diff_skip(Diff *diff, int64 rows);
 

@@ -169,20 +169,6 @@ act_diff_digest_row(uint8 *sum_of, const Row *row, bool take_away)
 	pfree(buf.data);
 }
 
-void
-act_diff_digest_add(uint8 *digest, const Row *row)
-{
-	add_part(digest, row, false);
-}
-
-/* A version that was refused was let go before. */
-void
-act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
-{
-	if (row->attempts == 0)
-		add_part(diff->digest, row, take_away);
-}
-
 /* A few keys for whoever has to decide on a held run. */
 static void
 note_removed(DiffState *state, const Row *row)

@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -116,8 +115,7 @@ take_out(MatchScan *scan, HTAB *taken)
 	MemoryContext context = CurrentMemoryContext;
 	Row		   *row;
 
-	tuplestore_set_eflags(rows, EXEC_FLAG_REWIND);
-	act_diff_rewind(diff);
+	tuplestore_rescan(diff->rows);
 	for (;;)
 	{
 		uint8		digest[ACT_DIGEST_LEN];
