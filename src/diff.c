@@ -304,9 +304,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->desc = store_desc(sync->nkeys);
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
-	/* Read three times: to choose the canary, to send it, to send the others. */
-	if (sync->options.canary > 0)
-		tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
+	/* Read more than once: for matches, to choose a canary, to send it, to send the others. */
+	tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = state->whole = model;
 	state->diff = diff;

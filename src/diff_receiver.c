@@ -487,7 +487,7 @@ note_problem(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 {
 	MemoryContext caller = MemoryContextSwitchTo(state->group_context);
 	char	   *problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
-	char	   *waits_for = act_reference_waits_for(state, pg_server_to_any(problem, strlen(problem), PG_UTF8));
+	char	   *waits_for = act_reference_waits_for(state, problem);
 
 	if (waits_for == NULL)
 	{
