@@ -102,6 +102,9 @@ extern bool act_diff_keeps_fields(const DiffState *state);
 /* A column of the diff's query. */
 extern Datum act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull);
 
+/* What an approval of the run is of: the row is sent, or begins to leave. */
+extern void act_diff_add_to_digest(Diff *diff, const Row *row);
+
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);
 
