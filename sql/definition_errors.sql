@@ -167,7 +167,6 @@ SELECT create_with($$ destination => 'shop', mode => 'mirror', on_removed => 'ar
 -- mode and on_removed
 SELECT create_with($$ mode => 'upsrt' $$);
 SELECT create_with($$ mode => 'append' $$);
-SELECT create_with($$ mode => 'replace' $$);
 SELECT create_with($$ mode => 'mirror' $$);
 SELECT create_with($$ mode => 'mirror', object => 'contacts' $$);
 SELECT create_with($$ mode => 'mirror', on_removed => 'delet' $$);
@@ -185,7 +184,7 @@ SELECT create_with($$ options => '{"max_remove": 5}' $$);
 SELECT create_with($$ options => '{"colour": 5}' $$);
 SELECT create_with($$ options => '[]' $$);
 SELECT create_with(format('options => %L', format('{"%s": 1}', o))) FROM unnest(ARRAY['first_run', 'removed_mapping', 'insert_mapping',
-	'canary', 'nulls', 'ignore_fields', 'changed_fields_only', 'keep_payload', 'log', 'delivery',
+	'nulls', 'ignore_fields', 'changed_fields_only', 'keep_payload', 'log', 'delivery',
 	'watch', 'confirm_every', 'on_model_change', 'subject', 'experiment', 'strict']) o;
 SELECT create_with(format('options => %L', o)) FROM unnest(ARRAY['{"max_removed": "many"}', '{"max_removed": -1}', '{"max_removed": "101 %"}',
 	'{"max_removed": 1.5}', '{"max_changed": {}}', '{"max_changed": true}', '{"batch_size": 0}', '{"batch_size": "x"}', '{"batch_size": 1e9}',

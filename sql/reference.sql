@@ -56,6 +56,11 @@ SELECT reference_test.last_run('contacts');
 SELECT activate_state, activate_accepted_at IS NOT NULL AS there, activate_fingerprint IS NOT NULL AS known, activate_external_id IS NOT NULL AS id
 	FROM activate_data.contacts WHERE contact_id = 11;
 SELECT rows_synced, backlog FROM activate.status WHERE sync = 'contacts';
+-- given rows of one key that differ in what they refer to, then that is told in words
+INSERT INTO reference_test.contacts VALUES (15, 'two@later', 3), (15, 'two@later', 4);
+CALL activate.run_sync('contacts', keys => '[15]');
+SELECT key, code, message FROM activate.rejections WHERE sync = 'contacts' AND code = 'duplicate_key';
+DELETE FROM reference_test.contacts WHERE contact_id = 15;
 -- then back as it was it counts as accepted
 UPDATE reference_test.contacts SET company_id = 1 WHERE contact_id = 11;
 CALL activate.run_sync('contacts');
@@ -154,14 +159,18 @@ SELECT activate.external_id('activate_x', 1);
 SELECT activate.external_id('companies', 1::smallint), activate.external_id('companies', 1::bigint), activate.external_id('companies', '1');
 SELECT activate.external_id(s, 1) FROM (VALUES ('companies'), ('contacts'), ('companies')) AS v(s);
 
--- a cast meets what stands for the id that is not known
+-- a cast meets what stands for the id that is not known: the row waits all the same
 UPDATE activate_data.companies SET activate_external_id = '501';
 SELECT activate.alter_sync('contacts', model => 'reference_test.contacts', mapping => $$ activate.external_id('companies', company_id)::bigint AS company $$);
 CALL activate.run_sync('contacts');
+SELECT reference_test.last_run('contacts');
+SELECT key, state, message FROM activate.pending WHERE sync = 'contacts';
+SELECT next_action, problem FROM activate.explain_row('contacts', '16');
 -- a function that asks is not seen
 CREATE FUNCTION reference_test.hidden(bigint) RETURNS text STABLE LANGUAGE plpgsql AS $$ BEGIN RETURN activate.external_id('companies', $1); END $$;
 SELECT activate.alter_sync('contacts', model => 'reference_test.contacts', mapping => $$ reference_test.hidden(company_id) AS company $$);
 CALL activate.run_sync('contacts');
+SELECT key, state, message FROM activate.pending WHERE sync = 'contacts';
 SELECT referenced_sync FROM activate.sync_reference;
 
 -- a sync that others refer to is neither dropped nor renamed
@@ -206,6 +215,12 @@ SELECT activate.create_sync(name => 'shops', model => 'reference_test.shops', ke
 CALL activate.run_sync('shops');
 SELECT activate.external_id('shops', 'de', 7, '2024-01-01'), activate.external_id('shops', country, 7::int8, opened::timestamp) FROM reference_test.shops;
 SELECT activate.external_id('shops', 'it', 7, '2024-01-01');
+
+-- definitions as code: whoever is referred to comes first, and goes last
+SELECT name, action FROM activate.apply('{"defaults": {"destination": "reference_crm", "key": "id"}, "syncs": {
+	"a_child": {"model": "reference_test.accounts", "mapping": "activate.external_id(''b_parent'', parent_id) AS parent"},
+	"b_parent": {"model": "reference_test.accounts", "mapping": "id"}}}');
+SELECT name, action FROM activate.apply(activate.export('{companies, contacts, accounts, shops}'), prune => true) WHERE action <> 'none';
 
 -- and syncs that refer to each other can go in any order of dropping once they do not
 SELECT activate.alter_sync('companies', mapping => $$ name, activate.external_id('contacts', 11) AS owner $$);

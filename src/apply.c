@@ -185,7 +185,8 @@ typedef struct Unnamed
 {
 	char	   *name;
 	Oid			owner;
-	List	   *after;			/* of char * */
+	int64		sync_id;
+	List	   *after;			/* of char *: what it runs after or refers to */
 } Unnamed;
 
 static bool
@@ -212,6 +213,22 @@ may_prune(Oid owner, List *owners)
 	return is_member_of_role_nosuper(GetUserId(), owner) || list_member_oid(owners, owner);
 }
 
+/* As the extension. */
+static void
+add_references(Unnamed *sync, MemoryContext context)
+{
+	SqlArgument args[] = {SQL_INT8(sync->sync_id)};
+	uint64		count = act_sql(SPI_OK_SELECT,
+								"SELECT referenced_sync FROM activate.sync_reference WHERE sync_id = $1"
+								" AND referenced_sync <> (SELECT s.name FROM activate.sync AS s WHERE s.sync_id = $1)",
+								lengthof(args), args);
+	MemoryContext inside = MemoryContextSwitchTo(context);
+
+	for (uint64 i = 0; i < count; i++)
+		sync->after = lappend(sync->after, act_sql_text(i, 1));
+	MemoryContextSwitchTo(inside);
+}
+
 static List *
 find_unnamed(const Application *application)
 {
@@ -227,7 +244,7 @@ find_unnamed(const Application *application)
 
 	act_identity_extension(&identity);
 	count = act_sql(SPI_OK_SELECT,
-					"SELECT s.name, c.relowner, s.schedule FROM activate.sync s"
+					"SELECT s.name, c.relowner, s.schedule, s.sync_id FROM activate.sync s"
 					" JOIN pg_catalog.pg_class c ON c.relname = s.name"
 					" AND c.relnamespace = 'activate_data'::pg_catalog.regnamespace"
 					" WHERE pg_catalog.pg_has_role($1, c.relowner, 'USAGE') ORDER BY s.name",
@@ -246,9 +263,12 @@ find_unnamed(const Application *application)
 			continue;
 		}
 		sync->after = act_schedule_parse(act_sql_text(i, 3), "UTC")->after;
+		sync->sync_id = act_sql_int64(i, 4);
 		unnamed = lappend(unnamed, sync);
 	}
 	MemoryContextSwitchTo(inside);
+	foreach(cell, unnamed)
+		add_references(lfirst(cell), context);
 	act_identity_leave(&identity);
 
 	foreach(cell, unnamed)
@@ -276,7 +296,7 @@ is_followed(const Unnamed *sync, List *others)
 	return false;
 }
 
-/* Who runs after another one goes first; there are no circles. */
+/* Who runs after another one, or refers to it, goes first; of a circle of references the first. */
 static Unnamed *
 next_unnamed(List *rest)
 {

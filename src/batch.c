@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "batch.h"
+#include "canary.h"
 
 /* Where neither connector nor destination limit a body. */
 #define DEFAULT_MAX_BYTES (5 * 1024 * 1024)
@@ -69,6 +70,43 @@ same_request(const ConnectorOperation *a, const ConnectorOperation *b)
 }
 
 /*
+ * Mode replace: one batch, whatever its size.  What differs is claimed and
+ * settled; there may be nothing, when only the order does.
+ */
+static Batch *
+read_unit(BatchReader *reader)
+{
+	Run		   *run = reader->run;
+	MemoryContext context;
+	MemoryContext caller;
+	Batch	   *batch;
+
+	if (reader->done)
+		return NULL;
+	reader->done = true;
+	context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	batch = palloc0(sizeof(Batch));
+	batch->unit = run->unit;
+	batch->rows = MemoryContextAllocHuge(context, sizeof(Row *) * Max(run->diff.counts.to_send, 1));
+	for (;;)
+	{
+		Row		   *row = act_diff_next(&run->diff);
+
+		if (row == NULL)
+			break;
+		/* One answer for all of them, so one back-off. */
+		row->attempts = run->unit->attempts;
+		batch->rows[batch->nrows++] = row;
+	}
+	batch->claim = palloc0(sizeof(Claim));
+	batch->claim->open = 1;
+	batch->claim->context = context;
+	MemoryContextSwitchTo(caller);
+	return batch;
+}
+
+/*
  * Rows in the batch's own context, but for the one that turned out to belong
  * to the next: that one starts the next batch's context.
  */
@@ -83,6 +121,8 @@ act_batch_read(BatchReader *reader)
 	size_t		bytes = 0;
 	int			limit = 0;
 
+	if (run->unit != NULL)
+		return read_unit(reader);
 	if (reader->done && reader->ahead == NULL)
 		return NULL;
 	context = reader->ahead != NULL ? reader->ahead_context :
@@ -96,7 +136,7 @@ act_batch_read(BatchReader *reader)
 		size_t		row_bytes;
 
 		if (row == NULL && !reader->done)
-			row = act_diff_next(&run->diff);
+			row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
 		reader->ahead = NULL;
 		if (row == NULL)
 		{
@@ -136,23 +176,33 @@ act_batch_read(BatchReader *reader)
 	if (reader->ahead != NULL)
 	{
 		/* The row was read into this batch's context: give it one of its own. */
-		Row		   *copy;
-
 		reader->ahead_context = AllocSetContextCreate(run->context, "pg_activate batch",
 													  ALLOCSET_DEFAULT_SIZES);
 		MemoryContextSwitchTo(reader->ahead_context);
-		copy = palloc(sizeof(Row));
-		*copy = *reader->ahead;
-		copy->key = pstrdup(copy->key);
-		copy->fields = copy->fields ? pstrdup(copy->fields) : NULL;
-		copy->external_id = copy->external_id ? pstrdup(copy->external_id) : NULL;
-		copy->key_values = palloc(sizeof(char *) * copy->nkeys);
-		for (int i = 0; i < copy->nkeys; i++)
-			copy->key_values[i] = pstrdup(reader->ahead->key_values[i]);
-		reader->ahead = copy;
+		reader->ahead = act_row_copy(reader->ahead);
 	}
 	MemoryContextSwitchTo(caller);
 	return batch;
+}
+
+/* All rows of the model, for as long as it takes to render them. */
+static void
+render_unit(const Run *run, Batch *batch)
+{
+	Unit	   *unit = batch->unit;
+	const Connector *connector = run->destination->connector;
+	MemoryContext context = AllocSetContextCreate(batch->claim->context, "pg_activate unit", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Row		  **rows = MemoryContextAllocHuge(context, sizeof(Row *) * Max(unit->nrows, 1));
+	int			nrows = 0;
+
+	act_unit_rewind(unit);
+	while (nrows < unit->nrows && (rows[nrows] = act_unit_next(unit)) != NULL)
+		nrows++;
+	MemoryContextSwitchTo(batch->claim->context);
+	act_connector_render_unit(connector, &run->scope, rows, nrows, unit->id, &batch->request);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 }
 
 void
@@ -160,6 +210,12 @@ act_batch_render(const Run *run, Batch *batch)
 {
 	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
 
+	if (batch->unit != NULL)
+	{
+		render_unit(run, batch);
+		MemoryContextSwitchTo(caller);
+		return;
+	}
 	act_connector_render(run->destination->connector, &run->scope,
 						 batch->rows, batch->nrows, &batch->request);
 	batch->request.at_most_once = batch->at_most_once;

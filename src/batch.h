@@ -40,6 +40,8 @@ typedef struct Batch
 	 * rest is sent as if new; when it is accepted, the culprit is in the rest.
 	 */
 	struct Batch *rest;
+
+	Unit	   *unit;			/* mode replace: what the request carries; rows are those that differ */
 } Batch;
 
 /* Reads batches from a diff, in key order. */

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "brake.h"
+#include "canary.h"
 
 /* Rows with one reason, and none accepted, after which all would be alike. */
 #define SAME_REFUSALS 3
@@ -96,7 +97,8 @@ check_rejected(Delivery *delivery)
 	bool		applies;
 	int64		allowed = act_guard_limit(&run->sync->options.max_rejected, base, &applies);
 
-	if (run->stop.set || !applies || rejected <= allowed)
+	/* What a canary's refusals mean is decided when all of it is there. */
+	if (run->stop.set || !applies || rejected <= allowed || act_canary_under_way(run))
 		return;
 	act_run_stop(run, RUN_FAILED,
 				 psprintf("run " INT64_FORMAT " of sync \"%s\" stopped: " INT64_FORMAT " rows were refused",

@@ -75,6 +75,7 @@ static void compile_check(const Document *document, const cJSON *check, Connecto
 static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
 static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
 									const Connector *connector);
+static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 Connector *
@@ -414,6 +415,8 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	const cJSON *holder;
 
 	public->op = op;
+	if (op == ROW_OP_REPLACE)
+		return compile_unit(document, at, like, operation);
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
@@ -452,6 +455,41 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	operation->row = operation->request->row;
 	holder = operation_holder(at, like, "answer");
 	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	return operation;
+}
+
+/*
+ * The whole model in one request: nothing shares it, the same request twice is
+ * as good as once, and the answer is one for all rows.
+ */
+static Operation *
+compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation)
+{
+	static const char *const refused[] = {"mix", "idempotent", "row", "absent"};
+	ConnectorOperation *public = &operation->public;
+	const cJSON *holder = operation_holder(at, like, "batch");
+	const cJSON *batch = act_document_member(holder, "batch");
+
+	for (int i = 0; i < lengthof(refused); i++)
+	{
+		if (act_document_member(at, refused[i]) != NULL)
+			act_document_error(document, act_document_member(at, refused[i]), NULL,
+							   "\"%s\", which operation \"replace\" does not have,", refused[i]);
+	}
+	public->idempotent = true;
+	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
+	operation->owner = operation;
+	act_connector_compile_batch(document, batch, public);
+	if (batch == NULL || act_document_member(batch, "max_rows") == NULL)
+		public->max_rows = MAX_BATCH_ROWS;
+	holder = operation_holder(at, like, "request");
+	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
+	operation->row = operation->request->row;
+	holder = operation_holder(at, like, "answer");
+	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	if (operation->answer->by != BY_NONE)
+		act_document_error(document, act_document_member(holder, "answer"), NULL,
+						   "results for single rows of a unit");
 	return operation;
 }
 

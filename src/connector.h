@@ -135,6 +135,13 @@ extern char *act_connector_secret_problem(const Connector *connector, const Conn
 extern void act_connector_render(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows, HttpRequest *request);
 
+/*
+ * The same for operation replace: all rows of the model, in order; there may
+ * be none.  id stands for this content in this request.
+ */
+extern void act_connector_render_unit(const Connector *connector, const ConnectorScope *scope,
+									  Row **rows, int nrows, const uint8 *id, HttpRequest *request);
+
 /* Bytes a row adds to a body: what a batch by bytes is measured with. */
 extern size_t act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row);
 

@@ -281,7 +281,9 @@ find_results(const Reading *reading, const RowAnswers *answers, const char **why
 static void
 read_rows(Reading *reading)
 {
-	const RowAnswers *answers = reading->connector->operations[reading->rows[0]->op]->owner->answer;
+	/* Only a unit can have no row that differs. */
+	RowOp		op = reading->nrows > 0 ? reading->rows[0]->op : ROW_OP_REPLACE;
+	const RowAnswers *answers = reading->connector->operations[op]->owner->answer;
 	const char *why = NULL;
 	const cJSON *items = NULL;
 	const cJSON *item;

@@ -27,7 +27,6 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[rows[0]->op];
-	const RequestTemplate *template;
 	TemplateInput input = batch_input(connector, scope, rows, nrows);
 	size_t		bytes = 1024;
 
@@ -39,15 +38,29 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
 				 connector->name, act_row_op_sent_name(rows[i]->op));
 	}
-	template = operation->owner->request;
-	if (template->row == NULL && nrows > 1)
+	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
-	if (template->row == NULL)
+	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
-
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
-	act_request_render(connector, template, &input, bytes, request);
+	act_request_render(connector, operation->owner->request, &input, bytes, request);
+}
+
+void
+act_connector_render_unit(const Connector *connector, const ConnectorScope *scope,
+						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
+{
+	const Operation *operation = connector->operations[ROW_OP_REPLACE];
+	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	size_t		bytes = 1024;
+
+	if (operation == NULL)
+		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	input.unit_id = id;
+	for (int i = 0; i < nrows; i++)
+		bytes += act_connector_row_bytes(connector, scope, rows[i]);
+	act_request_render(connector, operation->request, &input, bytes, request);
 }
 
 /* bytes: of the body, about; one allocation instead of a dozen that double. */

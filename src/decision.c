@@ -249,8 +249,8 @@ act_removal_fingerprint(RowOp op, const uint8 *payload, uint8 *fingerprint)
 }
 
 /* From a minute, doubling, to a day; 0 (parked) when all attempts are used. */
-static TimestampTz
-next_attempt(int attempts, int max_attempts, TimestampTz now)
+TimestampTz
+act_next_attempt(int attempts, int max_attempts, TimestampTz now)
 {
 	int64		wait = FIRST_RETRY_US;
 
@@ -315,7 +315,7 @@ act_settle_state(const Row *row, bool uncertain, int max_attempts,
 		case ROW_REJECTED:
 			state->state = STATE_REJECTED;
 			state->attempts++;
-			state->next_attempt_at = next_attempt(state->attempts, max_attempts, now);
+			state->next_attempt_at = act_next_attempt(state->attempts, max_attempts, now);
 			break;
 		case ROW_REFUSED:
 			state->state = STATE_REFUSED;

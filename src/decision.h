@@ -105,6 +105,9 @@ extern void act_doubt_state(const RowPolicy *policy, RowState *state);
  */
 extern void act_removal_fingerprint(RowOp op, const uint8 *payload, uint8 *fingerprint);
 
+/* When what was refused so often goes again; 0: not as it is. */
+extern TimestampTz act_next_attempt(int attempts, int max_attempts, TimestampTz now);
+
 /*
  * The snapshot after an answer.  uncertain: an earlier try of the same
  * request, or this one, may have been applied without our knowing.

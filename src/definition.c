@@ -268,6 +268,23 @@ same_text(const char *a, const char *b)
 	return (a == NULL || b == NULL) ? a == b : strcmp(a, b) == 0;
 }
 
+/*
+ * The order that was accepted says nothing of a unit that is made otherwise,
+ * goes elsewhere, or whose object was kept row by row so far.
+ */
+static void
+change_unit(const Sync *old, const Sync *new, Resend resend, bool moved)
+{
+	bool		same = strcmp(old->model, new->model) == 0 && strcmp(old->mapping, new->mapping) == 0 &&
+		act_mapping_same_options(old, new) && old->mode == new->mode && !moved;
+
+	/* The first run of a baseline takes whatever is at the other place for this. */
+	bool		baseline = moved && resend == RESEND_CHANGED && new->options.first_run == FIRST_RUN_BASELINE;
+
+	if (new->mode == MODE_REPLACE && (!same || resend != RESEND_CHANGED))
+		act_unit_forget(new, resend != RESEND_NONE && !baseline);
+}
+
 /* What was accepted, carried over to the new definition. */
 static void
 change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const Model *new_model,
@@ -281,6 +298,7 @@ change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const 
 		current.nkeys = new->nkeys;
 		current.key = new->key;
 	}
+	change_unit(old, new, resend, moved);
 	/* Its ids, and that it is there at all, say nothing of another place. */
 	if (moved && resend != RESEND_NONE)
 		act_snapshot_forget(&current);
@@ -364,7 +382,8 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 				 errhint("Leave resend out: rows whose values are the same are not sent in any case. Or SELECT activate.reset_sync(%s, 'baseline');",
 						 quote_literal_cstr(new->name))));
 	if (!same_key || moved || renamed || old->owner != new->owner || resend != RESEND_CHANGED ||
-		act_snapshot_keeps_less(old, new) || sent_more != NULL)
+		act_snapshot_keeps_less(old, new) || sent_more != NULL ||
+		(new->mode == MODE_REPLACE && (!same_values || !same_policies || old->mode != new->mode)))
 		refuse_while_running(old);
 	if (renamed && sync_exists(new->name))
 		refuse_duplicate(new->name);

@@ -271,6 +271,62 @@ apply_mode(Sync *sync, const DefinitionInput *input)
 				 errhint("mode => 'mirror', or on_removed => 'ignore'.")));
 }
 
+/* No row of it is inserted or updated by itself. */
+static void
+check_unit_mapping(const Sync *sync, const Mapping *mapping)
+{
+	if (sync->mode != MODE_REPLACE)
+		return;
+	for (int i = 0; i < mapping->root->nchildren; i++)
+	{
+		const MappingNode *node = mapping->root->children[i];
+
+		if (node->on != ON_ALWAYS)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("mapping field \"%s\" of sync \"%s\" cannot be sent on %s only in mode \"replace\"",
+							node->member, sync->name, node->on == ON_INSERT ? "insert" : "update"),
+					 errdetail("Mode replace sends all rows of the model in one request."),
+					 errhint("Leave \"$on\" out, or take mode => 'mirror'.")));
+	}
+}
+
+/* What says how single rows go says nothing of all of them in one request. */
+static void
+check_unit(const Sync *sync)
+{
+	const SyncOptions *options = &sync->options;
+	const struct
+	{
+		const char *name;
+		bool		set;
+	}			refused[] = {
+		{"removed_mapping", options->removed_mapping != NULL},
+		{"insert_mapping", options->insert_mapping != NULL},
+		{"batch_size", options->batch_size > 0},
+		{"remove_after", options->remove_after_ms > 0},
+		{"canary", options->canary > 0},
+		{"changed_fields_only", options->changed_fields_only},
+		{"first_run", options->first_run == FIRST_RUN_LINK},
+		{"delivery", options->delivery == DELIVERY_AT_MOST_ONCE}
+	};
+
+	if (sync->mode != MODE_REPLACE)
+		return;
+	for (int i = 0; i < lengthof(refused); i++)
+	{
+		if (refused[i].set)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("option \"%s\" cannot go with mode \"replace\"%s", refused[i].name,
+							options->first_run == FIRST_RUN_LINK && strcmp(refused[i].name, "first_run") == 0 ?
+							" as \"link\"" : ""),
+					 errdetail("Mode replace sends all rows of the model in one request."),
+					 errhint("Leave it out, or take mode => 'mirror'. In alter_sync: options => '{\"%s\": null}'.",
+							 refused[i].name)));
+	}
+}
+
 static void
 check_mode(const Sync *sync, const DefinitionInput *input, bool was_mirror, const Destination *destination)
 {
@@ -398,7 +454,8 @@ check_match_field(const Sync *sync, const Model *model, const char *name, bool t
 static void
 apply_match(Sync *sync, const char *match, const Model *model, const Destination *destination)
 {
-	bool		takes_key = act_connector_takes_key(destination->connector);
+	/* A unit is found by its object alone. */
+	bool		takes_key = act_connector_takes_key(destination->connector) || sync->mode == MODE_REPLACE;
 
 	if (match != NULL && match[strspn(match, " ")] != '\0')
 		sync->match = act_identifier_list("match", match, &sync->nmatch);
@@ -457,6 +514,7 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	}
 	act_sync_options_parse(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(sync->options_text))),
 						   sync->on_removed, &sync->options);
+	check_unit(sync);
 	apply_model(sync, input->model);
 
 	destination = load_destination(sync);
@@ -467,6 +525,7 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	if (is_new || input->mapping != NULL)
 		sync->mapping = act_mapping_canonical(sync, input->mapping);
 	model = act_model_resolve(sync);
+	check_unit_mapping(sync, model->mapping);
 	apply_match(sync, input->match, model, destination);
 	act_mapping_check_match(model->mapping, sync);
 	if (!act_connector_takes_key(destination->connector))

@@ -211,6 +211,7 @@ static void
 reset_resend(const Sync *sync)
 {
 	act_snapshot_forget(sync);
+	act_unit_forget(sync, true);
 	update_sync(sync, SPI_OK_UPDATE,
 				"UPDATE activate.sync SET first_batch_alone = true, first_run_pending = false WHERE sync_id = $1", NULL);
 	ereport(NOTICE,
@@ -226,6 +227,7 @@ reset_baseline(const Sync *sync)
 	int64		rows = act_snapshot_baseline(sync, act_model_resolve(sync));
 
 	act_cluster_trust(sync);
+	act_unit_forget(sync, false);
 	update_sync(sync, SPI_OK_UPDATE,
 				"UPDATE activate.sync SET first_run_pending = false WHERE sync_id = $1", NULL);
 	ereport(NOTICE,

@@ -18,11 +18,12 @@
 #include "utils/timestamp.h"
 
 #include "brake.h"
+#include "canary.h"
 #include "deliver_private.h"
 #include "fault.h"
-#include "progress.h"
 #include "run_lock.h"
 #include "settings.h"
+#include "unit_run.h"
 
 /* Tries of one request in one run, and the pauses between them. */
 #define MAX_TRIES 5
@@ -72,6 +73,11 @@ finish_batch(Delivery *delivery, Batch *batch)
 	if (act_fault_claims_off)
 		batch->uncertain = false;
 #endif
+	if (batch->unit != NULL)
+	{
+		batch->unit->answered = true;
+		batch->unit->uncertain = batch->uncertain;
+	}
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		SettledRow *row = MemoryContextAllocZero(batch->claim->context, sizeof(SettledRow));
@@ -81,6 +87,7 @@ finish_batch(Delivery *delivery, Batch *batch)
 		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
 			row->row->outcome = row->row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
 		count_outcome(delivery, row->row);
+		act_canary_note(delivery->run, row->row);
 		delivery->settled = lappend(delivery->settled, row);
 	}
 	if (delivery->settled_since == 0)
@@ -100,6 +107,8 @@ finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, const char *co
 {
 	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
 
+	if (batch->unit != NULL)
+		batch->unit->outcome = outcome;
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		Row		   *row = batch->rows[i];
@@ -234,9 +243,24 @@ bisect(Delivery *delivery, Batch *batch)
 	delivery->ready = lcons(part, delivery->ready);
 }
 
+/* A no to the whole is one to each row of it. */
+static void
+unit_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	act_unit_run_refused(delivery->run, answer);
+	finish_with(delivery, batch, ROW_REJECTED,
+				answer->code == NULL && answer->verdict == VERDICT_TOO_LARGE ? "too_large" : answer->code,
+				answer->message, answer->http_status);
+}
+
 static void
 refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	if (batch->unit != NULL)
+	{
+		unit_refused(delivery, batch, answer);
+		return;
+	}
 	release_rest(delivery, batch);
 	delivery->probing = delivery->accepted == 0;
 	if (batch->nrows > 1 && !delivery->run->stop.set)
@@ -256,6 +280,11 @@ refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 static void
 too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	if (batch->unit != NULL)
+	{
+		unit_refused(delivery, batch, answer);
+		return;
+	}
 	release_rest(delivery, batch);
 	if (batch->nrows == 1)
 	{
@@ -298,6 +327,8 @@ answered(Delivery *delivery, Batch *batch)
 		any_accepted = any_accepted || batch->rows[i]->outcome == ROW_ACCEPTED;
 	if (any_accepted)
 		delivery->throttles = delivery->lost = 0;
+	if (batch->unit != NULL)
+		batch->unit->outcome = ROW_ACCEPTED;
 	finish_batch(delivery, batch);
 	act_brake_answered(delivery, batch);
 	if (rest == NULL)
@@ -488,7 +519,9 @@ flush_due(const Delivery *delivery)
 		return false;
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
-	if (delivery->settled == NIL || act_delivery_undecided(delivery))
+	if (delivery->finished_claims == NIL && delivery->settled == NIL)
+		return false;
+	if (act_delivery_undecided(delivery))
 		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && now_ms() - delivery->settled_since >= SETTLE_AFTER_MS);
@@ -549,46 +582,6 @@ take_answers(Delivery *delivery)
 	MemoryContextSwitchTo(caller);
 }
 
-/* ----------------------------------------------------------------- progress */
-
-/* What keeps it from sending, for whoever wonders; NULL: nothing does. */
-static const char *
-waiting_for(const Delivery *delivery)
-{
-	int64		now = now_ms();
-
-	if (now < delivery->locked_until)
-		return "lock on the sync's table";
-	if (now < delivery->throttled_until)
-		return "rate limit";
-	if (delivery->in_flight != NIL)
-		return "answer";
-	return delivery->ready != NIL ? "retry" : NULL;
-}
-
-static void
-report_progress(Delivery *delivery)
-{
-	Run		   *run = delivery->run;
-	int64		now = now_ms();
-	int64		done = 0;
-
-	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
-		done += run->counts.outcomes[i];
-	act_progress_deliver(run, done, list_length(delivery->in_flight), waiting_for(delivery));
-	if (run->in_worker || act_progress_interval == 0 ||
-		now - delivery->reported_at < act_progress_interval)
-		return;
-	delivery->reported_at = now;
-	ereport(INFO,
-			(errmsg("sync \"%s\": " INT64_FORMAT " of " INT64_FORMAT " rows, " INT64_FORMAT
-					" accepted, " INT64_FORMAT " refused, " INT64_FORMAT " requests",
-					run->sync->name, done, run->diff.counts.to_send,
-					run->counts.outcomes[ROW_ACCEPTED],
-					run->counts.outcomes[ROW_REJECTED] + run->counts.outcomes[ROW_REFUSED],
-					run->counts.requests)));
-}
-
 static Delivery *
 delivery_create(Run *run)
 {
@@ -615,14 +608,11 @@ ends_at_once(const Run *run)
 	return run->stop.set && (run->stop.status == RUN_CANCELLED || run->stop.status == RUN_INTERRUPTED);
 }
 
-void
-act_deliver(Run *run)
+static void
+deliver_rows(Delivery *delivery)
 {
-	Delivery   *delivery;
+	Run		   *run = delivery->run;
 
-	if (run->diff.counts.to_send == 0)
-		return;
-	run->delivery = delivery = delivery_create(run);
 	while (!finished(delivery))
 	{
 		read_batches(delivery);
@@ -631,7 +621,7 @@ act_deliver(Run *run)
 		send_ready(delivery);
 		if (finished(delivery))
 			break;
-		report_progress(delivery);
+		act_delivery_report(delivery);
 		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
 		take_answers(delivery);
 		act_run_poll(run);
@@ -641,6 +631,21 @@ act_deliver(Run *run)
 			act_deliver_abandon(run);
 			break;
 		}
+	}
+}
+
+void
+act_deliver(Run *run)
+{
+	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
+		return;
+	act_canary_choose(run);
+	run->delivery = delivery_create(run);
+	deliver_rows(run->delivery);
+	if (run->canary != NULL && act_canary_passed(run))
+	{
+		run->delivery->reader.done = false;
+		deliver_rows(run->delivery);
 	}
 }
 

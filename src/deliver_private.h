@@ -2,7 +2,7 @@
  *
  * deliver_private.h
  *	  A delivery under way: shared by deliver.c (the loop), brake.c (when to
- *	  stop it) and delivery_flush.c (its transactions).
+ *	  stop it), delivery_flush.c (its transactions) and delivery_progress.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,5 +51,8 @@ extern bool act_delivery_flush(Delivery *delivery);
 
 /* Answers are in hand, but may still turn out to count for nobody. */
 extern bool act_delivery_undecided(const Delivery *delivery);
+
+/* delivery_progress.c: how far it is, for the view progress and whoever waits. */
+extern void act_delivery_report(Delivery *delivery);
 
 #endif							/* ACT_DELIVER_PRIVATE_H */

@@ -34,7 +34,10 @@ claim_batches(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows);
+		if (batch->nrows > 0)
+			batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows);
+		if (batch->unit != NULL)
+			act_unit_claim(run->sync, batch->unit);
 	}
 }
 
@@ -121,6 +124,9 @@ write_down(Delivery *delivery, bool settle)
 	claim_batches(delivery);
 	if (settle)
 	{
+		/* Before its rows, so that its time is not after theirs. */
+		if (run->unit != NULL && run->unit->answered)
+			act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
 		act_settler_rows(run->settler, delivery->settled);
 		delete_claims(delivery);
 	}
@@ -141,6 +147,8 @@ forget_settled(Delivery *delivery)
 		MemoryContextDelete(((Claim *) lfirst(cell))->context);
 	list_free(delivery->finished_claims);
 	delivery->finished_claims = delivery->settled = NIL;
+	if (delivery->run->unit != NULL)
+		delivery->run->unit->answered = false;
 	delivery->settled_since = 0;
 }
 
@@ -162,7 +170,7 @@ act_delivery_flush(Delivery *delivery)
 				 errdetail("Something in the model released it: pg_advisory_unlock_all() or DISCARD ALL.")));
 	if (delivery->unclaimed != NIL)
 		ACT_FAULT("before_claim");
-	if (delivery->settled != NIL)
+	if (delivery->settled != NIL || delivery->finished_claims != NIL)
 		ACT_FAULT("before_settle");
 
 	context = AllocSetContextCreate(delivery->context, "pg_activate flush", ALLOCSET_DEFAULT_SIZES);

@@ -15,6 +15,7 @@
 #include "access/relation.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -168,17 +169,18 @@ share_memory(void)
 }
 
 static void
-set_policy(const Model *model, bool forced, RowPolicy *policy)
+set_policy(const Model *model, bool forced, bool watched, RowPolicy *policy)
 {
 	const Sync *sync = model->sync;
 
 	policy->op = act_sync_mode_op(sync->mode, sync->on_removed);
-	policy->removal = act_on_removed_op(sync->on_removed);
+	policy->removal = sync->mode == MODE_REPLACE ? ROW_OP_REPLACE_REMOVED : act_on_removed_op(sync->on_removed);
 	act_removal_fingerprint(policy->removal, model->removal != NULL ? model->removal->digest : NULL,
 							policy->removal_version);
 	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
-	policy->forced = forced;
+	/* Of a unit no row waits by itself: see unit_state.c. */
+	policy->forced = forced || (sync->mode == MODE_REPLACE && !watched);
 	policy->now = act_now();
 }
 
@@ -302,11 +304,13 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->desc = store_desc(sync->nkeys);
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
+	/* Read more than once: for matches, to choose a canary, to send it, to send the others. */
+	tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = state->whole = model;
 	state->diff = diff;
 	state->baseline = sync->first_run_pending && sync->options.first_run == FIRST_RUN_BASELINE;
-	set_policy(model, forced, &state->policy);
+	set_policy(model, forced, state->watched != NULL, &state->policy);
 
 	act_identity_owner(&identity, sync->owner, sync->search_path, sync->time_zone);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
@@ -448,6 +452,19 @@ act_diff_next(Diff *diff)
 	return row;
 }
 
+void
+act_diff_rewind(Diff *diff)
+{
+	tuplestore_rescan(diff->rows);
+}
+
+void
+act_diff_skip(Diff *diff, int64 rows)
+{
+	if (rows > 0)
+		(void) tuplestore_skiptuples(diff->rows, rows, true);
+}
+
 DiffMark *
 act_diff_next_mark(Diff *diff)
 {
@@ -507,7 +524,7 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 
 /* Sums do not depend on the order. */
 void
-act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
+act_diff_digest_row(uint8 *sum_of, const Row *row, bool take_away)
 {
 	StringInfoData buf;
 	uint8		digest[ACT_DIGEST_LEN];
@@ -523,10 +540,10 @@ act_diff_digest_row(Diff *diff, const Row *row, bool take_away)
 	}
 	appendBinaryStringInfo(&buf, (const char *) row->fingerprint, ACT_DIGEST_LEN);
 	act_digest(buf.data, buf.len, digest);
-	memcpy(sum, diff->digest, sizeof(sum));
+	memcpy(sum, sum_of, sizeof(sum));
 	memcpy(part, digest, sizeof(part));
 	sum[0] += take_away ? -part[0] : part[0];
 	sum[1] += take_away ? -part[1] : part[1];
-	memcpy(diff->digest, sum, sizeof(sum));
+	memcpy(sum_of, sum, sizeof(sum));
 	pfree(buf.data);
 }

@@ -59,7 +59,8 @@ typedef struct Diff
 	List	   *invalid;		/* of InvalidRow, at most MAX_INVALID_EXAMPLES */
 	List	   *removed_keys;	/* of char *: the first few, as JSON */
 	List	   *fields;			/* of FieldChanges; previews with changed_fields_only or keep_payload */
-	uint8		digest[ACT_DIGEST_LEN]; /* order-independent, of what is to be sent */
+	uint8		digest[ACT_DIGEST_LEN]; /* order-independent, of what is to be sent and was not refused before */
+	uint8		leaving_digest[ACT_DIGEST_LEN]; /* of it, the part of rows that begin to leave */
 	Tuplestorestate *rows;		/* to send, in key order */
 	Tuplestorestate *marks;		/* states to write without sending */
 	TupleDesc	desc;			/* of both */
@@ -111,6 +112,13 @@ extern void act_diff_end(Diff *diff);
 
 /* The next row to send, in the current memory context; NULL: no more. */
 extern Row *act_diff_next(Diff *diff);
+
+/* To the first row again, or past some; only where option canary is set. */
+extern void act_diff_rewind(Diff *diff);
+extern void act_diff_skip(Diff *diff, int64 rows);
+
+/* Adds a row to a digest; sums do not depend on the order. */
+extern void act_diff_digest_row(uint8 *digest, const Row *row, bool take_away);
 
 /* The next mark: key values and the state to write. */
 typedef struct DiffMark

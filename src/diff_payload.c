@@ -468,3 +468,31 @@ act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowState *row_sta
 	else if (payload.fields != NULL)
 		compare(state, slot, row_state, &payload);
 }
+
+/* ------------------------------------------------------------------- the key */
+
+const char *
+act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
+{
+	const char *problem = NULL;
+
+	appendStringInfoChar(buf, '{');
+	for (int i = 0; i < state->model->sync->nkeys; i++)
+	{
+		const char *why;
+		int			start;
+
+		appendStringInfo(buf, "%s%s: ", i > 0 ? ", " : "", state->key_names[i]);
+		start = buf->len;
+		why = act_value_append_json(buf, state->key_values[i], slot->tts_values[i], slot->tts_isnull[i]);
+		if (why != NULL)
+		{
+			problem = problem ? problem : why;
+			buf->len = start;
+			buf->data[start] = '\0';
+			appendStringInfoString(buf, "null");
+		}
+	}
+	appendStringInfoChar(buf, '}');
+	return problem;
+}

@@ -85,9 +85,6 @@ extern void act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row
 /* The key as a JSON object; returns why it cannot be sent, or NULL. */
 extern const char *act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf);
 
-/* Adds a row that is to be sent to the digest of all, or takes it away. */
-extern void act_diff_digest_row(Diff *diff, const Row *row, bool take_away);
-
 /* Of these keys, how many rows a run would find unchanged. */
 extern int64 act_diff_unchanged(const Model *model, Jsonb *keys);
 /*
@@ -101,9 +98,6 @@ extern bool act_diff_keeps_fields(const DiffState *state);
 
 /* A column of the diff's query. */
 extern Datum act_diff_value(const DiffState *state, TupleTableSlot *slot, DiffColumn which, bool *isnull);
-
-/* What an approval of the run is of: the row is sent, or begins to leave. */
-extern void act_diff_add_to_digest(Diff *diff, const Row *row);
 
 /* Marks the place; true when it was marked before. */
 extern bool act_diff_seen(DiffState *state, ItemPointer place, bool set);

@@ -117,32 +117,6 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		act_doubt_state(&state->policy, row);
 }
 
-const char *
-act_diff_render_key(const DiffState *state, TupleTableSlot *slot, StringInfo buf)
-{
-	const char *problem = NULL;
-
-	appendStringInfoChar(buf, '{');
-	for (int i = 0; i < state->model->sync->nkeys; i++)
-	{
-		const char *why;
-		int			start;
-
-		appendStringInfo(buf, "%s%s: ", i > 0 ? ", " : "", state->key_names[i]);
-		start = buf->len;
-		why = act_value_append_json(buf, state->key_values[i], slot->tts_values[i], slot->tts_isnull[i]);
-		if (why != NULL)
-		{
-			problem = problem ? problem : why;
-			buf->len = start;
-			buf->data[start] = '\0';
-			appendStringInfoString(buf, "null");
-		}
-	}
-	appendStringInfoChar(buf, '}');
-	return problem;
-}
-
 static void
 add_invalid(DiffState *state, const char *key, const char *code, const char *message, int64 rows)
 {
@@ -210,7 +184,9 @@ count(DiffState *state, const Decision *decision, const Row *row)
 	{
 		case ACTION_SEND:
 			counts->to_send++;
-			act_diff_digest_row(diff, row, false);
+			/* A version that was refused was let go before. */
+			if (row->attempts == 0)
+				act_diff_digest_row(diff->digest, row, false);
 			if (state->max_rows > 0 && counts->to_send > state->max_rows)
 			{
 				counts->to_send--;
@@ -252,16 +228,7 @@ keep_watched(DiffState *state)
 	watched->rows = state->group_size;
 	watched->decision = state->group_decision;
 	memcpy(watched->fingerprint, state->group_fingerprint, ACT_DIGEST_LEN);
-	watched->row = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
-	watched->row->key = pstrdup(row->key);
-	watched->row->fields = row->fields ? pstrdup(row->fields) : NULL;
-	watched->row->message = row->message ? pstrdup(row->message) : NULL;
-	watched->row->payload = row->payload ? pstrdup(row->payload) : NULL;
-	watched->row->field_hashes = row->field_hashes ? pstrdup(row->field_hashes) : NULL;
-	watched->row->changed = row->changed ? pstrdup(row->changed) : NULL;
-	watched->row->key_values = palloc0(sizeof(char *) * row->nkeys);
-	for (int i = 0; i < row->nkeys; i++)
-		watched->row->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
+	watched->row = act_row_copy(row);
 	if (state->group_problem != NULL)
 	{
 		watched->code = pstrdup(state->group_code);
@@ -312,7 +279,8 @@ close_group(DiffState *state)
 					/* An approval is of these very rows, too. */
 					diff->counts.leaving_first++;
 					note_removed(state, row);
-					act_diff_digest_row(diff, row, false);
+					act_diff_digest_row(diff->digest, row, false);
+					act_diff_digest_row(diff->leaving_digest, row, false);
 				}
 				break;
 			case ACTION_NONE:
@@ -356,16 +324,12 @@ note_next_attempt(DiffState *state, const RowState *row_state)
  * yet, and what the destination has of the row stays.
  */
 static void
-wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state, char *waits_for)
 {
 	Decision   *decision = &state->group_decision;
 	Row		   *row = state->group_row;
-	char	   *waits_for = state->group_problem != NULL || row->fields == NULL ? NULL :
-		act_reference_waits_for(state, row->fields);
 	char	   *before = NULL;
 
-	if (waits_for == NULL)
-		return;
 	if (row_state->exists && row_state->state == STATE_WAITING && !column_isnull(state, slot, DIFF_MESSAGE))
 	{
 		before = TextDatumGetCString(column_value(state, slot, DIFF_MESSAGE));
@@ -376,6 +340,18 @@ wait_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_s
 	decision->mark_state = STATE_WAITING;
 	row->message = waits_for;
 	row->fields = NULL;
+}
+
+/* The same, where what would be sent says so. */
+static void
+look_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
+{
+	const Row  *row = state->group_row;
+	char	   *waits_for = state->group_problem != NULL || row->fields == NULL ? NULL :
+		act_reference_waits_for(state, row->fields);
+
+	if (waits_for != NULL)
+		wait_for_reference(state, slot, row_state, waits_for);
 }
 
 /* What the destination could not take, or not find again. */
@@ -405,6 +381,22 @@ counts_fields(const DiffState *state)
 		state->group_decision.cause == ROW_CHANGED && act_diff_keeps_fields(state);
 }
 
+/* What was decided, and for whom. */
+static void
+note_decision(DiffState *state, TupleTableSlot *slot)
+{
+	const Decision *decision = &state->group_decision;
+	Row		   *row = state->group_row;
+
+	row->op = decision->op;
+	row->cause = decision->cause;
+	row->in_doubt = decision->in_doubt;
+	row->was_there = decision->was_there;
+	row->attempts = decision->attempts;
+	for (int i = 0; i < row->nkeys; i++)
+		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
+}
+
 /* Renders the group's row in the group's context. */
 static void
 render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
@@ -415,13 +407,6 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	Decision   *decision = &state->group_decision;
 	StringInfoData buf;
 
-	row->op = decision->op;
-	row->cause = decision->cause;
-	row->in_doubt = decision->in_doubt;
-	row->was_there = decision->was_there;
-	row->attempts = decision->attempts;
-	for (int i = 0; i < nkeys; i++)
-		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
 	if (decision->action != ACTION_SEND &&
 		!(state->group_in_model && (state->watched != NULL || counts_fields(state))))
 		return;
@@ -450,7 +435,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		state->group_problem = act_removal_append_json(&buf, model, slot->tts_values + nkeys + model->nleaves,
 													   slot->tts_isnull + nkeys + model->nleaves);
 		row->fields = buf.data;
-		wait_for_reference(state, slot, row_state);
+		look_for_reference(state, slot, row_state);
 		return;
 	}
 	act_diff_payload(state, slot, row_state);
@@ -461,24 +446,31 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 		row->fields = NULL;
 	}
 	else
-		wait_for_reference(state, slot, row_state);
+		look_for_reference(state, slot, row_state);
 	if (decision->action == ACTION_SEND && state->group_problem == NULL)
 		check_row(state);
 }
 
-/* Of a careful diff: the mapping raised on the row.  Any such row of a key makes it invalid. */
-static bool
-note_problem(DiffState *state, TupleTableSlot *slot)
+/*
+ * Of a careful diff: the mapping raised on the row.  Any such row of a key
+ * makes it invalid, unless what raised was an id that is not known yet, and
+ * something else than text was made of it.
+ */
+static void
+note_problem(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 {
-	MemoryContext caller;
+	MemoryContext caller = MemoryContextSwitchTo(state->group_context);
+	char	   *problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
+	char	   *waits_for = act_reference_waits_for(state, problem);
 
-	if (column_isnull(state, slot, DIFF_PROBLEM) || state->group_problem != NULL)
-		return false;
-	caller = MemoryContextSwitchTo(state->group_context);
-	state->group_code = "mapping";
-	state->group_problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
+	if (waits_for == NULL)
+	{
+		state->group_code = "mapping";
+		state->group_problem = problem;
+	}
+	else if (row_state != NULL && state->group_decision.action == ACTION_SEND)
+		wait_for_reference(state, slot, row_state, waits_for);
 	MemoryContextSwitchTo(caller);
-	return true;
 }
 
 static void
@@ -551,8 +543,14 @@ open_group(DiffState *state, TupleTableSlot *slot)
 		state->group_code = "key";
 		state->group_problem = key_problem;
 	}
-	else if (!note_problem(state, slot))
-		render(state, slot, &row_state);
+	else
+	{
+		note_decision(state, slot);
+		if (column_isnull(state, slot, DIFF_PROBLEM))
+			render(state, slot, &row_state);
+		else
+			note_problem(state, slot, &row_state);
+	}
 	MemoryContextSwitchTo(caller);
 }
 
@@ -579,7 +577,8 @@ receive(TupleTableSlot *slot, DestReceiver *receiver)
 	else if (column_digest(state, slot, DIFF_FINGERPRINT, fingerprint))
 	{
 		state->group_size++;
-		(void) note_problem(state, slot);
+		if (!column_isnull(state, slot, DIFF_PROBLEM) && state->group_problem == NULL)
+			note_problem(state, slot, NULL);
 		if (memcmp(fingerprint, state->group_fingerprint, ACT_DIGEST_LEN) != 0)
 			state->group_differs = true;
 	}

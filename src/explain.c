@@ -322,6 +322,11 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 	appendStringInfoString(buf, " It is sent ");
 	if (explanation->key.decision.action == ACTION_DELAY || explanation->key.decision.action == ACTION_ABSENT)
 		appendStringInfo(buf, "by the first run after %s, ", stored_time(explanation, STORED_NEXT_ATTEMPT_AT));
+	if (explanation->sync->mode == MODE_REPLACE)
+	{
+		appendStringInfoString(buf, "or when any row changes, with all the others.");
+		return;
+	}
 	appendStringInfo(buf, "%sby CALL activate.run_sync(%s, keys => %s).",
 					 explanation->key.decision.action == ACTION_UNKNOWN && never_again(explanation->sync) ?
 					 "only " : "when it changes, or ",

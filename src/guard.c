@@ -67,8 +67,8 @@ removed_examples(const Run *run)
 	return buf.data;
 }
 
-static char *
-invalid_examples(const Run *run)
+char *
+act_guard_invalid_examples(const Run *run)
 {
 	const InvalidRow *first;
 
@@ -86,12 +86,14 @@ limit_problem(const Run *run, char **detail)
 {
 	const DiffCounts *counts = &run->diff.counts;
 	const SyncOptions *options = &run->sync->options;
-	bool		removes = run->sync->mode == MODE_MIRROR && run->sync->on_removed != REMOVED_IGNORE;
+	bool		replaces = run->sync->mode == MODE_REPLACE;
+	bool		removes = replaces || (run->sync->mode == MODE_MIRROR && run->sync->on_removed != REMOVED_IGNORE);
 	char	   *problem;
 
 	if (run->keys != NULL)
 		return NULL;
-	if (removes && counts->rows_in_model == 0 && counts->synced > 0)
+	if (removes && counts->rows_in_model == 0 &&
+		(counts->synced > 0 || (run->unit != NULL && run->unit->send)))
 	{
 		*detail = psprintf("It would remove all " INT64_FORMAT " rows that are synced. Nothing was sent.",
 						   counts->synced);
@@ -115,7 +117,7 @@ limit_problem(const Run *run, char **detail)
 	}
 	problem = excess(&options->max_invalid, counts->invalid, counts->rows_in_model, "are invalid");
 	if (problem != NULL)
-		*detail = invalid_examples(run);
+		*detail = act_guard_invalid_examples(run);
 	return problem;
 }
 
@@ -132,7 +134,8 @@ act_guard_problem(const Run *run, char **detail)
 
 	*detail = NULL;
 	problem = limit_problem(run, detail);
-	if (problem != NULL || !run->sync->hold_next || counts->to_send == 0)
+	if (problem != NULL || !run->sync->hold_next ||
+		(run->unit != NULL ? !run->unit->send : counts->to_send == 0))
 		return problem;
 	*detail = psprintf("It would send " INT64_FORMAT " rows: " INT64_FORMAT " added, " INT64_FORMAT
 					   " changed or in doubt, " INT64_FORMAT " removed. Nothing was sent.",

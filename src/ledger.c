@@ -237,6 +237,7 @@ update_run(Run *run, RunStatus status, const char *message, const char *detail, 
 		SQL_INT8(counts->beyond + run->counts.untried),
 		SQL_INT8(outcome_sum(run, ROW_WAITING)),
 		SQL_BOOL(run->keys != NULL || run->retry_rows),
+		SQL_BOOL(run->canary_held),
 	};
 
 	memcpy(digest.data, run->diff.digest, UUID_LEN);
@@ -245,8 +246,18 @@ update_run(Run *run, RunStatus status, const char *message, const char *detail, 
 			" changed = $6, removed = $7, accepted = $8, rejected = $9, invalid = $10, delayed = $11,"
 			" unknown = $12, absent = $13, skipped = $14, leaving = $15, unchanged = $16,"
 			" duplicates = $17, requests = $18, retries = $19, bytes_sent = $20, error = $21,"
-			" detail = $22, hint = $23, digest = $24, rows_synced = $25, untried = $26, waiting = $27, keyed = $28 WHERE run_id = $1",
+			" detail = $22, hint = $23, digest = $24, rows_synced = $25, untried = $26, waiting = $27, keyed = $28,"
+			" canary = $29 WHERE run_id = $1",
 			lengthof(args), args);
+}
+
+/* What its first batch, or its canary, was to show has been seen. */
+static bool
+proved_itself(const Run *run)
+{
+	if (run->sync->options.canary == 0)
+		return outcome_sum(run, ROW_ACCEPTED) > 0;
+	return run->canary_passed || run->approved;
 }
 
 void
@@ -267,7 +278,7 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 	check_stored_sums(run->run_id);
 #endif
 	/* Of a definition that came while it ran this run says nothing. */
-	if (outcome_sum(run, ROW_ACCEPTED) > 0 && run->sync->first_batch_alone)
+	if (run->sync->first_batch_alone && proved_itself(run))
 		act_sql(SPI_OK_UPDATE,
 				"UPDATE activate.sync SET first_batch_alone = false"
 				" WHERE sync_id = $1 AND definition_changed_at = $2", lengthof(id), id);
@@ -357,6 +368,22 @@ act_ledger_approved(Run *run)
 					" AND approved_at IS NOT NULL AND digest OPERATOR(pg_catalog.=) $2", 2, args);
 	act_identity_leave(&identity);
 	return found > 0;
+}
+
+/* The last whole run was held by its canary, and nobody has approved or discarded it. */
+bool
+act_ledger_canary_pending(const Run *run)
+{
+	Identity	identity;
+	bool		found;
+	SqlArgument args[] = {SQL_INT8(run->sync->sync_id)};
+
+	act_identity_extension(&identity);
+	found = act_sql(SPI_OK_SELECT,
+					"SELECT 1 FROM activate.run WHERE sync_id = $1 AND status = 'held' AND canary"
+					" AND approved_at IS NULL", 1, args) > 0;
+	act_identity_leave(&identity);
+	return found;
 }
 
 /*

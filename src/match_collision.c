@@ -80,7 +80,8 @@ uncount(DiffState *state, const Row *row)
 		if (!row->in_doubt)
 			counts->changed_certain--;
 	}
-	act_diff_digest_row(state->diff, row, true);
+	if (row->attempts == 0)
+		act_diff_digest_row(state->diff->digest, row, true);
 	if (state->watched != NULL)
 		state->watched->code = "match_collision";
 }

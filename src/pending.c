@@ -93,7 +93,7 @@ put_pending(ReturnSetInfo *result, const Sync *sync)
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	/* A row in doubt is one that waits for the next run. */
 	count = act_sql(SPI_OK_SELECT,
-					psprintf("SELECT %s, COALESCE(CASE s.activate_op WHEN 'update_removed' THEN 'update' ELSE s.activate_op END, CASE s.activate_state WHEN 'leaving' THEN $1 END),"
+					psprintf("SELECT %s, COALESCE(CASE s.activate_op WHEN 'update_removed' THEN 'update' WHEN 'replace_removed' THEN 'replace' ELSE s.activate_op END, CASE s.activate_state WHEN 'leaving' THEN $1 END),"
 							 " CASE s.activate_state WHEN 'doubt' THEN 'delayed' ELSE s.activate_state END,"
 							 " s.activate_attempts, s.activate_first_at, s.activate_last_at, s.activate_next_attempt_at,"
 							 " s.activate_http_status, COALESCE(s.activate_code, CASE s.activate_state WHEN 'doubt' THEN 'in_doubt' END),"

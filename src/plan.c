@@ -31,6 +31,7 @@
 #include "mapping.h"
 #include "preview.h"
 #include "transaction.h"
+#include "unit_run.h"
 
 PG_FUNCTION_INFO_V1(act_plan_sync);
 
@@ -73,7 +74,7 @@ sample_rows(const Run *run)
 static Volume
 estimate_volume(Run *run)
 {
-	BatchReader reader = {.run = run};
+	BatchReader reader = {.run = run,.done = run->unit != NULL && !run->unit->send};
 	Volume		whole = {0};
 	Volume		last = {0};
 	int64		total = run->diff.counts.to_send;
@@ -89,7 +90,7 @@ estimate_volume(Run *run)
 		last = (Volume) {batch->nrows, 1, (int64) batch->request.body_len};
 		MemoryContextDelete(batch->claim->context);
 	}
-	if (whole.rows + last.rows >= total)
+	if (whole.rows + last.rows >= total || run->unit != NULL)
 		return (Volume) {total, whole.requests + last.requests, whole.bytes + last.bytes};
 	if (whole.rows == 0)
 		whole = last;
@@ -333,6 +334,8 @@ guard_text(Run *run, bool proposed)
 
 	if (problem == NULL || (!proposed && act_ledger_approved(run)))
 		problem = "ok";
+	if (act_unit_run_problem(run) != NULL)
+		problem = act_unit_run_problem(run);
 	return CStringGetTextDatum(problem);
 }
 
@@ -401,11 +404,14 @@ act_plan_sync(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		act_diff_preview(run->model, sample_rows(run), false, &run->diff);
+		act_unit_run_read(run);
 		put_plan(preview, fields, proposed);
 	}
 	PG_FINALLY();
 	{
 		act_diff_end(&run->diff);
+		if (run->unit != NULL)
+			act_unit_end(run->unit);
 	}
 	PG_END_TRY();
 	act_preview_end(preview);
@@ -457,11 +463,14 @@ act_plan_json(Sync *sync)
 	PG_TRY();
 	{
 		act_diff_preview(run->model, sample_rows(run), false, &run->diff);
+		act_unit_run_read(run);
 		plan = plan_text(run);
 	}
 	PG_FINALLY();
 	{
 		act_diff_end(&run->diff);
+		if (run->unit != NULL)
+			act_unit_end(run->unit);
 	}
 	PG_END_TRY();
 	PopActiveSnapshot();

@@ -26,6 +26,7 @@
 #include "fault.h"
 #include "preview.h"
 #include "transaction.h"
+#include "unit_run.h"
 
 PG_FUNCTION_INFO_V1(act_preview_sync);
 PG_FUNCTION_INFO_V1(act_preview_requests);
@@ -226,6 +227,8 @@ put_rows(Preview *preview, int max_rows)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_activate preview",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
+	Unit	   *unit = preview->run.unit;
+	bool		kept_back = unit != NULL && (unit->waits || diff->counts.invalid > 0);
 	int64		sent = 0;
 	int			invalid = 0;
 
@@ -236,12 +239,12 @@ put_rows(Preview *preview, int max_rows)
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
 		if (invalid < list_length(diff->invalid) &&
-			((InvalidRow *) list_nth(diff->invalid, invalid))->place <= sent)
+			(kept_back || ((InvalidRow *) list_nth(diff->invalid, invalid))->place <= sent))
 		{
 			put_invalid(preview, list_nth(diff->invalid, invalid++));
 			continue;
 		}
-		row = act_diff_next(diff);
+		row = kept_back ? NULL : act_diff_next(diff);
 		if (row == NULL)
 			break;
 		put_row(preview, row);
@@ -263,12 +266,15 @@ act_preview_sync(PG_FUNCTION_ARGS)
 	act_preview_tell_model(preview);
 	PG_TRY();
 	{
-		act_diff_preview(run->model, max_rows, true, &run->diff);
+		act_diff_preview(run->model, max_rows, run->sync->mode != MODE_REPLACE, &run->diff);
+		act_unit_run_read(run);
 		put_rows(preview, max_rows);
 	}
 	PG_FINALLY();
 	{
 		act_diff_end(&run->diff);
+		if (run->unit != NULL)
+			act_unit_end(run->unit);
 	}
 	PG_END_TRY();
 	act_preview_end(preview);
@@ -386,7 +392,7 @@ put_request(Preview *preview, const Batch *batch)
 	nulls[3] = request.body == NULL;
 	if (request.body != NULL)
 		values[3] = CStringGetTextDatum(act_text_to_server(pnstrdup(request.body, request.body_len)));
-	values[4] = Int32GetDatum(batch->nrows);
+	values[4] = Int32GetDatum(batch->unit != NULL ? (int) batch->unit->nrows : batch->nrows);
 	values[5] = CStringGetTextDatum(act_text_to_server(act_curl_command(&request)));
 	act_preview_put(preview, values, nulls);
 }
@@ -394,7 +400,8 @@ put_request(Preview *preview, const Batch *batch)
 static void
 put_requests(Preview *preview, int max_requests)
 {
-	BatchReader reader = {.run = &preview->run};
+	Run		   *run = &preview->run;
+	BatchReader reader = {.run = run};
 
 	for (int i = 0; max_requests == 0 || i < max_requests; i++)
 	{
@@ -402,10 +409,10 @@ put_requests(Preview *preview, int max_requests)
 		MemoryContext caller;
 
 		CHECK_FOR_INTERRUPTS();
-		batch = act_batch_read(&reader);
+		batch = run->unit != NULL && !run->unit->send ? NULL : act_batch_read(&reader);
 		if (batch == NULL)
 			break;
-		act_batch_render(&preview->run, batch);
+		act_batch_render(run, batch);
 		caller = MemoryContextSwitchTo(batch->claim->context);
 		put_request(preview, batch);
 		MemoryContextSwitchTo(caller);
@@ -429,6 +436,23 @@ rows_for(const Run *run, int max_requests)
 	return max_requests == 0 ? 0 : max_requests * most + 1;
 }
 
+/* The whole diff, since one row that cannot be sent keeps all of them back. */
+static void
+preview_unit(Run *run)
+{
+	char	   *problem;
+
+	act_diff_preview(run->model, 0, false, &run->diff);
+	act_unit_run_read(run);
+	problem = act_unit_run_problem(run);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("there is no request of sync \"%s\": %s", run->sync->name, problem),
+				 errdetail("%s", act_guard_invalid_examples(run)),
+				 errhint("Leave them out of the model, or mend them there.")));
+}
+
 /* activate.preview_requests(name text, max_requests int) */
 Datum
 act_preview_requests(PG_FUNCTION_ARGS)
@@ -442,12 +466,17 @@ act_preview_requests(PG_FUNCTION_ARGS)
 	act_preview_tell_model(preview);
 	PG_TRY();
 	{
-		act_diff_preview(run->model, rows_for(run, max_requests), true, &run->diff);
+		if (run->sync->mode == MODE_REPLACE)
+			preview_unit(run);
+		else
+			act_diff_preview(run->model, rows_for(run, max_requests), true, &run->diff);
 		put_requests(preview, max_requests);
 	}
 	PG_FINALLY();
 	{
 		act_diff_end(&run->diff);
+		if (run->unit != NULL)
+			act_unit_end(run->unit);
 	}
 	PG_END_TRY();
 	act_preview_end(preview);

@@ -32,6 +32,7 @@ static const OpProperties ops[] = {
 	[ROW_OP_REMOVE] = {"remove", false, true},
 	[ROW_OP_UPDATE_REMOVED] = {"update_removed", true, true, true},
 	[ROW_OP_REPLACE] = {"replace", true, false},
+	[ROW_OP_REPLACE_REMOVED] = {"replace_removed", false, true},
 };
 
 StaticAssertDecl(lengthof(ops) == ROW_OP_COUNT, "every operation has its properties");
@@ -56,7 +57,15 @@ act_row_op_parse(const char *name)
 RowOp
 act_row_op_sent(RowOp op)
 {
-	return op == ROW_OP_UPDATE_REMOVED ? ROW_OP_UPDATE : op;
+	switch (op)
+	{
+		case ROW_OP_UPDATE_REMOVED:
+			return ROW_OP_UPDATE;
+		case ROW_OP_REPLACE_REMOVED:
+			return ROW_OP_REPLACE;
+		default:
+			return op;
+	}
 }
 
 const char *
@@ -81,4 +90,26 @@ bool
 act_row_op_keeps(RowOp op)
 {
 	return ops[op].keeps;
+}
+
+Row *
+act_row_copy(const Row *row)
+{
+	static const size_t strings[] = {
+		offsetof(Row, key), offsetof(Row, fields), offsetof(Row, payload), offsetof(Row, changed),
+		offsetof(Row, field_hashes), offsetof(Row, external_id), offsetof(Row, code),
+		offsetof(Row, message), offsetof(Row, new_external_id)
+	};
+	Row		   *copy = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
+
+	for (int i = 0; i < lengthof(strings); i++)
+	{
+		char	  **string = (char **) ((char *) copy + strings[i]);
+
+		*string = *string ? pstrdup(*string) : NULL;
+	}
+	copy->key_values = palloc0(sizeof(char *) * row->nkeys);
+	for (int i = 0; i < row->nkeys; i++)
+		copy->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;
+	return copy;
 }

@@ -29,9 +29,10 @@ typedef enum RowOp
 	ROW_OP_ADD,
 	ROW_OP_REMOVE,
 	ROW_OP_UPDATE_REMOVED,		/* on_removed update: an update for those who get it */
-	ROW_OP_REPLACE				/* the whole model as one unit */
+	ROW_OP_REPLACE,				/* the whole model as one unit */
+	ROW_OP_REPLACE_REMOVED		/* mode replace: the unit, without this row */
 } RowOp;
-#define ROW_OP_COUNT (ROW_OP_REPLACE + 1)
+#define ROW_OP_COUNT (ROW_OP_REPLACE_REMOVED + 1)
 
 /* Why the row is here: under which of the run's three sums it counts. */
 typedef enum RowCause
@@ -90,6 +91,9 @@ typedef struct Row
 	char	   *message;
 	char	   *new_external_id;
 } Row;
+
+/* With all its strings, in the current memory context. */
+extern Row *act_row_copy(const Row *row);
 
 extern const char *act_row_op_name(RowOp op);	/* as stored; each its own */
 extern RowOp act_row_op_parse(const char *name);	/* ROW_OP_NONE: no such op */

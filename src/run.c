@@ -26,6 +26,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "canary.h"
 #include "compat.h"
 #include "deliver.h"
 #include "event.h"
@@ -42,6 +43,7 @@
 #include "snapshot.h"
 #include "sync_state.h"
 #include "transaction.h"
+#include "unit_run.h"
 #include "worker.h"
 
 /* Between two looks at a table that somebody else has locked. */
@@ -194,6 +196,9 @@ run_begin(Run *run)
 	act_sync_state_recover_sync(run->sync->sync_id);
 	if (run->in_worker)
 		wanted = act_sync_state_take(run);
+	/* A unit goes whole, or not at all. */
+	if (run->sync->mode == MODE_REPLACE)
+		run->retry_rows = false;
 	if (wanted)
 	{
 		start_clock(run);
@@ -279,8 +284,8 @@ run_resolve(Run *run)
 }
 
 /* Of the rows seen, the first whose back-off ends; 0: none is in one. */
-static void
-note_retry(Run *run, TimestampTz at)
+void
+act_run_note_retry(Run *run, TimestampTz at)
 {
 	if (at != 0 && (run->rows_retry_at == 0 || at < run->rows_retry_at))
 		run->rows_retry_at = at;
@@ -340,9 +345,10 @@ diff(Run *run)
 	}
 	act_diff_compute(run->model, run->keys, run->keys != NULL && !run->retry_rows,
 					 run->max_rows, &run->diff);
+	act_unit_run_read(run);
 	PopActiveSnapshot();
 	run->reading = false;
-	note_retry(run, run->diff.next_attempt_at);
+	act_run_note_retry(run, run->diff.next_attempt_at);
 	act_transaction_commit(false);
 }
 
@@ -421,10 +427,15 @@ run_guard(Run *run)
 	/* It was read to its end. */
 	(void) act_model_works(run->model, true, true);
 	approved = act_ledger_approved(run);
+	run->approved = approved && run->keys == NULL;
+	if (run->sync->options.canary > 0 && run->sync->first_batch_alone && !approved && run->keys == NULL)
+		run->canary_pending = act_ledger_canary_pending(run);
 	if (approved)
 		act_cluster_release(run);
 	else
 		act_guard_check(run);
+	act_unit_run_guard(run);
+	act_canary_guard(run);
 	/* What a person named says nothing of the whole that is held. */
 	if (run->keys == NULL)
 		act_ledger_supersede(run, approved);
@@ -438,6 +449,8 @@ run_guard(Run *run)
 	if (run->keys == NULL && !run->retry_rows)
 		act_field_types_store(run->model);
 	act_settler_marks(run->settler, &run->diff);
+	if (run->unit != NULL && run->unit->record)
+		act_unit_record(run->sync, run->unit);
 	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
 	act_transaction_commit(false);
@@ -448,6 +461,7 @@ static void
 run_deliver(Run *run)
 {
 	act_progress_phase(run, PHASE_DELIVER);
+	act_unit_run_wait(run);
 	act_deliver(run);
 }
 
@@ -487,7 +501,7 @@ run_finish(Run *run)
 	count_rest(run);
 	status = final_status(run);
 	if (run->settler != NULL)
-		note_retry(run, act_settler_next_attempt(run->settler));
+		act_run_note_retry(run, act_settler_next_attempt(run->settler));
 	act_transaction_writable();
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
@@ -604,6 +618,8 @@ run_release(Run *run)
 {
 	act_deliver_end(run);
 	act_diff_end(&run->diff);
+	if (run->unit != NULL)
+		act_unit_end(run->unit);
 	if (run->destination != NULL)
 		act_destination_wipe(run->destination);
 	act_run_lock_release(run->sync->sync_id);

@@ -12,6 +12,7 @@
 #include "diff.h"
 #include "settle.h"
 #include "shared_state.h"
+#include "unit.h"
 
 #define ERRCODE_ACTIVATE_FAILED MAKE_SQLSTATE('P','A','0','0','1')
 #define ERRCODE_ACTIVATE_HELD MAKE_SQLSTATE('P','A','0','0','2')
@@ -74,6 +75,12 @@ typedef struct Run
 	ConnectorScope scope;
 	Settler    *settler;
 	Diff		diff;
+	struct Canary *canary;		/* NULL: none */
+	bool		canary_pending; /* one was refused, and nobody has said what then */
+	bool		canary_passed;
+	bool		canary_held;
+	bool		approved;		/* a person has approved what this run sends */
+	Unit	   *unit;			/* mode replace: what goes is this, not the diff's rows one by one */
 	int64		max_rows;
 	Jsonb	   *keys;			/* or NULL */
 	RunCause	cause;
@@ -134,12 +141,16 @@ extern void act_run_reading(Run *run, void (*work) (Run *run));
 /* What templates may name besides the row: sync, destination and run_id are known. */
 extern void act_run_scope(Run *run);
 
+/* Of the rows seen, the first whose back-off ends; 0: none is in one. */
+extern void act_run_note_retry(Run *run, TimestampTz at);
+
 /*
  * guard.c: sets run->stop when what the diff found must not go out unseen.
  * The other one only says why it must not, or NULL.
  */
 extern void act_guard_check(Run *run);
 extern char *act_guard_problem(const Run *run, char **detail);
+extern char *act_guard_invalid_examples(const Run *run);	/* NULL: there are none */
 extern int64 act_guard_limit(const GuardLimit *limit, int64 base, bool *applies);
 
 /* ledger.c: the run's own records; each commits nothing itself. */
@@ -150,6 +161,7 @@ extern void act_ledger_invalid_rows(Run *run);
 extern void act_ledger_unknown(Run *run, int64 rows);	/* rows that became so; 0: nothing to tell */
 extern void act_ledger_first_run_done(Run *run);	/* what option first_run says */
 extern bool act_ledger_approved(Run *run);
+extern bool act_ledger_canary_pending(const Run *run);
 extern void act_ledger_supersede(Run *run, bool approved);
 extern bool act_ledger_check_sums(const Run *run);
 

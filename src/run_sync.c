@@ -37,6 +37,12 @@ lock_sync(Run *run, const char *name)
 	run->sync = sync = act_sync_load_locked(name, false, false);
 	act_sync_require_unpaused(sync);
 	act_sync_require_home(sync);
+	if (sync->mode == MODE_REPLACE && (run->max_rows > 0 || run->keys != NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("sync \"%s\" cannot send some of its rows", name),
+				 errdetail("Its mode is replace: all rows go in one request."),
+				 errhint("CALL activate.run_sync(%s);", quote_literal_cstr(name))));
 	if (run->keys != NULL)
 	{
 		act_key_argument_check(sync, run->keys);
@@ -71,7 +77,7 @@ report(const Run *run, RunStatus status)
 	char	   *absent = nabsent > 0 ? psprintf(", " INT64_FORMAT " absent", nabsent) : "";
 	char	   *waiting = nwaiting > 0 ? psprintf(", " INT64_FORMAT " waiting", nwaiting) : "";
 	int64		delayed = outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
-	bool		only_untried = nrefused + counts->invalid + nabsent + nunknown + nwaiting == 0 &&
+	bool		only_untried = run->unit == NULL && nrefused + counts->invalid + nabsent + nunknown + nwaiting == 0 &&
 		delayed == counts->beyond + run->counts.untried;
 
 	if (status == RUN_SUCCEEDED)

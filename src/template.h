@@ -44,6 +44,7 @@ typedef struct TemplateInput
 	const ConnectorScope *scope;
 	Row		  **rows;
 	int			nrows;
+	const uint8 *unit_id;		/* of a unit: stands for all of its rows; NULL: of rows one by one */
 	const Row  *row;			/* NULL: not of one row */
 	const Template *const *row_templates;	/* by RowOp: what $rows stands for */
 	const TemplateMessage *message;
@@ -92,7 +93,7 @@ extern bool act_template_names_secret(const Template *template, const char *secr
 /* About how many bytes the row renders to; seldom less. */
 extern size_t act_template_row_bytes(const Template *template, const ConnectorScope *scope, const Row *row);
 
-/* 32 hex digits that stand for these rows in this order. */
+/* 32 hex digits that stand for these rows in this order; of a unit, its id. */
 #define ACT_BATCH_DIGEST_LEN 32
 extern void act_template_batch_digest(Row *const *rows, int nrows, char *digest);
 

@@ -360,6 +360,16 @@ uuid_value(const uint8 *id, char *scratch)
 	return (Value) {VALUE_PLAIN, scratch, out - scratch};
 }
 
+static void
+append_hex(const uint8 *bytes, int len, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (int i = 0; i < 2 * len; i++)
+		out[i] = digits[(bytes[i / 2] >> (i % 2 == 0 ? 4 : 0)) & 15];
+	out[2 * len] = '\0';
+}
+
 /* The member that the names lead to, in an object that is JSON text. */
 static Value
 member_value(const char *object, char *const *names)
@@ -439,9 +449,12 @@ resolve(const Expression *expression, TemplateInput *input)
 			snprintf(input->scratch, sizeof(input->scratch), "%d", input->nrows);
 			return json_value(input->scratch);
 		case PATH_BATCH_DIGEST:
-			if (input->nrows == 0)
+			if (input->unit_id != NULL)
+				append_hex(input->unit_id, ACT_DIGEST_LEN, input->scratch);
+			else if (input->nrows == 0)
 				return (Value) {VALUE_MISSING};
-			act_template_batch_digest(input->rows, input->nrows, input->scratch);
+			else
+				act_template_batch_digest(input->rows, input->nrows, input->scratch);
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
 		case PATH_OPTION:
 			return text_value(option_text(expression, scope));
@@ -483,7 +496,6 @@ resolve_message(const Expression *expression, const TemplateInput *input)
 void
 act_template_batch_digest(Row *const *rows, int nrows, char *digest)
 {
-	static const char digits[] = "0123456789abcdef";
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool		ok = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
@@ -495,9 +507,7 @@ act_template_batch_digest(Row *const *rows, int nrows, char *digest)
 	if (!ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("SHA-256 is not available")));
-	for (int i = 0; i < ACT_BATCH_DIGEST_LEN; i++)
-		digest[i] = digits[(hash[i / 2] >> (i % 2 == 0 ? 4 : 0)) & 15];
-	digest[ACT_BATCH_DIGEST_LEN] = '\0';
+	append_hex(hash, ACT_BATCH_DIGEST_LEN / 2, digest);
 }
 
 static size_t

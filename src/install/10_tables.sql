@@ -90,13 +90,15 @@ CREATE TABLE activate.run (
 	detail		pg_catalog.text,
 	hint		pg_catalog.text,
 	digest		pg_catalog.uuid,
+	canary		pg_catalog.bool NOT NULL DEFAULT false,
 	approved_by	pg_catalog.text,
 	approved_at	pg_catalog.timestamptz
 );
 COMMENT ON TABLE activate.run IS 'runs of syncs, with what became of their rows';
 COMMENT ON COLUMN activate.run.keyed IS 'the caller named the keys: it says nothing of the other rows';
 COMMENT ON COLUMN activate.run.untried IS 'of delayed, those that were never sent: they are not in pending';
-COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send; null: the run did not end held';
+COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send that was not refused before; null: the run did not end held';
+COMMENT ON COLUMN activate.run.canary IS 'it is or was held because the destination refused rows of its canary';
 COMMENT ON COLUMN activate.run.missed IS 'planned starts before this one that passed without a run: one run stands for them all';
 COMMENT ON COLUMN activate.run.merged_into IS 'of a queued run: the run that did its work, too';
 CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
@@ -121,6 +123,9 @@ CREATE TABLE activate.sync_state (
 	ids_moved	pg_catalog.int8 NOT NULL DEFAULT 0,
 	ids_seen	pg_catalog.int8 NOT NULL DEFAULT 0,
 	unit_digest	pg_catalog.uuid,
+	unit_tried	pg_catalog.uuid,
+	unit_attempts pg_catalog.int4 NOT NULL DEFAULT 0,
+	unit_next_attempt_at pg_catalog.timestamptz,
 	model_problem pg_catalog.text,
 	model_problem_since pg_catalog.timestamptz,
 	field_types	pg_catalog.jsonb
@@ -135,7 +140,10 @@ COMMENT ON COLUMN activate.sync_state.waiting IS 'rows of it wait for rows of ot
 COMMENT ON COLUMN activate.sync_state.ids_new IS 'rows of it were accepted that others may wait for, and the run that sent them has not ended';
 COMMENT ON COLUMN activate.sync_state.ids_moved IS 'runs of it that had rows accepted which others may wait for';
 COMMENT ON COLUMN activate.sync_state.ids_seen IS 'sum of ids_moved over the syncs it refers to, when a run last looked; less than now and rows waiting: it is due for those';
-COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted';
+COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted; null: not known, or a request is under way';
+COMMENT ON COLUMN activate.sync_state.unit_tried IS 'mode replace: the same of what was last tried and not accepted; null: none';
+COMMENT ON COLUMN activate.sync_state.unit_attempts IS 'mode replace: how often the destination said no to it';
+COMMENT ON COLUMN activate.sync_state.unit_next_attempt_at IS 'mode replace: when it may go again as it is; null: with the next run, or, when all attempts are used, not before it changes';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
 COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
 COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';

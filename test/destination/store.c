@@ -167,6 +167,25 @@ store_apply(const char *op, const char *object, const char *key, Span fields, Re
 	return NULL;
 }
 
+/* All records of an object. */
+void
+store_forget(const char *object)
+{
+	for (int i = 0; i < BUCKETS; i++)
+		for (Record **slot = &records[i]; *slot;)
+		{
+			Record	   *record = *slot;
+
+			if (strcmp(record->object, object) != 0)
+			{
+				slot = &record->next;
+				continue;
+			}
+			*slot = record->next;
+			free_record(record);
+		}
+}
+
 static Token **
 token_slot(const char *text)
 {

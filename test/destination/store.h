@@ -28,6 +28,9 @@ extern Record *store_find_id(const char *object, const char *external_id);
 extern const char *store_apply(const char *op, const char *object, const char *key,
 							   Span fields, Record **record);
 
+/* All records of an object are gone. */
+extern void store_forget(const char *object);
+
 /* true: the token is new, and is known from now on. */
 extern bool store_token_add(const char *token);
 extern bool store_token_known(const char *token);

@@ -196,6 +196,37 @@ evaluate_row(Conn *conn, const char *object, Span row, bool apply)
 	return accepted;
 }
 
+/* The object is these rows from now on; ids tell in which order they came. */
+static void
+replace_object(const char *object, Span rows)
+{
+	JsonIter	iter = json_iter(rows);
+	Record	   *record;
+	Span		name;
+	Span		row;
+
+	store_forget(object);
+	while (json_next(&iter, &name, &row))
+	{
+		Buf			key = {0};
+
+		json_canonical(&key, json_get(row, "key"));
+		store_apply("upsert", object, key.at, json_get(row, "fields"), &record);
+		stats.rows++;
+		buf_free(&key);
+	}
+}
+
+static bool
+is_replace(Span body)
+{
+	char	   *op = json_text(json_get(body, "op"));
+	bool		is = op && strcmp(op, "replace") == 0;
+
+	free(op);
+	return is;
+}
+
 /* Looks at the rows once: fills in status and results. */
 static void
 evaluate(Conn *conn, bool apply)
@@ -232,8 +263,14 @@ evaluate(Conn *conn, bool apply)
 		apply = false;
 	object = url_decode(request->path + 1, strcspn(request->path + 1, "?"));
 	iter = json_iter(rows);
-	while (json_next(&iter, &name, &row))
-		all &= evaluate_row(conn, object, row, apply);
+	if (is_replace(body))
+	{
+		if (apply)
+			replace_object(object, rows);
+	}
+	else
+		while (json_next(&iter, &name, &row))
+			all &= evaluate_row(conn, object, row, apply);
 	if (all && config.idempotency && request->idempotency_key)
 		store_token_add(request->idempotency_key);
 	free(object);

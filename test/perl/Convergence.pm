@@ -8,6 +8,8 @@ Convergence - a model that changes and a destination that fails, until both must
 
   use Convergence;
   my $c = Convergence->new($activate, removed => 'delete');   # mirror of 100 keys, three values
+  my $c = Convergence->new($activate, mode => 'replace');     # all of them as one unit, ordered by value
+  my $c = Convergence->new($activate, mode => 'replace', order_only => 1);   # which is not sent
   $c->storm(seed => 1, rounds => 20);   # tests: agreement, sums, change_ids
   $c->agrees;                           # '' or what differs
 
@@ -69,7 +71,8 @@ sub new
 {
 	my ($class, $activate, %option) = @_;
 	my $self = bless { activate => $activate, removed => $option{removed} // 'delete',
-		columns => $option{columns} // ['band'] }, $class;
+		columns => $option{columns} // ['band'], mode => $option{mode} // 'mirror',
+		order_only => $option{order_only} // 0 }, $class;
 	my $columns = join ', ', @{ $self->{columns} };
 	my $options = $json->encode({ remove_after => '0 s', max_removed => 1000000, max_rejected => 1000000,
 		max_attempts => 1000, batch_size => 4,
@@ -80,8 +83,14 @@ sub new
 	$self->{name} = $option{name} // 'storm';
 	$d->config({ idempotency => 1 });
 	$activate->server($self->{name}, $d, timeout => '300ms');
-	$activate->sql(<<"END");
-CREATE TABLE $self->{name} (id int PRIMARY KEY, ${\ join ', ', map { "$_ text NOT NULL" } @{ $self->{columns} } });
+	$activate->sql("CREATE TABLE $self->{name} (id int PRIMARY KEY, "
+		. join(', ', map { "$_ text NOT NULL" } @{ $self->{columns} }) . ')');
+	$activate->sql(<<"END") if $self->{mode} eq 'replace';
+SELECT activate.create_sync('$self->{name}', 'SELECT * FROM $self->{name} ORDER BY band, id', 'id', '$self->{name}', 'records',
+	mapping => CASE $self->{order_only} WHEN 1 THEN 'id' ELSE 'band' END, mode => 'replace',
+	options => '{"max_removed": 1000000, "max_attempts": 1000}');
+END
+	$activate->sql(<<"END") if $self->{mode} ne 'replace';
 SELECT activate.create_sync('$self->{name}', '$self->{name}', 'id', '$self->{name}', 'records', mapping => '$columns',
 	mode => 'mirror', on_removed => '$self->{removed}', options => '$options');
 END
@@ -165,6 +174,7 @@ sub revert
 sub agrees
 {
 	my ($self) = @_;
+	return $self->unit_agrees if $self->{mode} eq 'replace';
 	my $model = $self->model;
 	my %there;
 	my @differences;
@@ -183,12 +193,36 @@ sub agrees
 	return join '; ', @differences;
 }
 
-# No change_id stands for two contents, in all requests there ever were.
+# The same rows in the same order, which the ids of the records tell.
+sub unit_agrees
+{
+	my ($self) = @_;
+	my @records = sort { substr($a->{external_id}, 1) <=> substr($b->{external_id}, 1) }
+	  @{ $self->{destination}->records('records') };
+	my $there = join ' ', map { join '|', $_->{key}{id}, values %{ $_->{fields} } } @records;
+	my $column = $self->{order_only} ? 'id' : 'band';
+	my $wanted = join ' ', split /\n/,
+	  $self->{activate}->sql("SELECT id, $column FROM $self->{name} ORDER BY band, id");
+	return $there eq $wanted ? '' : "has $there, not $wanted";
+}
+
+# No change_id stands for two contents, in all requests there ever were; of a
+# unit no Idempotency-Key does.
 sub change_ids
 {
 	my ($self) = @_;
 	my (%content, @wrong);
 
+	if ($self->{mode} eq 'replace')
+	{
+		foreach my $request (@{ $self->{destination}->requests })
+		{
+			my ($key) = map { $request->{headers}{$_} } grep { lc eq 'idempotency-key' } keys %{ $request->{headers} };
+			my $before = $content{$key} //= $request->{body};
+			push @wrong, "$key: $before and $request->{body}" if $before ne $request->{body};
+		}
+		return join '; ', @wrong;
+	}
 	foreach my $row (@{ $self->{destination}->rows })
 	{
 		my $content = $json->encode([ @$row{qw(op key fields)} ]);

@@ -287,6 +287,34 @@ test_the_idempotency_key_belongs_to_rows_and_order(void)
 }
 
 static void
+test_a_unit_is_one_request(void)
+{
+	static const uint8 ids[2][ACT_DIGEST_LEN] = {{0xab, 0xcd}, {1}};
+	Connector  *connector = webhook();
+	Row		   *rows[] = {
+		make_row(ROW_OP_REPLACE, "{\"id\": 8}", "{\"a\":1}", NULL),
+		make_row(ROW_OP_REPLACE, "{\"id\": 7}", "{\"a\":null}", NULL),
+	};
+	HttpRequest request;
+	ConnectorAnswer answer;
+	HttpResponse response = {.transport = HTTP_ANSWERED,.status = 200,.body = ""};
+
+	act_connector_render_unit(connector, &scope, rows, 2, ids[0], &request);
+	CHECK_TEXT(request.body, "{\"sync\":\"customer_health\",\"run_id\":42,\"op\":\"replace\",\"rows\":["
+			   "{\"key\":{\"id\": 8},\"fields\":{\"a\":1}},{\"key\":{\"id\": 7},\"fields\":{\"a\":null}}]}");
+	CHECK_TEXT(header_of(&request, "Idempotency-Key"), "abcd0000000000000000000000000000");
+	act_connector_render_unit(connector, &scope, NULL, 0, ids[1], &request);
+	CHECK_TEXT(request.body, "{\"sync\":\"customer_health\",\"run_id\":42,\"op\":\"replace\",\"rows\":[]}");
+	CHECK_TEXT(header_of(&request, "Idempotency-Key"), "01000000000000000000000000000000");
+	CHECK(act_connector_operation(connector, ROW_OP_REPLACE)->idempotent);
+	CHECK(act_connector_operation(connector, ROW_OP_REPLACE_REMOVED) == act_connector_operation(connector, ROW_OP_REPLACE));
+	CHECK(act_connector_operation(connector, ROW_OP_REPLACE)->mix == NULL);
+	/* when only the order differs no row is counted, and there still is an answer */
+	act_connector_read(connector, &response, NULL, 0, 0, &answer);
+	CHECK(answer.verdict == VERDICT_ROWS);
+}
+
+static void
 test_urls_cannot_be_broken_out_of(void)
 {
 	static const struct
@@ -675,6 +703,7 @@ test_the_check_request(void)
 #define DOCUMENT(rest) "{\"options\":{\"o\":{\"default\":\"dflt\"}},\"base_url\":\"https://x.example\"," rest "}"
 #define ONE(request) DOCUMENT("\"operations\":{\"upsert\":{\"request\":{" request "}}}")
 #define MANY(body) DOCUMENT("\"operations\":{\"upsert\":{\"batch\":{\"max_rows\":9},\"request\":{\"body\":" body "}}}")
+#define UNIT(operation) DOCUMENT("\"operations\":{\"replace\":{" operation "}}")
 
 static void
 test_templates_render_typed_values(void)
@@ -863,6 +892,14 @@ test_documents_are_refused_by_name(void)
 		{MANY("{}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{MANY("{\"a\":\"{{row.op}}\",\"b\":{\"$rows\":1}}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{MANY("{\"b\":{\"$rows\":{\"$rows\":1}}}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
+		{UNIT("\"request\":{\"body\":{\"a\":1}}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL,
+		"Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1."},
+		{UNIT("\"mix\":\"m\",\"request\":{\"body\":{\"$rows\":1}}"), ERRCODE_INVALID_PARAMETER_VALUE,
+		"connector \"test\": \"mix\", which operation \"replace\" does not have, at /operations/replace/mix", NULL},
+		{UNIT("\"idempotent\":false,\"request\":{\"body\":{\"$rows\":1}}"), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
+		{UNIT("\"request\":{\"body\":{\"$rows\":1}},\"answer\":{\"by\":\"position\",\"items\":\"/r\",\"outcomes\":[{\"then\":\"accepted\"}]}"),
+		ERRCODE_INVALID_PARAMETER_VALUE,
+		"connector \"test\": results for single rows of a unit at /operations/replace/answer", NULL},
 	};
 
 	for (int i = 0; i < lengthof(cases); i++)
@@ -1204,6 +1241,7 @@ main(void)
 	RUN(test_each_operation_renders_as_documented);
 	RUN(test_a_batch_mixes_operations);
 	RUN(test_the_idempotency_key_belongs_to_rows_and_order);
+	RUN(test_a_unit_is_one_request);
 	RUN(test_urls_cannot_be_broken_out_of);
 	RUN(test_credentials_by_the_secret_present);
 	RUN(test_signatures_are_those_of_standard_webhooks);

@@ -124,6 +124,7 @@ static const Mode modes[] = {
 	{"ignore, then delete", ROW_OP_UPSERT, ROW_OP_NONE, false, 3600000, false, true, ROW_OP_UPSERT, ROW_OP_DELETE},
 	{"delete, then remove", ROW_OP_UPSERT, ROW_OP_DELETE, false, 0, false, true, ROW_OP_ADD, ROW_OP_REMOVE},
 	{"delete, then archive, at most once", ROW_OP_UPSERT, ROW_OP_DELETE, false, 3600000, true, true, ROW_OP_UPSERT, ROW_OP_ARCHIVE},
+	{"replace", ROW_OP_REPLACE, ROW_OP_REPLACE_REMOVED},
 };
 
 static const Mode *mode;
