@@ -152,13 +152,6 @@ random_pause(int tries)
 	return (int64) (pg_prng_double(&pg_global_prng_state) * Min(limit, LAST_PAUSE_MS));
 }
 
-/* What may have been applied, and may not be twice, is not asked for again. */
-static bool
-may_try_again(const Batch *batch)
-{
-	return batch->tries < MAX_TRIES && !(batch->at_most_once && batch->uncertain);
-}
-
 /*
  * An answer that says try again.  When all tries are used and nothing else
  * came through meanwhile, the destination is down and the run ends.
@@ -168,7 +161,9 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		batch->uncertain = true;
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > MAX_THROTTLE_MS)
+	/* What may have been applied, and may not be twice, is not asked for again. */
+	if (delivery->run->stop.set || batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS ||
+		(batch->at_most_once && batch->uncertain))
 	{
 		if (!delivery->run->stop.set && act_brake_lost(delivery, batch))
 		{
