@@ -521,3 +521,29 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 		put_text(values, nulls, STORE_FIRST_KEY + i, row->key_values[i]);
 	tuplestore_putvalues(store, diff->desc, values, nulls);
 }
+
+/* Sums do not depend on the order. */
+void
+act_diff_digest_row(uint8 *sum_of, const Row *row, bool take_away)
+{
+	StringInfoData buf;
+	uint8		digest[ACT_DIGEST_LEN];
+	uint64		sum[2];
+	uint64		part[2];
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%d", row->op);
+	for (int i = 0; i < row->nkeys; i++)
+	{
+		appendStringInfoString(&buf, row->key_values[i]);
+		appendStringInfoChar(&buf, '\0');
+	}
+	appendBinaryStringInfo(&buf, (const char *) row->fingerprint, ACT_DIGEST_LEN);
+	act_digest(buf.data, buf.len, digest);
+	memcpy(sum, sum_of, sizeof(sum));
+	memcpy(part, digest, sizeof(part));
+	sum[0] += take_away ? -part[0] : part[0];
+	sum[1] += take_away ? -part[1] : part[1];
+	memcpy(sum_of, sum, sizeof(sum));
+	pfree(buf.data);
+}
