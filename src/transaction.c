@@ -205,18 +205,9 @@ act_transaction_allow_writes(bool before)
 	XactReadOnly = before;
 }
 
-/* What a function of somebody's raises is his, whatever SQLSTATE he gives it. */
-static bool
-is_raised(const ErrorData *error)
-{
-	return error->funcname != NULL && strcmp(error->funcname, "exec_stmt_raise") == 0;
-}
-
-/*
- * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
- */
-ErrorData *
-act_transaction_attempt(void (*work) (void *arg), void *arg)
+/* In a subtransaction; what it raised, or NULL. */
+static ErrorData *
+attempt(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -240,6 +231,24 @@ act_transaction_attempt(void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return error;
+}
+
+/* What a function of somebody's raises is his, whatever SQLSTATE he gives it. */
+static bool
+is_raised(const ErrorData *error)
+{
+	return error->funcname != NULL && strcmp(error->funcname, "exec_stmt_raise") == 0;
+}
+
+/*
+ * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
+ */
+ErrorData *
+act_transaction_attempt(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = attempt(work, arg);
+
 	if (error != NULL && !is_raised(error))
 	{
 		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
@@ -263,29 +272,10 @@ act_transaction_try(void (*work) (void *arg), void *arg)
 ErrorData *
 act_transaction_probe(void (*work) (void *arg), void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
 	int			patience = act_identity_patience(PROBE_PATIENCE_MS);
+	ErrorData  *error = attempt(work, arg);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
 	(void) act_identity_patience(patience);
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error != NULL && !is_raised(error) &&
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
