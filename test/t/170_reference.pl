@@ -120,6 +120,23 @@ $s->wait_until('both are complete', sub { @{ $s->crm->records('a') } == 3 && @{ 
 is_deeply([ held('a', 'b'), held('b', 'a') ], [ { 1 => undef, 2 => 1, 3 => 2 }, { 1 => 1, 2 => 2, 3 => 3 } ],
 	'two syncs that refer to each other');
 
+# ------------------------------------------- archived, and back after a lost answer
+$s->value('CREATE TABLE kept (id int PRIMARY KEY, ref int); INSERT INTO kept VALUES (1, NULL); CREATE TABLE keeps (id int PRIMARY KEY, ref int);'
+	. " SELECT activate.create_sync('kept', 'public.kept', 'id', 'crm', object => 'kept', mapping => 'ref', mode => 'mirror',"
+	. ' on_removed => \'archive\', options => \'{"max_removed": "100 %", "remove_after": 0}\', schedule => \'1 day\')');
+queue('kept');
+$s->value('UPDATE activate.sync SET options = options || \'{"max_removed": 10}\' WHERE name = \'kept\'; DELETE FROM kept; INSERT INTO kept VALUES (2, NULL)');
+is(queue('kept'), 'succeeded', 'a record is archived');
+refer('keeps', 'kept');
+$s->value('INSERT INTO keeps VALUES (1, 1)');
+is(queue('keeps'), 'partial', 'and a row waits for it');
+$s->crm->script([ { match => { path => '/kept' }, close => 'after', times => -1 } ]);
+$s->value('INSERT INTO kept VALUES (1, 5)');
+isnt(queue('kept'), 'succeeded', 'it is back, and the answer is lost');
+$s->crm->script([]);
+$s->wait_until('it is sent again, and what waited goes', sub { @{ $s->crm->records('keeps') } == 1 });
+quiet('keeps');
+
 # ------------------------------------------------- manual, paused, many
 refer('called', 'companies', 'manual');
 refer('paused', 'companies');
