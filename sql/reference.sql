@@ -56,6 +56,11 @@ SELECT reference_test.last_run('contacts');
 SELECT activate_state, activate_accepted_at IS NOT NULL AS there, activate_fingerprint IS NOT NULL AS known, activate_external_id IS NOT NULL AS id
 	FROM activate_data.contacts WHERE contact_id = 11;
 SELECT rows_synced, backlog FROM activate.status WHERE sync = 'contacts';
+-- given rows of one key that differ in what they refer to, then that is told in words
+INSERT INTO reference_test.contacts VALUES (15, 'two@later', 3), (15, 'two@later', 4);
+CALL activate.run_sync('contacts', keys => '[15]');
+SELECT key, code, message FROM activate.rejections WHERE sync = 'contacts' AND code = 'duplicate_key';
+DELETE FROM reference_test.contacts WHERE contact_id = 15;
 -- then back as it was it counts as accepted
 UPDATE reference_test.contacts SET company_id = 1 WHERE contact_id = 11;
 CALL activate.run_sync('contacts');

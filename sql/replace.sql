@@ -231,6 +231,28 @@ SET client_min_messages = notice;
 SELECT activate.alter_sync('was_upsert', mapping => 'code AS more');
 SET client_min_messages = warning;
 
+-- a mapping that raises on a row is named by it, and nothing goes
+CREATE TABLE replace_test.ratio (id int, n int);
+INSERT INTO replace_test.ratio VALUES (1, 1), (2, 0);
+SELECT activate.create_sync('ratio', 'replace_test.ratio', 'id', 'sheets', object => 'ratio', mode => 'replace', mapping => '10 / n AS n',
+	options => '{"max_invalid": null}') > 0 AS created;
+CALL activate.run_sync('ratio');
+SELECT replace_test.last('ratio');
+-- a row that refers to a record that is not there yet keeps all of them waiting
+CREATE TABLE replace_test.refs (id int, code text);
+INSERT INTO replace_test.refs VALUES (1, 'east'), (2, 'south');
+SELECT activate.create_sync('parents', 'replace_test.regions', 'code', 'sheets', object => 'parents') > 0 AS created;
+CALL activate.run_sync('parents');
+SELECT activate.create_sync('refs', 'replace_test.refs', 'id', 'sheets', object => 'refs', mode => 'replace',
+	mapping => $$ id, code, activate.external_id('parents', code) AS parent $$) > 0 AS created;
+CALL activate.run_sync('refs');
+SELECT replace_test.last('refs');
+INSERT INTO replace_test.regions VALUES ('south', 1);
+CALL activate.run_sync('parents');
+CALL activate.run_sync('refs');
+SELECT replace_test.last('refs');
+\! $DESTINATION_ASK records refs | sed 's,"r[0-9]*","rN",g'
+
 SELECT run_id FROM activate.run WHERE added + changed + removed
 	<> accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out;
 DROP EXTENSION pg_activate CASCADE;

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -21,18 +20,10 @@
 #include "canary.h"
 #include "deliver_private.h"
 #include "fault.h"
+#include "request_retry.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "unit_run.h"
-
-/* Tries of one request in one run, and the pauses between them. */
-#define MAX_TRIES 5
-#define FIRST_PAUSE_MS 500
-#define LAST_PAUSE_MS 30000
-
-/* A destination that asks for more patience than this ends the run. */
-#define MAX_THROTTLE_MS (5 * 60 * 1000)
-#define MAX_THROTTLES 20
 
 /* Answers are written down at the latest after so long, or so many rows. */
 #define SETTLE_AFTER_MS 500
@@ -142,21 +133,11 @@ again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
 	delivery->run->counts.retries++;
 }
 
-static int64
-random_pause(int tries)
-{
-	int64		limit = act_retry_pause_ms > 0 ? act_retry_pause_ms : FIRST_PAUSE_MS;
-
-	for (int i = 1; i < tries && limit < LAST_PAUSE_MS; i++)
-		limit *= 2;
-	return (int64) (pg_prng_double(&pg_global_prng_state) * Min(limit, LAST_PAUSE_MS));
-}
-
 /* What may have been applied, and may not be twice, is not asked for again. */
 static bool
 may_try_again(const Batch *batch)
 {
-	return batch->tries < MAX_TRIES && !(batch->at_most_once && batch->uncertain);
+	return batch->tries < REQUEST_MAX_TRIES && !(batch->at_most_once && batch->uncertain);
 }
 
 /*
@@ -168,7 +149,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		batch->uncertain = true;
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > MAX_THROTTLE_MS)
+	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		if (!delivery->run->stop.set && act_brake_lost(delivery, batch))
 		{
@@ -184,20 +165,20 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
-	again_later(delivery, batch, Max(random_pause(batch->tries), answer->wait_ms));
+	again_later(delivery, batch, Max(act_request_retry_pause(batch->tries), answer->wait_ms));
 }
 
 /* Throttling concerns the whole destination and charges no try. */
 static void
 throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
-	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : random_pause(++delivery->throttles);
+	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : act_request_retry_pause(++delivery->throttles);
 
 	batch->tries--;
 	if (answer->wait_ms >= 0)
 		delivery->throttles++;
 	if (!delivery->run->stop.set &&
-		(pause > MAX_THROTTLE_MS || delivery->throttles > MAX_THROTTLES))
+		(pause > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES))
 		act_run_stop(delivery->run, RUN_PARTIAL,
 					 psprintf("destination \"%s\" limits its rate", delivery->run->destination->name),
 					 psprintf("It asks to wait for " INT64_FORMAT " s: %s", pause / 1000, answer->message),

@@ -304,9 +304,8 @@ compute(DiffState *state, const Model *model, Jsonb *keys, bool forced, Diff *di
 	diff->desc = store_desc(sync->nkeys);
 	diff->slot = MakeSingleTupleTableSlot(diff->desc, &TTSOpsMinimalTuple);
 	diff->rows = tuplestore_begin_heap(false, true, Max(work_mem / 8, 64));
-	/* Read three times: to choose the canary, to send it, to send the others. */
-	if (sync->options.canary > 0)
-		tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
+	/* Read more than once: for matches, to choose a canary, to send it, to send the others. */
+	tuplestore_set_eflags(diff->rows, EXEC_FLAG_REWIND);
 	diff->marks = tuplestore_begin_heap(false, true, Max(work_mem / 16, 64));
 	state->model = state->whole = model;
 	state->diff = diff;
@@ -521,4 +520,30 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	for (int i = 0; i < diff->nkeys; i++)
 		put_text(values, nulls, STORE_FIRST_KEY + i, row->key_values[i]);
 	tuplestore_putvalues(store, diff->desc, values, nulls);
+}
+
+/* Sums do not depend on the order. */
+void
+act_diff_digest_row(uint8 *sum_of, const Row *row, bool take_away)
+{
+	StringInfoData buf;
+	uint8		digest[ACT_DIGEST_LEN];
+	uint64		sum[2];
+	uint64		part[2];
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%d", row->op);
+	for (int i = 0; i < row->nkeys; i++)
+	{
+		appendStringInfoString(&buf, row->key_values[i]);
+		appendStringInfoChar(&buf, '\0');
+	}
+	appendBinaryStringInfo(&buf, (const char *) row->fingerprint, ACT_DIGEST_LEN);
+	act_digest(buf.data, buf.len, digest);
+	memcpy(sum, sum_of, sizeof(sum));
+	memcpy(part, digest, sizeof(part));
+	sum[0] += take_away ? -part[0] : part[0];
+	sum[1] += take_away ? -part[1] : part[1];
+	memcpy(sum_of, sum, sizeof(sum));
+	pfree(buf.data);
 }

@@ -26,6 +26,7 @@
 #include "diff_query.h"
 #include "key_argument.h"
 #include "mapping.h"
+#include "reference.h"
 #include "server_text.h"
 #include "settle.h"
 #include "transaction.h"
@@ -113,11 +114,16 @@ shown(const Duplicates *duplicates, TupleTableSlot *slot, int leaf)
 	int			column = duplicates->model->sync->nkeys + leaf;
 	StringInfoData buf;
 	const char *problem;
+	char	   *waits_for;
 
 	initStringInfo(&buf);
 	problem = act_value_append_json(&buf, duplicates->model->leaf_values[leaf],
 									slot->tts_values[column], slot->tts_isnull[column]);
-	return problem != NULL ? pstrdup(problem) : buf.data;
+	if (problem != NULL)
+		return pstrdup(problem);
+	/* An id that is not known yet, in words. */
+	waits_for = act_reference_waits_for(duplicates->state, buf.data);
+	return waits_for != NULL ? waits_for : buf.data;
 }
 
 static void

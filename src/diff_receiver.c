@@ -143,32 +143,6 @@ group_differs_message(const DiffState *state)
 	return psprintf("the key occurs " INT64_FORMAT " times with different values", state->group_size);
 }
 
-/* Sums do not depend on the order. */
-void
-act_diff_digest_row(uint8 *sum_of, const Row *row, bool take_away)
-{
-	StringInfoData buf;
-	uint8		digest[ACT_DIGEST_LEN];
-	uint64		sum[2];
-	uint64		part[2];
-
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "%d", row->op);
-	for (int i = 0; i < row->nkeys; i++)
-	{
-		appendStringInfoString(&buf, row->key_values[i]);
-		appendStringInfoChar(&buf, '\0');
-	}
-	appendBinaryStringInfo(&buf, (const char *) row->fingerprint, ACT_DIGEST_LEN);
-	act_digest(buf.data, buf.len, digest);
-	memcpy(sum, sum_of, sizeof(sum));
-	memcpy(part, digest, sizeof(part));
-	sum[0] += take_away ? -part[0] : part[0];
-	sum[1] += take_away ? -part[1] : part[1];
-	memcpy(sum_of, sum, sizeof(sum));
-	pfree(buf.data);
-}
-
 /* A few keys for whoever has to decide on a held run. */
 static void
 note_removed(DiffState *state, const Row *row)
@@ -487,7 +461,7 @@ note_problem(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 {
 	MemoryContext caller = MemoryContextSwitchTo(state->group_context);
 	char	   *problem = TextDatumGetCString(column_value(state, slot, DIFF_PROBLEM));
-	char	   *waits_for = act_reference_waits_for(state, pg_server_to_any(problem, strlen(problem), PG_UTF8));
+	char	   *waits_for = act_reference_waits_for(state, problem);
 
 	if (waits_for == NULL)
 	{

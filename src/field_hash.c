@@ -33,7 +33,10 @@ field_hash(const char *field, size_t len)
 void
 act_field_hash_append(StringInfo buf, const char *field, size_t len)
 {
-	appendStringInfo(buf, "%016" INT64_MODIFIER "x", field_hash(field, len));
+	uint64		hash = field_hash(field, len);
+
+	/* In halves: how 64 bits are printed is not written alike from 15 to 18. */
+	appendStringInfo(buf, "%08x%08x", (uint32) (hash >> 32), (uint32) hash);
 }
 
 static int

@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "common/pg_prng.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
@@ -25,14 +24,10 @@
 
 #include "fault.h"
 #include "link.h"
+#include "request_retry.h"
 #include "settings.h"
 
 /* As in a delivery. */
-#define MAX_TRIES 5
-#define FIRST_PAUSE_MS 500
-#define LAST_PAUSE_MS 30000
-#define MAX_THROTTLE_MS (5 * 60 * 1000)
-#define MAX_THROTTLES 20
 #define SETTLE_ROWS 5000
 #define FINISHED_BATCHES 200
 #define LOCKED_TABLE_PAUSE_MS 100
@@ -217,16 +212,6 @@ again_later(Link *link, LinkBatch *batch, int64 pause_ms)
 	link->run->counts.retries++;
 }
 
-static int64
-random_pause(int tries)
-{
-	int64		limit = act_retry_pause_ms > 0 ? act_retry_pause_ms : FIRST_PAUSE_MS;
-
-	for (int i = 1; i < tries && limit < LAST_PAUSE_MS; i++)
-		limit *= 2;
-	return (int64) (pg_prng_double(&pg_global_prng_state) * Min(limit, LAST_PAUSE_MS));
-}
-
 static void
 stop(Link *link, RunStatus status, const char *message, const ConnectorAnswer *answer)
 {
@@ -241,23 +226,23 @@ stop(Link *link, RunStatus status, const char *message, const ConnectorAnswer *a
 static void
 retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 {
-	if (batch->tries >= MAX_TRIES || answer->wait_ms > MAX_THROTTLE_MS)
+	if (batch->tries >= REQUEST_MAX_TRIES || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop(link, RUN_FAILED, "destination \"%s\" does not answer as it should", answer);
 		link->run->unreachable = true;
 		return;
 	}
-	again_later(link, batch, Max(random_pause(batch->tries), answer->wait_ms));
+	again_later(link, batch, Max(act_request_retry_pause(batch->tries), answer->wait_ms));
 }
 
 static void
 throttle(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 {
-	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : random_pause(link->throttles + 1);
+	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : act_request_retry_pause(link->throttles + 1);
 
 	link->throttles++;
 	batch->tries--;
-	if (pause > MAX_THROTTLE_MS || link->throttles > MAX_THROTTLES)
+	if (pause > REQUEST_MAX_THROTTLE_MS || link->throttles > REQUEST_MAX_THROTTLES)
 	{
 		stop(link, RUN_PARTIAL, "destination \"%s\" limits its rate", answer);
 		return;

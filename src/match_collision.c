@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -115,6 +116,7 @@ take_out(MatchScan *scan, HTAB *taken)
 	MemoryContext context = CurrentMemoryContext;
 	Row		   *row;
 
+	tuplestore_set_eflags(rows, EXEC_FLAG_REWIND);
 	tuplestore_rescan(diff->rows);
 	for (;;)
 	{

@@ -68,6 +68,9 @@ try_stage(Run *run, void (*work) (Run *run))
 
 	act_diff_end(&run->diff);
 	memset(&run->diff, 0, sizeof(run->diff));
+	if (run->unit != NULL)
+		act_unit_end(run->unit);
+	run->unit = NULL;
 	if (run->destination != NULL && run->destination != before.destination)
 		act_destination_wipe(run->destination);
 	run->destination = before.destination;

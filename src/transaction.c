@@ -205,11 +205,9 @@ act_transaction_allow_writes(bool before)
 	XactReadOnly = before;
 }
 
-/*
- * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
- */
-ErrorData *
-act_transaction_attempt(void (*work) (void *arg), void *arg)
+/* In a subtransaction; what it raised, or NULL. */
+static ErrorData *
+attempt(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -233,6 +231,17 @@ act_transaction_attempt(void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
+ * A cancel, a shutdown or a lack of memory is nobody's failure to pass over.
+ */
+ErrorData *
+act_transaction_attempt(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = attempt(work, arg);
+
 	if (error != NULL)
 	{
 		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
@@ -256,29 +265,10 @@ act_transaction_try(void (*work) (void *arg), void *arg)
 ErrorData *
 act_transaction_probe(void (*work) (void *arg), void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
 	int			patience = act_identity_patience(PROBE_PATIENCE_MS);
+	ErrorData  *error = attempt(work, arg);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
 	(void) act_identity_patience(patience);
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
 	return error;

@@ -95,7 +95,9 @@ foreach my $point (qw(after_send before_settle))
 
 	$activate->run($sync, faults => "$point:kill");
 	my $run = $activate->run($sync);
-	is($run->{unknown}, 2, "$point: the rows of its one request are unknown");
+	# Answers are written down in groups: another request may have gone out meanwhile.
+	ok($run->{unknown} == 2 || ($point eq 'before_settle' && $run->{unknown} == 4), "$point: the rows of its requests are unknown")
+	  || diag $run->{unknown};
 	is($activate->sql("SELECT details ->> 'rows' FROM activate.events WHERE kind = 'unknown' AND sync = '$sync'"),
 		$run->{unknown}, "$point: and told of");
 	$activate->run($sync) for 1 .. 3;

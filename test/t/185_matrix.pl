@@ -1,5 +1,6 @@
 # Each kind of model, mode, removal and type of key: from model to destination
-# and back to what the mode promises, after random changes. SEED says which.
+# and back to what the mode promises, after random changes. SEED says which; MODES,
+# such as "append mirror", does no others.
 use strict;
 use warnings;
 
@@ -51,8 +52,12 @@ my %modes = (
 	insert => [ 'ignore' ],
 	update => [ 'ignore' ],
 	append => [ 'ignore' ],
+	replace => [ 'ignore' ],
 	mirror => [ 'delete', 'archive', 'clear', 'update', 'remove' ],
 );
+# What the connector has no operation for is not to be had yet.
+delete $modes{replace} if $a->sql("SELECT spec->'operations'->'replace' IS NOT NULL FROM activate.connector WHERE name = 'webhook'") ne 't';
+%modes = map { $_ => $modes{$_} } split / /, $ENV{MODES} if $ENV{MODES};
 my %needs = (append => { first_run => 'send' }, update => { removed_mapping => { v => "'gone'" } });
 my %options = (remove_after => '0 s', max_removed => 100000, max_changed => 100000);
 

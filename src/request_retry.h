@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * request_retry.h
+ *	  How often and how soon a request is made again within a run.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ACT_REQUEST_RETRY_H
+#define ACT_REQUEST_RETRY_H
+
+#define REQUEST_MAX_TRIES 5
+
+/* A destination that asks for more patience than that ends the run. */
+#define REQUEST_MAX_THROTTLE_MS (5 * 60 * 1000)
+#define REQUEST_MAX_THROTTLES 20	/* in a row */
+
+/* Full jitter: anything up to a limit that doubles with each try, in ms. */
+extern int64 act_request_retry_pause(int tries);
+
+#endif							/* ACT_REQUEST_RETRY_H */
