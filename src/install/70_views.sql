@@ -142,10 +142,8 @@ LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 		AND (r.status OPERATOR(pg_catalog.<>) 'cancelled' OR r.digest IS NULL)	-- discarded
-		-- postponed for its model: says something while that cannot be read, and while a right that may
-		-- come back with the end of a rebuild is nobody's concern nothing does
-		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem IS NOT NULL
-			OR (t.model_problem_since IS NULL AND pg_catalog.starts_with(r.error, 'destination "')))
+		-- only while that holds for which it was; a right that may come back with the end of a rebuild is nobody's concern yet
+		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem IS NOT NULL OR e.down_since IS NOT NULL OR e.closed)
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL

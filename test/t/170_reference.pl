@@ -86,10 +86,15 @@ $s->value('INSERT INTO companies VALUES (6, NULL)');
 eval { $s->value("SELECT activate.queue_run('companies')") };
 ok($s->node->poll_query_until('postgres', "SELECT count(*) > 0 FROM activate.run JOIN activate.sync USING (sync_id)"
 	. " WHERE name = 'companies' AND status = 'interrupted'"), 'the server crashes while the company is sent, and is back');
-$s->reconnect;
-$s->value('ALTER SYSTEM RESET pg_activate.debug_faults');
-$s->value('SELECT pg_reload_conf()');
+# Those who then settle die, too, until they are let live.
+$s->wait_until('nobody is killed any more', sub {
+	return $s->node->psql('postgres', 'ALTER SYSTEM RESET pg_activate.debug_faults') == 0
+	  && $s->node->psql('postgres', 'SELECT pg_reload_conf()') == 0; });
 $s->wait_until('the contact is there', sub { ($s->crm->record('contacts', { id => 51 }) // {})->{fields} });
+ok($s->node->poll_query_until('postgres', "SELECT count(*) > 0 FROM activate_data.contacts WHERE id = 51 AND activate_state = 'accepted'"
+	. " AND NOT EXISTS (SELECT 1 FROM activate.run WHERE status = 'running')"),
+	'and accepted');
+$s->reconnect;
 is(held('contacts', 'companies')->{51}, 6, 'a crash after the company was accepted, and its contact is sent all the same');
 
 # --------------------------------------------------------------- a tree
