@@ -205,6 +205,13 @@ act_transaction_allow_writes(bool before)
 	XactReadOnly = before;
 }
 
+/* What a function of somebody's raises is his, whatever SQLSTATE he gives it. */
+static bool
+is_raised(const ErrorData *error)
+{
+	return error->funcname != NULL && strcmp(error->funcname, "exec_stmt_raise") == 0;
+}
+
 /* In a subtransaction; what it raised, or NULL. */
 static ErrorData *
 attempt(void (*work) (void *arg), void *arg)
@@ -232,13 +239,6 @@ attempt(void (*work) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return error;
-}
-
-/* What a function of somebody's raises is his, whatever SQLSTATE he gives it. */
-static bool
-is_raised(const ErrorData *error)
-{
-	return error->funcname != NULL && strcmp(error->funcname, "exec_stmt_raise") == 0;
 }
 
 /*
