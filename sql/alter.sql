@@ -103,6 +103,11 @@ CALL activate.run_sync('h');
 :ran
 SELECT activate.alter_sync('h', key => 'email');
 SELECT activate.alter_sync('h', key => 'customer, email');
+-- what is still there was not renamed
+CREATE VIEW alter_test.both AS SELECT customer + 1 AS number, * FROM alter_test.same;
+BEGIN;
+SELECT activate.alter_sync('h', model => 'alter_test.both', key => 'number');
+ROLLBACK;
 SELECT activate.alter_sync('h', model => 'alter_test.health', key => 'id', mapping => 'id', resend => 'none');
 
 -- match: records are found otherwise, nothing is sent for it

@@ -262,6 +262,30 @@ check_new_key(const Sync *old, const Sync *new, const Model *model)
 				 errhint("A key column that was renamed keeps what was accepted. For another key drop the sync and create it again.")));
 }
 
+/* A column that was renamed is not there any more: it may be another key all the same. */
+static void
+warn_old_key(const Sync *old, const Sync *new)
+{
+	int			ncolumns;
+	char	  **columns = act_model_columns(new, &ncolumns);
+
+	for (int i = 0; i < old->nkeys; i++)
+	{
+		bool		still_there = false;
+
+		for (int j = 0; j < ncolumns; j++)
+			still_there = still_there || strcmp(columns[j], old->key[i]) == 0;
+		if (!still_there || strcmp(old->key[i], new->key[i]) == 0)
+			continue;
+		ereport(WARNING,
+				(errmsg("key column \"%s\" of sync \"%s\" becomes \"%s\", and is still in the model",
+						old->key[i], new->name, new->key[i]),
+				 errdetail("What was accepted is taken for the rows that have the same values in the new column; where they differ, rows count as removed and as added."),
+				 errhint("If it is another key, make another sync for it: SELECT activate.alter_sync(%s, key => %s); takes this back.",
+						 quote_literal_cstr(new->name), quote_literal_cstr(act_identifier_join(old->nkeys, old->key)))));
+	}
+}
+
 static bool
 same_text(const char *a, const char *b)
 {
@@ -368,7 +392,10 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 	const char *why = NULL;
 
 	if (!same_key)
+	{
 		check_new_key(old, new, new_model);
+		warn_old_key(old, new);
+	}
 	if (!same_key && resend == RESEND_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -160,6 +160,9 @@ answer_text(const Explanation *explanation)
 	initStringInfo(&buf);
 	if (!explanation->stored_nulls[STORED_HTTP_STATUS])
 		appendStringInfo(&buf, "HTTP %d", DatumGetInt32(explanation->stored[STORED_HTTP_STATUS]));
+	/* Where the whole request was refused the message says so itself. */
+	if (code == NULL && message != NULL && strncmp(message, buf.data, buf.len) == 0)
+		return message;
 	if (code != NULL)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? " " : "", code);
 	if (message != NULL)
