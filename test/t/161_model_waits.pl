@@ -235,6 +235,19 @@ $s->wait_until('the change arrives', sub { has('shallow', 1) eq 'second' });
 is(ended_otherwise('shallow'), '', 'and no run fails for it');
 $s->value(q{SELECT activate.pause_sync('shallow')});
 
+# given a function of the model that raises what a lock raises, then the run fails
+$s->value(<<'END');
+CREATE FUNCTION raises(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RAISE EXCEPTION 'nothing is locked' USING ERRCODE = 'lock_not_available'; END $$;
+CREATE TABLE raising AS SELECT 1 AS id, 'first' AS v;
+SELECT activate.create_sync('raising', 'public.raising', 'id', 'crm', object => 'raising', mapping => 'public.raises(v) AS v');
+END
+$run_id = $s->value(q{SELECT activate.queue_run('raising')});
+$s->wait_for('it ends', "SELECT status = 'failed' FROM activate.run WHERE run_id = $run_id");
+like($s->row("SELECT * FROM activate.run WHERE run_id = $run_id")->{error}, qr/nothing is locked/,
+	'what only looks like a lock is not waited for');
+$s->value(q{SELECT activate.drop_sync('raising')});
+
 # ------------------------------------------------------- syncs called by people
 $s->sync('called');
 $run_id = $s->value(q{SELECT activate.queue_run('called')});
