@@ -103,6 +103,10 @@ SELECT name FROM activate.apply('{"syncs": {"new": {"model": "code_test.health",
 COMMIT;
 SELECT code_test.untouched(), to_regclass('activate_data.new'), (SELECT relowner::regrole FROM pg_class WHERE oid = 'activate_data.b_health'::regclass);
 
+-- given a dry run that fails, then its session is as it was
+SELECT * FROM activate.apply('{"syncs": {"c_health": {"model": "code_test.nowhere", "destination": "code_crm", "key": "id"}}}', dry_run => true);
+SELECT count(*) FROM activate.syncs WHERE sync = 'c_health';
+
 -- nor does a copy, which sends nothing, keep anybody from looking
 BEGIN;
 UPDATE activate.sync SET host = 'elsewhere', system_identifier = 1;

@@ -41,7 +41,8 @@ SELECT activate_state, count(*), count(*) FILTER (WHERE id > 1000) AS new FROM a
 SELECT 10 - count(*) AS removed FROM activate_data.people WHERE id BETWEEN 101 AND 110;
 SELECT count(*) AS with_null FROM activate_data.people WHERE id % 50 = 0 AND activate_accepted_at > (SELECT max(started_at) FROM activate.run);
 SELECT count(*) FROM activate.events WHERE kind = 'run_held';
--- as long as it waits nothing goes, and nobody is told again
+-- as long as it waits nothing goes, which the plan says, and nobody is told again
+SELECT guard FROM activate.plan_sync('people');
 CALL activate.run_sync('people');
 SELECT canary_test.last('people');
 SELECT count(*) FROM activate.events WHERE kind = 'run_held';

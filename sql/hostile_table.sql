@@ -79,6 +79,13 @@ SELECT hostile.with_change('ALTER id TYPE numeric') AS numeric_key, hostile.with
 ALTER TABLE activate_data.bad ALTER activate_external_id TYPE int8 USING 12345678;
 UPDATE hostile.model SET name = 'changed';
 CALL activate.run_sync('bad');
+SELECT activate.external_id('bad', 1);
+DO $$
+DECLARE
+	id text := activate.external_id('bad', 2);
+BEGIN
+	RAISE EXCEPTION 'an id was read: %', id;
+END $$;
 ALTER TABLE activate_data.bad ALTER activate_external_id TYPE text;
 CALL activate.run_sync('bad');
 \! $DESTINATION_ASK records bad
@@ -89,6 +96,11 @@ CREATE POLICY refuse ON activate_data.bad USING (hostile.refuse());
 ALTER TABLE activate_data.bad ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 RESET SESSION AUTHORIZATION;
 SELECT sync, key, message FROM activate.pending;
+SET SESSION AUTHORIZATION regress_hostile_monitor;
+SELECT sync, health, rows_rejected FROM activate.status ORDER BY sync;
+SET SESSION AUTHORIZATION regress_hostile;
+CREATE OR REPLACE FUNCTION hostile.refuse() RETURNS bool LANGUAGE plpgsql AS
+	$$ BEGIN RAISE EXCEPTION 'a cancel, says he' USING ERRCODE = 'query_canceled'; END $$;
 SET SESSION AUTHORIZATION regress_hostile_monitor;
 SELECT sync, health, rows_rejected FROM activate.status ORDER BY sync;
 SET SESSION AUTHORIZATION regress_hostile;

@@ -220,10 +220,16 @@ SELECT activate.create_sync('was_upsert', 'replace_test.regions', 'code', 'sheet
 CALL activate.run_sync('was_upsert');
 DELETE FROM replace_test.regions WHERE code = 'centre';
 CALL activate.run_sync('was_upsert');
+SET client_min_messages = notice;
 SELECT activate.alter_sync('was_upsert', mode => 'replace');
+SET client_min_messages = warning;
 CALL activate.run_sync('was_upsert');
 SELECT replace_test.last('was_upsert');
 \! $DESTINATION_ASK records was_upsert
+-- whatever it sends again is one request
+SET client_min_messages = notice;
+SELECT activate.alter_sync('was_upsert', mapping => 'code AS more');
+SET client_min_messages = warning;
 
 -- a mapping that raises on a row is named by it, and nothing goes
 CREATE TABLE replace_test.ratio (id int, n int);

@@ -442,11 +442,20 @@ act_canary_passed(Run *run)
 	return false;
 }
 
+int64
+act_canary_refused(const Run *run)
+{
+	const DiffCounts *counts = &run->diff.counts;
+
+	if (!run->canary_pending || counts->to_send == 0)
+		return 0;
+	return counts->delayed - counts->beyond + counts->skipped;
+}
+
 void
 act_canary_guard(Run *run)
 {
-	const DiffCounts *counts = &run->diff.counts;
-	int64		refused = counts->delayed - counts->beyond + counts->skipped;
+	int64		refused = act_canary_refused(run);
 
 	if (!run->canary_pending)
 		return;
@@ -456,10 +465,10 @@ act_canary_guard(Run *run)
 		run->canary_held = true;
 		return;
 	}
-	if (refused == 0 || counts->to_send == 0)
+	if (refused == 0)
 		return;
 	act_run_stop(run, RUN_HELD,
-				 psprintf("run " INT64_FORMAT " of sync \"%s\" is held: rows of its canary were refused",
+				 psprintf("run " INT64_FORMAT " of sync \"%s\" is held: " CANARY_REFUSED,
 						  run->run_id, run->sync->name),
 				 psprintf("Rows that wait with a refusal: " INT64_FORMAT ". Nothing was sent.", refused),
 				 psprintf("SELECT key, code, message FROM activate.rejections WHERE sync = %s; then SELECT activate.approve_run("

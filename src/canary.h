@@ -15,6 +15,9 @@
 
 typedef struct Canary Canary;
 
+/* Why nothing is sent while rows of it wait with their refusal. */
+#define CANARY_REFUSED "rows of its canary were refused"
+
 /* Chooses the rows and sets run->canary; nothing where the run has no canary. */
 extern void act_canary_choose(Run *run);
 
@@ -33,6 +36,9 @@ extern void act_canary_note(Run *run, const Row *row);
  * and what is held is the rest.
  */
 extern bool act_canary_passed(Run *run);
+
+/* How many rows of a canary wait with their refusal, and hold what is to be sent; 0: none does. */
+extern int64 act_canary_refused(const Run *run);
 
 /*
  * Before anything is sent: where a canary was refused and nobody has said what

@@ -365,7 +365,7 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 	Model	   *old_model = same_values && same_policies && !moved && resend != RESEND_NONE ? NULL :
 		act_definition_try_resolve(old);
 	const char *sent_more = same_values && same_policies ? NULL : act_mapping_sent_more(old, new_model->mapping);
-	char	   *why = NULL;
+	const char *why = NULL;
 
 	if (!same_key)
 		check_new_key(old, new, new_model);
@@ -397,6 +397,8 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 		why = act_model_difference(old_model, new_model);
 	if (why == NULL && sent_more != NULL)
 		why = psprintf("field \"%s\" is sent with every row", sent_more);
+	if (why == NULL && new->mode == MODE_REPLACE && old->mode != MODE_REPLACE)
+		why = "mode replace sends all rows at once";
 	if (act_definition_sends_again(new, moved && resend == RESEND_CHANGED, resend == RESEND_ALL))
 		act_definition_tell_resend(old, new, why, resend, same_values ||
 								   (old_model != NULL && equal(old_model->query, new_model->query)));

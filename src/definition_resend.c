@@ -41,7 +41,7 @@ count_rows(const Sync *sync, const char *state)
 	return count;
 }
 
-/* As many as full batches make; 0: the connector knows no such operation. */
+/* As many as full batches make, or one of mode replace; 0: the connector knows no such operation. */
 static int64
 count_requests(const Sync *sync, int64 rows)
 {
@@ -49,6 +49,8 @@ count_requests(const Sync *sync, int64 rows)
 	const ConnectorOperation *operation;
 	int64		requests = 0;
 
+	if (sync->mode == MODE_REPLACE)
+		return 1;
 	run.destination = act_destination_load(sync->destination, sync->owner, false);
 	operation = act_connector_operation(run.destination->connector,
 										act_sync_mode_op(sync->mode, sync->on_removed));

@@ -82,7 +82,7 @@ brings_references(const Delivery *delivery)
 		const Row  *row = ((SettledRow *) lfirst(cell))->row;
 
 		if (row->outcome == ROW_ACCEPTED && !act_row_op_removes(row->op) &&
-			(row->cause == ROW_ADDED ||
+			(!row->was_there ||
 			 (row->new_external_id != NULL &&
 			  (row->external_id == NULL || strcmp(row->external_id, row->new_external_id) != 0))))
 			return true;

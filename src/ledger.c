@@ -370,7 +370,7 @@ act_ledger_approved(Run *run)
 	return found > 0;
 }
 
-/* The last whole run was held by its canary, and nobody has approved or discarded it. */
+/* The next run has a canary, the last whole one was held by its own, and nobody has approved or discarded it. */
 bool
 act_ledger_canary_pending(const Run *run)
 {
@@ -378,6 +378,8 @@ act_ledger_canary_pending(const Run *run)
 	bool		found;
 	SqlArgument args[] = {SQL_INT8(run->sync->sync_id)};
 
+	if (run->sync->options.canary == 0 || !run->sync->first_batch_alone || run->keys != NULL)
+		return false;
 	act_identity_extension(&identity);
 	found = act_sql(SPI_OK_SELECT,
 					"SELECT 1 FROM activate.run WHERE sync_id = $1 AND status = 'held' AND canary"

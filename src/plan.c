@@ -25,6 +25,7 @@
 #include "utils/timestamp.h"
 
 #include "batch.h"
+#include "canary.h"
 #include "definition.h"
 #include "field_types.h"
 #include "identity.h"
@@ -330,13 +331,20 @@ static Datum
 guard_text(Run *run, bool proposed)
 {
 	char	   *detail;
-	char	   *problem = act_guard_problem(run, &detail);
+	const char *problem = act_guard_problem(run, &detail);
+	bool		approved = !proposed && act_ledger_approved(run);
 
-	if (problem == NULL || (!proposed && act_ledger_approved(run)))
-		problem = "ok";
+	if (approved)
+		problem = NULL;
+	else if (!proposed && problem == NULL)
+	{
+		run->canary_pending = act_ledger_canary_pending(run);
+		if (act_canary_refused(run) > 0)
+			problem = CANARY_REFUSED;
+	}
 	if (act_unit_run_problem(run) != NULL)
 		problem = act_unit_run_problem(run);
-	return CStringGetTextDatum(problem);
+	return CStringGetTextDatum(problem != NULL ? problem : "ok");
 }
 
 static void

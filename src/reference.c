@@ -346,6 +346,20 @@ convert_values(FunctionCallInfo fcinfo, ReferenceSite *site)
 	}
 }
 
+/* Whoever owns the table can give the column another type. */
+static void
+check_id_type(const ReferenceSite *site)
+{
+	Oid			type = SPI_gettypeid(SPI_tuptable->tupdesc, 1);
+
+	if (type != TEXTOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table activate_data.%s of sync \"%s\" cannot be used: its column \"%s\" has type %s",
+						quote_identifier(site->name), site->name, "activate_external_id", format_type_be(type)),
+				 errhint("Only the extension changes this table. Put it back, or drop the sync and create it again.")));
+}
+
 /* With SPI connected. */
 static Referenced
 look_up(ReferenceSite *site, MemoryContext context)
@@ -355,6 +369,7 @@ look_up(ReferenceSite *site, MemoryContext context)
 
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of a reference", SPI_result_code_string(result));
+	check_id_type(site);
 	if (SPI_processed == 1)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[0];

@@ -428,7 +428,7 @@ run_guard(Run *run)
 	(void) act_model_works(run->model, true, true);
 	approved = act_ledger_approved(run);
 	run->approved = approved && run->keys == NULL;
-	if (run->sync->options.canary > 0 && run->sync->first_batch_alone && !approved && run->keys == NULL)
+	if (!approved)
 		run->canary_pending = act_ledger_canary_pending(run);
 	if (approved)
 		act_cluster_release(run);

@@ -19,6 +19,7 @@
 #include "identity.h"
 #include "run.h"
 #include "transaction.h"
+#include "unit.h"
 
 /* Between two tries, with no lock in hand. */
 #define LOCKED_PAUSE_MS 100
@@ -89,9 +90,9 @@ try_stage(Run *run, void (*work) (Run *run))
 
 	act_diff_end(&run->diff);
 	memset(&run->diff, 0, sizeof(run->diff));
-	if (run->unit != NULL)
+	if (run->unit != NULL && run->unit != before.unit)
 		act_unit_end(run->unit);
-	run->unit = NULL;
+	run->unit = before.unit;
 	if (run->destination != NULL && run->destination != before.destination)
 		act_destination_wipe(run->destination);
 	run->destination = before.destination;

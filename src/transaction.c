@@ -205,6 +205,13 @@ act_transaction_allow_writes(bool before)
 	XactReadOnly = before;
 }
 
+/* What a function of somebody's raises is his, whatever SQLSTATE he gives it. */
+static bool
+is_raised(const ErrorData *error)
+{
+	return error->funcname != NULL && strcmp(error->funcname, "exec_stmt_raise") == 0;
+}
+
 /* In a subtransaction; what it raised, or NULL. */
 static ErrorData *
 attempt(void (*work) (void *arg), void *arg)
@@ -242,7 +249,7 @@ act_transaction_attempt(void (*work) (void *arg), void *arg)
 {
 	ErrorData  *error = attempt(work, arg);
 
-	if (error != NULL)
+	if (error != NULL && !is_raised(error))
 	{
 		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
@@ -269,7 +276,8 @@ act_transaction_probe(void (*work) (void *arg), void *arg)
 	ErrorData  *error = attempt(work, arg);
 
 	(void) act_identity_patience(patience);
-	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	if (error != NULL && !is_raised(error) &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
 	return error;
 }
@@ -289,7 +297,22 @@ act_transaction_rehearse(void (*work) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	/* Its end puts this back. */
 	XactReadOnly = false;
-	work(arg);
+	PG_TRY();
+	{
+		work(arg);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		/* What an error leaves open within, the session would be in from now on. */
+		RollbackAndReleaseCurrentSubTransaction();
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;

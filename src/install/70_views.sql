@@ -142,8 +142,8 @@ LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 		AND (r.status OPERATOR(pg_catalog.<>) 'cancelled' OR r.digest IS NULL)	-- discarded
-		-- a right that may come back with the end of a rebuild is nobody's concern yet
-		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem_since IS NULL OR t.model_problem IS NOT NULL)
+		-- only while that holds for which it was; a right that may come back with the end of a rebuild is nobody's concern yet
+		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem IS NOT NULL OR e.down_since IS NOT NULL OR e.closed)
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL

@@ -106,6 +106,49 @@ $empty->refused(q(SELECT activate.create_sync('other', 'shop.customer', 'id', 'h
 $empty->loader('DROP TABLE activate_data.customers, activate_data.orders, activate_data.relations');
 $empty->loader($create);
 
+# given a sync of each mode and each option that keeps something, then a copy plans what the original plans
+my $url = $warehouse->destination->url;
+$node->safe_psql('postgres', 'CREATE DATABASE kinds');
+$node->safe_psql('kinds', <<"END");
+CREATE EXTENSION pg_activate;
+CREATE SERVER hook FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$url');
+CREATE TABLE person (id int PRIMARY KEY, name text, score numeric, boss int, since timestamptz DEFAULT now());
+INSERT INTO person SELECT i, 'p' || i, i, greatest(i - 1, 1) FROM generate_series(1, 10) AS i;
+SELECT activate.create_sync('keeps', 'person', 'id', 'hook', object => 'keeps', mapping => 'name, score, since',
+	mode => 'mirror', on_removed => 'update', options => '{"keep_payload": true, "changed_fields_only": true, "nulls": "omit",
+	"removed_mapping": "false AS active", "ignore_fields": ["score"], "insert_mapping": "1 AS new", "on_model_change": "refuse"}');
+SELECT activate.create_sync('whole', 'SELECT * FROM person ORDER BY score DESC', 'id', 'hook', object => 'whole',
+	mapping => 'name, score', mode => 'replace');
+SELECT activate.create_sync('refers', 'person', 'id', 'hook', object => 'refers', mapping => \$\$ name, activate.external_id('keeps', boss) AS boss \$\$);
+SELECT activate.create_sync('events', 'person', 'id', 'hook', object => 'events', mapping => 'name', mode => 'append',
+	options => '{"first_run": "baseline"}');
+SELECT activate.create_sync('later', 'person', 'id', 'hook', object => 'later', mapping => 'name', mode => 'append',
+	options => '{"first_run": "baseline"}', schedule => 'after events');
+SELECT activate.create_sync('tried', 'person', 'id', 'hook', object => 'tried', mapping => 'name', options => '{"canary": 10, "delivery": "at_most_once"}');
+CALL activate.run_sync('keeps');
+CALL activate.run_sync('whole');
+CALL activate.run_sync('refers');
+CALL activate.run_sync('events');
+INSERT INTO person VALUES (11, 'p11', 11, 12);
+CALL activate.run_sync('refers');
+END
+$warehouse->destination->script({ reject_rows => { where => 'p7', error => 'no' } });
+$node->psql('kinds', q(CALL activate.run_sync('tried')));
+$node->safe_psql('kinds', q(UPDATE person SET name = 'changed', score = -1 WHERE id = 3; DELETE FROM person WHERE id = 5));
+my $plans = q(SELECT s.name, p.added, p.changed, p.removed, p.unchanged, p.to_send, p.requests, p.guard, p.changed_fields,
+	(SELECT string_agg(r.*::text, ' ') FROM activate.preview_sync(s.name, 20) AS r)
+	FROM activate.sync AS s CROSS JOIN activate.plan_sync(s.name) AS p ORDER BY s.name);
+my $planned = $node->safe_psql('kinds', $plans);
+like($planned, qr/^\Q$_->[0]|$_->[1]|\E/m, "$_->[0]: planned")
+	foreach [ 'events', '1|0|0|9|1|1|ok' ], [ 'keeps', '1|1|1|8|3|1|ok' ], [ 'later', '0|0|0|10|0|0|ok' ],
+	[ 'refers', '1|1|0|8|1|1|ok' ], [ 'tried', '2|1|0|7|2|1|rows of its canary were refused' ], [ 'whole', '1|1|1|8|3|1|ok' ];
+$node->command_ok([ 'pg_dump', '-f', "$dumps/kinds.sql", 'kinds' ], 'every kind: pg_dump');
+$other->safe_psql('postgres', 'CREATE DATABASE kinds');
+$other->command_ok([ @psql, '-f', "$dumps/kinds.sql", 'kinds' ], 'every kind: restored');
+is($other->safe_psql('kinds', $plans), $planned, 'every kind: the copy plans what the original plans');
+my $documents = 'SELECT activate.export()::text || string_agg(activate.sync_sql(name), E\'\n\' ORDER BY name) FROM activate.sync';
+is($other->safe_psql('kinds', $documents), $node->safe_psql('kinds', $documents), 'every kind: and is defined as it is');
+
 # given the original, then copies have changed nothing for it
 $warehouse->goes_on('original', confirmed => 1);
 

@@ -261,6 +261,16 @@ is(status_of('called')->{health}, 'ok', 'and is well when its model is back');
 is(state_of('called')->{retry_at}, undef, 'without a run');
 is(scalar $s->runs('called'), $runs, 'that nobody called');
 
+# given a queued run that was postponed, then the status says nothing of it once the model is back
+$s->value('ALTER TABLE called RENAME TO away');
+$run_id = $s->value(q{SELECT activate.queue_run('called')});
+$s->wait_for('it is postponed', "SELECT status = 'postponed' FROM activate.run WHERE run_id = $run_id");
+is(status_of('called')->{health}, 'waiting', 'a run that was queued is postponed, and the sync waits');
+$s->value('ALTER TABLE away RENAME TO called');
+$status = status_of('called');
+is($status->{health}, 'ok', 'and is well when its model is back, though nobody has called it since');
+is($status->{reason}, undef, 'with nothing to complain of');
+
 # ----------------------------------------------------------------- on_model_change
 $s->sync('fails', schedule => '1 second', options => '{"on_model_change": "fail"}');
 $s->wait_until('rows arrive', sub { has('fails', 1) });

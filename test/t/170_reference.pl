@@ -86,10 +86,15 @@ $s->value('INSERT INTO companies VALUES (6, NULL)');
 eval { $s->value("SELECT activate.queue_run('companies')") };
 ok($s->node->poll_query_until('postgres', "SELECT count(*) > 0 FROM activate.run JOIN activate.sync USING (sync_id)"
 	. " WHERE name = 'companies' AND status = 'interrupted'"), 'the server crashes while the company is sent, and is back');
-$s->reconnect;
-$s->value('ALTER SYSTEM RESET pg_activate.debug_faults');
-$s->value('SELECT pg_reload_conf()');
+# Those who then settle die, too, until they are let live.
+$s->wait_until('nobody is killed any more', sub {
+	return $s->node->psql('postgres', 'ALTER SYSTEM RESET pg_activate.debug_faults') == 0
+	  && $s->node->psql('postgres', 'SELECT pg_reload_conf()') == 0; });
 $s->wait_until('the contact is there', sub { ($s->crm->record('contacts', { id => 51 }) // {})->{fields} });
+ok($s->node->poll_query_until('postgres', "SELECT count(*) > 0 FROM activate_data.contacts WHERE id = 51 AND activate_state = 'accepted'"
+	. " AND NOT EXISTS (SELECT 1 FROM activate.run WHERE status = 'running')"),
+	'and accepted');
+$s->reconnect;
 is(held('contacts', 'companies')->{51}, 6, 'a crash after the company was accepted, and its contact is sent all the same');
 
 # --------------------------------------------------------------- a tree
@@ -114,6 +119,23 @@ $s->value("SELECT activate.queue_run('a'), activate.queue_run('b')");
 $s->wait_until('both are complete', sub { @{ $s->crm->records('a') } == 3 && @{ $s->crm->records('b') } == 3 });
 is_deeply([ held('a', 'b'), held('b', 'a') ], [ { 1 => undef, 2 => 1, 3 => 2 }, { 1 => 1, 2 => 2, 3 => 3 } ],
 	'two syncs that refer to each other');
+
+# ------------------------------------------- archived, and back after a lost answer
+$s->value('CREATE TABLE kept (id int PRIMARY KEY, ref int); INSERT INTO kept VALUES (1, NULL); CREATE TABLE keeps (id int PRIMARY KEY, ref int);'
+	. " SELECT activate.create_sync('kept', 'public.kept', 'id', 'crm', object => 'kept', mapping => 'ref', mode => 'mirror',"
+	. ' on_removed => \'archive\', options => \'{"max_removed": "100 %", "remove_after": 0}\', schedule => \'1 day\')');
+queue('kept');
+$s->value('UPDATE activate.sync SET options = options || \'{"max_removed": 10}\' WHERE name = \'kept\'; DELETE FROM kept; INSERT INTO kept VALUES (2, NULL)');
+is(queue('kept'), 'succeeded', 'a record is archived');
+refer('keeps', 'kept');
+$s->value('INSERT INTO keeps VALUES (1, 1)');
+is(queue('keeps'), 'partial', 'and a row waits for it');
+$s->crm->script([ { match => { path => '/kept' }, close => 'after', times => -1 } ]);
+$s->value('INSERT INTO kept VALUES (1, 5)');
+isnt(queue('kept'), 'succeeded', 'it is back, and the answer is lost');
+$s->crm->script([]);
+$s->wait_until('it is sent again, and what waited goes', sub { @{ $s->crm->records('keeps') } == 1 });
+quiet('keeps');
 
 # ------------------------------------------------- manual, paused, many
 refer('called', 'companies', 'manual');
