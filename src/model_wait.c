@@ -299,7 +299,7 @@ resolve(void *arg)
  * model to its end the wait ends.
  */
 bool
-act_model_wait_over(const Sync *sync, SyncState *state, const SyncState *before, char **ended)
+act_model_wait_over(const Sync *sync, SyncState *state, const SyncState *before, bool asked_for, char **ended)
 {
 	ErrorData  *error;
 	ModelProblem *problem;
@@ -322,7 +322,7 @@ act_model_wait_over(const Sync *sync, SyncState *state, const SyncState *before,
 		act_model_wait(sync, state, problem, 0);
 		*ended = problem->message;
 	}
-	else
+	else if (!asked_for)
 		try_later(sync, state, WAIT_LOCKED);
 	act_sync_state_store(state);
 	return false;

@@ -67,7 +67,10 @@ extern bool act_model_works(const Model *model, bool patient, bool tell);
  * before the worker took what makes it due.  True: the run may go on.  False:
  * the model cannot be read yet, which is written down; *ended: and those who
  * asked for the run get that for an answer (NULL: they go on waiting).
+ * asked_for: that run is due however often it is tried, so the scheduler has it
+ * tried later each time, as long as the state stays what it was.
  */
-extern bool act_model_wait_over(const Sync *sync, SyncState *state, const SyncState *before, char **ended);
+extern bool act_model_wait_over(const Sync *sync, SyncState *state, const SyncState *before,
+								bool asked_for, char **ended);
 
 #endif							/* ACT_MODEL_WAIT_H */

@@ -33,6 +33,25 @@
 #define READ_PATIENCE_MS 200
 
 /*
+ * Only what this server raises for a lock that it waited for.  A function of
+ * the model and a foreign server may raise the same, and for ever.
+ */
+static bool
+is_lock_wait(const ErrorData *error)
+{
+	static const char *const raisers[] = {"ProcessInterrupts", "DeadLockReport", "lock_patiently"};
+
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE && error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		return false;
+	for (int i = 0; i < lengthof(raisers); i++)
+	{
+		if (error->funcname != NULL && strcmp(error->funcname, raisers[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
  * A stage that reads the model.  False: somebody has a lock on what it reads;
  * it is undone, and all of ours are let go.
  */
@@ -51,10 +70,12 @@ try_stage(Run *run, void (*work) (Run *run))
 	}
 	PG_CATCH();
 	{
-		int			sqlstate = geterrcode();
+		ErrorData  *error;
 
+		MemoryContextSwitchTo(attempt);
+		error = CopyErrorData();
 		(void) act_identity_patience(0);
-		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE && sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
+		if (!is_lock_wait(error))
 			PG_RE_THROW();
 		MemoryContextSwitchTo(run->context);
 		FlushErrorState();

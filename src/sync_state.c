@@ -449,7 +449,7 @@ take(Run *run)
 		act_sync_state_postpone(sync->sync_id, sync->schedule, sync->time_zone, sync->destination, now);
 		return false;
 	}
-	if (state.model_problem_since != 0 && !act_model_wait_over(sync, &state, &before, &ended))
+	if (state.model_problem_since != 0 && !act_model_wait_over(sync, &state, &before, turn.queued != 0, &ended))
 	{
 		if (turn.queued != 0 && ended != NULL)
 			end_queued(sync->sync_id, ended, now);

@@ -132,7 +132,18 @@ my $run_id = $s->value(q{SELECT activate.queue_run('seen')});
 $s->wait_for('it ends', "SELECT status = 'postponed' FROM activate.run WHERE run_id = $run_id");
 like($s->row("SELECT * FROM activate.run WHERE run_id = $run_id")->{error}, qr/^model "public.seen" does not exist$/,
 	'a run that is queued meanwhile is told why it was put off');
-$s->value('ALTER TABLE away RENAME TO seen');
+# While somebody has locked what it waits for, it is tried later each time.
+$s->value('ALTER TABLE away RENAME TO seen; ALTER TABLE seen RENAME v TO w');
+my $locker = Session->start($s->node, 'postgres', options => '-c client_min_messages=error');
+$locker->query('BEGIN; LOCK TABLE seen IN ACCESS EXCLUSIVE MODE');
+$run_id = $s->value(q{SELECT activate.queue_run('seen')});
+my $tries = sub { return $s->value(q{SELECT n_tup_upd FROM pg_stat_all_tables WHERE relid = 'activate.sync_state'::regclass}) };
+my $tried = $tries->();
+sleep 6;
+cmp_ok($tries->() - $tried, '<', 15, 'what is locked is not tried many times a second');
+$locker->query('COMMIT');
+$s->value('ALTER TABLE seen RENAME w TO v');
+$s->wait_for('it ends', "SELECT status IN ('succeeded', 'postponed') FROM activate.run WHERE run_id = $run_id");
 $run_id = $s->value(q{SELECT activate.queue_run('seen')});
 $s->wait_for('it ends', "SELECT status = 'succeeded' FROM activate.run WHERE run_id = $run_id OR run_id = (SELECT merged_into FROM activate.run WHERE run_id = $run_id)");
 $s->value(q{SELECT activate.pause_sync('seen')});
@@ -223,6 +234,19 @@ $locking->query(q{CREATE TABLE deep AS SELECT 1 AS id, 'second' AS v; CREATE VIE
 $s->wait_until('the change arrives', sub { has('shallow', 1) eq 'second' });
 is(ended_otherwise('shallow'), '', 'and no run fails for it');
 $s->value(q{SELECT activate.pause_sync('shallow')});
+
+# given a function of the model that raises what a lock raises, then the run fails
+$s->value(<<'END');
+CREATE FUNCTION raises(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RAISE EXCEPTION 'nothing is locked' USING ERRCODE = 'lock_not_available'; END $$;
+CREATE TABLE raising AS SELECT 1 AS id, 'first' AS v;
+SELECT activate.create_sync('raising', 'public.raising', 'id', 'crm', object => 'raising', mapping => 'public.raises(v) AS v');
+END
+$run_id = $s->value(q{SELECT activate.queue_run('raising')});
+$s->wait_for('it ends', "SELECT status = 'failed' FROM activate.run WHERE run_id = $run_id");
+like($s->row("SELECT * FROM activate.run WHERE run_id = $run_id")->{error}, qr/nothing is locked/,
+	'what only looks like a lock is not waited for');
+$s->value(q{SELECT activate.drop_sync('raising')});
 
 # ------------------------------------------------------- syncs called by people
 $s->sync('called');
