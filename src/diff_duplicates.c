@@ -192,6 +192,7 @@ startup(DestReceiver *receiver, int operation, TupleDesc desc)
 {
 	Duplicates *duplicates = (Duplicates *) receiver;
 	const Model *model = duplicates->model;
+	MemoryContext caller;
 
 	for (int i = 0; i < model->sync->nkeys; i++)
 		act_diff_query_require_type(model, model->sync->key[i], model->key_types[i],
@@ -199,7 +200,10 @@ startup(DestReceiver *receiver, int operation, TupleDesc desc)
 	for (int i = 0; i < model->nleaves; i++)
 		act_diff_query_require_type(model, act_mapping_leaf_label(model->mapping, i), model->leaf_types[i],
 									TupleDescAttr(desc, model->sync->nkeys + i)->atttypid);
+	/* The last key is closed when the query, whose memory this is, is over. */
+	caller = MemoryContextSwitchTo(duplicates->state->seen.context);
 	duplicates->first = MakeSingleTupleTableSlot(CreateTupleDescCopy(desc), &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(caller);
 }
 
 static void
