@@ -182,6 +182,8 @@ CALL activate.run_sync('Health');
 -- a new name: pending runs, what runs after it, its table and its events follow
 SET client_min_messages = warning;
 SELECT activate.create_sync('later', 'alter_test.health', 'id', 'alter_crm', mapping => 'visits', schedule => 'after "Health"') > 0;
+-- where there are workers, too, it does not run in between
+SELECT activate.pause_sync('later');
 SET client_min_messages = notice;
 SELECT activate.alter_sync('Health', new_name => 'o''ne "two"');
 SELECT sync, schedule FROM activate.syncs ORDER BY 1;
