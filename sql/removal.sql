@@ -192,6 +192,15 @@ UPDATE removal_test."Odd" SET part = 3;
 CALL activate.run_sync('query');
 \! $DESTINATION_ASK rows query
 
+-- what raises for the key of one row that left says what it is, and sends nothing
+SELECT activate.alter_sync('query', options => '{"removed_mapping": "10 / (part - 3) AS was"}');
+DELETE FROM removal_test."Odd";
+INSERT INTO removal_test."Odd" VALUES ('last', 1, 'last', NULL);
+CALL activate.run_sync('query');
+SELECT op FROM activate.preview_sync('query');
+SELECT activate.alter_sync('query', options => '{"removed_mapping": "10 / NULLIF(part - 3, 0) AS was"}');
+CALL activate.run_sync('query');
+
 SELECT run_id FROM activate.runs WHERE added + changed + removed
 	<> accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out;
 SET client_min_messages = warning;

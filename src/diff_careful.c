@@ -25,6 +25,7 @@
 #include "diff_block.h"
 #include "diff_careful.h"
 #include "identity.h"
+#include "removal.h"
 #include "transaction.h"
 
 PG_FUNCTION_INFO_V1(act_diff_rows);
@@ -173,19 +174,45 @@ stop_serving(CarefulRows *outer)
 	}
 }
 
+/*
+ * In PG_CATCH.  The mapping's leaves are values by now, so that what a row can
+ * still raise is what goes out for rows that left.
+ */
+static void
+rethrow_removal(const Model *model, MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (act_removal_leaves(model) == 0 || error->message == NULL || !act_diff_error_of_row(error))
+		PG_RE_THROW();
+	FlushErrorState();
+	error->message = psprintf("sync \"%s\": what is sent for a row that left the model raises: %s",
+							  model->sync->name, error->message);
+	if (error->hint == NULL)
+		error->hint = pstrdup("Option removed_mapping, and match fields, must work for the key of each row that left.");
+	ThrowErrorData(error);
+}
+
 static void
 do_carefully(Work *work, int nmodels, Jsonb *keys, ErrorData *error)
 {
 	CarefulRows *outer = served;
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool is_served = false;
 
 	PG_TRY();
 	{
 		serve_all(work, nmodels, keys, error);
+		is_served = true;
 		do_work(work);
 	}
 	PG_CATCH();
 	{
 		stop_serving(outer);
+		if (is_served)
+			rethrow_removal(work->models[0], context);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
