@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * deliver_private.h
- *	  A delivery under way: shared by deliver.c (the loop), brake.c (when to
- *	  stop it), delivery_flush.c (its transactions) and delivery_progress.c.
+ *	  A delivery under way: shared by deliver.c (the loop), delivery_answer.c
+ *	  (what answers mean), brake.c (when to stop it), delivery_flush.c (its
+ *	  transactions) and delivery_progress.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,6 +42,15 @@ struct Delivery
 	bool		probing;		/* a batch was refused as a whole before any row was accepted */
 	bool		all_alike;		/* stopped for it: nobody is charged */
 };
+
+/* delivery_answer.c */
+extern int64 act_delivery_now(void);	/* milliseconds; of the process's own clock */
+extern void act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response);
+
+/* The batch is done with: its rows wait to be written down. The other one gives all of them one outcome. */
+extern void act_delivery_finish(Delivery *delivery, Batch *batch);
+extern void act_delivery_finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, const char *code,
+									 const char *message, int http_status);
 
 /*
  * delivery_flush.c: claims what is unclaimed (it becomes ready), settles what

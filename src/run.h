@@ -93,6 +93,7 @@ typedef struct Run
 	bool		recorded;		/* its row says that it began, or how it ended */
 	bool		held_again;		/* as the whole run before, which nobody approved */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */
+	TimestampTz throttled_until;	/* it ended because the destination wants to be left alone until then; 0: not */
 	RunSlot    *slot;			/* or NULL */
 	TimestampTz titled_at;		/* pg_stat_activity was last told */
 	RunCounts	counts;

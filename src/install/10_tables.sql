@@ -168,14 +168,22 @@ CREATE TABLE activate.destination_state (
 	down_since	pg_catalog.timestamptz,
 	probe_at	pg_catalog.timestamptz,
 	failures	pg_catalog.int4 NOT NULL DEFAULT 0,
-	message		pg_catalog.text
+	message		pg_catalog.text,
+	throttled_until pg_catalog.timestamptz,
+	throttle_message pg_catalog.text,
+	paused_at	pg_catalog.timestamptz,
+	paused_by	pg_catalog.text
 );
-COMMENT ON TABLE activate.destination_state IS 'destinations that are down, or closed until their credentials are set here';
+COMMENT ON TABLE activate.destination_state IS 'destinations that are down, paused, limit their rate for long, or are closed until their credentials are set here';
 COMMENT ON COLUMN activate.destination_state.closed IS 'confirm_cluster(''sandbox''): nothing is sent until its credentials are set on this server';
 COMMENT ON COLUMN activate.destination_state.down_since IS 'when it was first found not to answer; null: it is not down';
 COMMENT ON COLUMN activate.destination_state.probe_at IS 'until then workers postpone its runs; the first one after it tries';
 COMMENT ON COLUMN activate.destination_state.failures IS 'runs in a row that found it down';
 COMMENT ON COLUMN activate.destination_state.message IS 'what the last of them found';
+COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it wants to be left alone: it said so, or its quota of the day is used; null or in the past: it does not';
+COMMENT ON COLUMN activate.destination_state.throttle_message IS 'what it said';
+COMMENT ON COLUMN activate.destination_state.paused_at IS 'since when pause_destination() keeps everything from it; null: it is not paused';
+COMMENT ON COLUMN activate.destination_state.paused_by IS 'role that paused it';
 SELECT pg_catalog.pg_extension_config_dump('activate.destination_state', '');
 
 CREATE TABLE activate.claim (
@@ -187,10 +195,12 @@ CREATE TABLE activate.claim (
 	fingerprints pg_catalog.uuid[] NOT NULL,
 	change_ids	pg_catalog.uuid[] NOT NULL,
 	once		pg_catalog.bool[] NOT NULL DEFAULT '{}',
+	timeout_ms	pg_catalog.int4 NOT NULL DEFAULT 0,
 	claimed_at	pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE activate.claim IS 'batches whose request may be under way: written before the first byte goes out, gone when the answer is settled';
 COMMENT ON COLUMN activate.claim.once IS 'rows that are not sent again once they may have been applied';
+COMMENT ON COLUMN activate.claim.timeout_ms IS 'timeout of its destination, in milliseconds: so long after the loss of its answer a request may still be applied there';
 COMMENT ON COLUMN activate.claim.key_values IS 'key columns of the rows, row after row, as text';
 ALTER TABLE activate.claim ALTER key_values SET STORAGE EXTERNAL,	-- compressing costs more than it saves
 	ALTER fingerprints SET STORAGE EXTERNAL, ALTER change_ids SET STORAGE EXTERNAL;
