@@ -43,6 +43,7 @@ send_batch(Delivery *delivery, Batch *batch)
 	if (batch->tries == 0)
 		batch->accepted_before = delivery->accepted;
 	batch->tries++;
+	batch->generation = run->destination->generation;
 
 	/* Signatures carry the time, so credentials are put on for each try. */
 	caller = MemoryContextSwitchTo(batch->claim->context);
