@@ -15,7 +15,6 @@
 #include "utils/timestamp.h"
 
 #include "brake.h"
-#include "canary.h"
 #include "deliver_private.h"
 #include "fault.h"
 #include "renewal.h"
@@ -26,92 +25,6 @@ int64
 act_delivery_now(void)
 {
 	return GetCurrentTimestamp() / 1000;
-}
-
-/* ---------------------------------------------------------------- finishing */
-
-static void
-count_outcome(Delivery *delivery, const Row *row)
-{
-	RunCounts  *counts = &delivery->run->counts;
-
-	counts->outcomes[row->outcome]++;
-	if (row->outcome != ROW_ACCEPTED)
-		return;
-	delivery->accepted++;
-	if (act_row_op_removes(row->op))
-		counts->removals_accepted++;
-	else if (row->cause == ROW_ADDED)
-		counts->first_accepted++;
-}
-
-/* The batch is done with: its rows wait to be written down. */
-void
-act_delivery_finish(Delivery *delivery, Batch *batch)
-{
-	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
-
-#ifdef ACT_TEST
-	if (act_fault_claims_off)
-		batch->uncertain = false;
-#endif
-	if (batch->unit != NULL)
-	{
-		batch->unit->answered = true;
-		batch->unit->uncertain = batch->uncertain;
-	}
-	for (int i = 0; i < batch->nrows; i++)
-	{
-		SettledRow *row = MemoryContextAllocZero(batch->claim->context, sizeof(SettledRow));
-
-		row->row = batch->rows[i];
-		row->uncertain = batch->uncertain;
-		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
-			row->row->outcome = row->row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
-		count_outcome(delivery, row->row);
-		act_canary_note(delivery->run, row->row);
-		delivery->settled = lappend(delivery->settled, row);
-	}
-	if (delivery->settled_since == 0)
-		delivery->settled_since = act_delivery_now();
-	batch->claim->open--;
-	if (batch->claim->open == 0)
-	{
-		delivery->finished_claims = lappend(delivery->finished_claims, batch->claim);
-		delivery->first_batch_pending = false;
-	}
-	MemoryContextSwitchTo(caller);
-}
-
-void
-act_delivery_finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, const char *code,
-			const char *message, int http_status)
-{
-	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
-
-	if (batch->unit != NULL)
-		batch->unit->outcome = outcome;
-	for (int i = 0; i < batch->nrows; i++)
-	{
-		Row		   *row = batch->rows[i];
-
-		row->outcome = outcome;
-		row->code = code ? pstrdup(code) : NULL;
-		row->message = message ? pstrdup(message) : NULL;
-		row->http_status = http_status;
-	}
-	MemoryContextSwitchTo(caller);
-	act_delivery_finish(delivery, batch);
-}
-
-/* Where the culprit was not to be found, the rest is sent as if new. */
-static void
-release_rest(Delivery *delivery, Batch *batch)
-{
-	if (batch->rest == NULL)
-		return;
-	delivery->ready = lcons(batch->rest, delivery->ready);
-	batch->rest = NULL;
 }
 
 /* ------------------------------------------------------------------ answers */
@@ -152,11 +65,10 @@ static void
 retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	if (answer->verdict == VERDICT_UNCERTAIN)
-		batch->uncertain = true;
+		act_batch_doubt(batch);
 	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop_if_lost(delivery, batch, answer->message, answer->hint);
-		release_rest(delivery, batch);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
@@ -195,7 +107,6 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	leave_alone(delivery, pause, answer->message);
 	if (delivery->run->stop.set)
 	{
-		release_rest(delivery, batch);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
@@ -206,7 +117,8 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 static bool
 has_more(const Delivery *delivery)
 {
-	return !delivery->reader.done || delivery->ready != NIL || delivery->unclaimed != NIL;
+	return !delivery->reader.done || delivery->search.npool > 0 || delivery->ready != NIL ||
+		delivery->unclaimed != NIL;
 }
 
 /* A success may say, too, that it was the last one for a while. */
@@ -270,9 +182,12 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	}
 	if (count < batch->nrows)
 	{
-		part = act_batch_part(batch, batch->nrows - count, batch->nrows);
-		part->tries = batch->tries;
 		batch->nrows -= count;
+		part = act_batch_make(delivery->search.context, batch->rows + batch->nrows, count);
+		part->tries = batch->tries;
+		part->generation = batch->generation;
+		part->uncertain = batch->uncertain;
+		part->accepted_before = batch->accepted_before;
 	}
 	if (answer->rows_throttled)
 		part->tries--;
@@ -285,37 +200,6 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	return part != batch;
 }
 
-/*
- * Known to contain a row that makes the destination refuse: one part is sent,
- * the other waits for what becomes of it.  Halves, unless nothing was accepted
- * yet: then a row alone, from either end in turn, soon tells a bad row from a
- * destination that refuses everything.
- */
-static void
-bisect(Delivery *delivery, Batch *batch)
-{
-	int			n = batch->nrows;
-	Batch	   *part;
-
-	if (delivery->accepted > 0)
-	{
-		part = act_batch_part(batch, 0, n / 2);
-		part->rest = act_batch_part(batch, n / 2, n);
-	}
-	else if (delivery->same_refusals % 2 == 0)
-	{
-		part = act_batch_part(batch, 0, 1);
-		part->rest = act_batch_part(batch, 1, n);
-	}
-	else
-	{
-		part = act_batch_part(batch, n - 1, n);
-		part->rest = act_batch_part(batch, 0, n - 1);
-	}
-	batch->claim->open--;
-	delivery->ready = lcons(part, delivery->ready);
-}
-
 /* A no to the whole is one to each row of it. */
 static void
 unit_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
@@ -326,31 +210,55 @@ unit_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 				answer->message, answer->http_status);
 }
 
+/* Before all else that is to be sent. */
+static void
+send_next(Delivery *delivery, Batch *next)
+{
+	if (next != NULL)
+		delivery->ready = lcons(next, delivery->ready);
+}
+
+/* One row, asked alone: it is the one. */
+static void
+row_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer, const char *code)
+{
+	bool		probe = batch->probe;
+	Batch	   *single = NULL;
+
+	if (answer->verdict == VERDICT_REFUSED && !delivery->run->stop.set)
+		single = act_search_single(&delivery->search, batch);
+	act_delivery_finish_with(delivery, batch, answer->final ? ROW_REFUSED : ROW_REJECTED, code,
+							 answer->message, answer->http_status);
+	send_next(delivery, single);
+	act_brake_refused(delivery, probe);
+}
+
 static void
 refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	Batch	   *next;
+
 	if (batch->unit != NULL)
 	{
 		unit_refused(delivery, batch, answer);
 		return;
 	}
-	release_rest(delivery, batch);
-	delivery->probing = delivery->accepted == 0;
-	if (batch->nrows > 1 && !delivery->run->stop.set)
-	{
-		bisect(delivery, batch);
-		return;
-	}
-	if (batch->nrows > 1)
+	if (batch->nrows > 1 && delivery->run->stop.set)
 	{
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, NULL, NULL, 0);
 		return;
 	}
-	act_delivery_finish_with(delivery, batch, answer->final ? ROW_REFUSED : ROW_REJECTED,
-							 answer->code, answer->message, answer->http_status);
-	act_brake_refused(delivery, batch->rows[0]);
+	next = act_search_refused(&delivery->search, batch);
+	if (next == NULL)
+	{
+		row_refused(delivery, batch, answer, answer->code);
+		return;
+	}
+	send_next(delivery, next);
+	act_batch_free(batch);
 }
 
+/* All of it goes again, in smaller batches. */
 static void
 too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
@@ -359,17 +267,13 @@ too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		unit_refused(delivery, batch, answer);
 		return;
 	}
-	release_rest(delivery, batch);
 	if (batch->nrows == 1)
 	{
-		act_delivery_finish_with(delivery, batch, ROW_REJECTED, answer->code ? answer->code : "too_large",
-					answer->message, answer->http_status);
-		act_brake_refused(delivery, batch->rows[0]);
+		row_refused(delivery, batch, answer, answer->code ? answer->code : "too_large");
 		return;
 	}
-	delivery->ready = lcons(act_batch_part(batch, batch->nrows / 2, batch->nrows), delivery->ready);
-	delivery->ready = lcons(act_batch_part(batch, 0, batch->nrows / 2), delivery->ready);
-	batch->claim->open--;
+	act_search_too_large(&delivery->search, batch);
+	act_batch_free(batch);
 }
 
 /* Credentials that were set meanwhile may do; trying them charges nothing. */
@@ -409,32 +313,25 @@ misconfigured(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
 					 answer->message,
 					 answer->hint ? answer->hint :
 					 psprintf("SELECT * FROM activate.check_destination('%s');", run->destination->name));
-	release_rest(delivery, batch);
 	act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 }
 
 static void
 answered(Delivery *delivery, Batch *batch)
 {
-	Batch	   *rest = batch->rest;
+	int			nrows = batch->nrows;
 	bool		any_accepted = false;
 
-	batch->rest = NULL;
-	for (int i = 0; i < batch->nrows; i++)
+	for (int i = 0; i < nrows; i++)
 		any_accepted = any_accepted || batch->rows[i]->outcome == ROW_ACCEPTED;
 	if (any_accepted)
 		delivery->throttles = delivery->lost = 0;
 	if (batch->unit != NULL)
 		batch->unit->outcome = ROW_ACCEPTED;
-	act_delivery_finish(delivery, batch);
-	act_brake_answered(delivery, batch);
-	if (rest == NULL)
-		return;
-	/* This part went through, so the culprit is in the rest. */
-	if (rest->nrows > 1 && !delivery->run->stop.set)
-		bisect(delivery, rest);
 	else
-		delivery->ready = lcons(rest, delivery->ready);
+		send_next(delivery, act_search_answered(&delivery->search, batch, any_accepted));
+	act_delivery_finish(delivery, batch);
+	act_brake_answered(delivery, nrows);
 }
 
 static void
@@ -472,7 +369,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 {
 	Run		   *run = delivery->run;
 	ConnectorAnswer answer;
-	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
+	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
 	memset(&answer, 0, sizeof(answer));
 	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
@@ -481,7 +378,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
 	if (response->repeated)
-		batch->uncertain = true;
+		act_batch_doubt(batch);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
