@@ -17,6 +17,7 @@
 #include "brake.h"
 #include "canary.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
 #include "fault.h"
 #include "request_retry.h"
 #include "unit_run.h"
@@ -121,6 +122,7 @@ again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
 	batch->not_before = act_delivery_now() + pause_ms;
 	delivery->ready = lappend(delivery->ready, batch);
 	delivery->run->counts.retries++;
+	act_limit_again(delivery->run->limit);
 }
 
 /* What may have been applied, and may not be twice, is not asked for again. */
@@ -137,11 +139,13 @@ may_try_again(const Batch *batch)
 static void
 retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	bool		down = act_limit_down(delivery->run->limit);
+
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		batch->uncertain = true;
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
-		if (!delivery->run->stop.set && act_brake_lost(delivery, batch))
+		if (!delivery->run->stop.set && (act_brake_lost(delivery, batch) || down))
 		{
 			act_run_stop(delivery->run, RUN_FAILED,
 						 psprintf("destination \"%s\" does not answer as it should",
@@ -150,6 +154,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 						 psprintf("%d tries, the last one: %s", batch->tries, answer->message),
 						 answer->hint);
 			delivery->run->unreachable = true;
+			act_limit_found_down(delivery->run->limit);
 		}
 		release_rest(delivery, batch);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
@@ -179,7 +184,7 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
-	delivery->throttled_until = Max(delivery->throttled_until, act_delivery_now() + pause);
+	act_limit_throttle(delivery->run->limit, act_now() + pause * 1000);
 	again_later(delivery, batch, pause);
 }
 
@@ -355,6 +360,9 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 					   &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
+	act_limit_leave(run->limit,
+					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
+					response->duration_ms);
 	if (response->repeated)
 		batch->uncertain = true;
 	switch (answer.verdict)

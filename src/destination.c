@@ -335,6 +335,17 @@ fill_policy(Destination *destination, bool files)
 	policy->allowed_hosts = act_allowed_hosts != NULL ? pstrdup(act_allowed_hosts) : "";
 }
 
+/* What the user says holds, be it more or less than the connector's own. */
+static void
+fill_rate(Destination *destination)
+{
+	const char *text = act_option_get(destination->server_options, "rate_limit");
+
+	if (text != NULL)
+		(void) act_rate_limit_parse(text, &destination->rate);
+	destination->time_zone = act_option_get(destination->server_options, "time_zone");
+}
+
 /* Production data must not go out of a staging server, nor the reverse. */
 static void
 require_environment(const Destination *destination)
@@ -381,6 +392,7 @@ act_destination_load(const char *name, Oid role, bool need_secrets)
 	destination->concurrency = Min(act_max_in_flight,
 								   act_option_integer(server->options, "concurrency",
 													  act_connector_concurrency(destination->connector)));
+	fill_rate(destination);
 	fill_policy(destination, need_secrets);
 	collect_secrets(destination, role, need_secrets);
 	return destination;

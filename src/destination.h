@@ -9,6 +9,8 @@
 #define ACT_DESTINATION_H
 
 #include "connector.h"
+#include "datatype/timestamp.h"
+#include "rate_limit.h"
 
 typedef struct Destination
 {
@@ -19,8 +21,15 @@ typedef struct Destination
 	Connector  *connector;
 	char	   *base_url;
 	int			batch_size;		/* 0: the connector's */
-	int			concurrency;
+	int			concurrency;	/* requests at a time, all runs together */
+	RateLimit	rate;
+	const char *time_zone;		/* of the account, where its days end; NULL: UTC */
 	HttpPolicy	policy;
+
+	/* destination_quota.c: what was written down of it */
+	int64		day_used;		/* requests of the day that ends then */
+	TimestampTz day_ends_at;	/* 0: nothing was */
+	bool		down;
 	List	   *server_options; /* of DefElem, as stored */
 	List	   *options;		/* of HttpHeader: server options by name, defaults of the connector included */
 	List	   *secrets;		/* of HttpHeader: values, files read */
