@@ -339,11 +339,21 @@ fill_policy(Destination *destination, bool files)
 static void
 fill_rate(Destination *destination)
 {
+	const ConnectorRate *own = act_connector_rate(destination->connector);
 	const char *text = act_option_get(destination->server_options, "rate_limit");
+	RateLimit  *rate = &destination->rate;
 
 	if (text != NULL)
-		(void) act_rate_limit_parse(text, &destination->rate);
+		(void) act_rate_limit_parse(text, rate);
+	else
+	{
+		rate->day_requests = own->day_requests;
+		if (own->requests > 0 && own->per_ms > 0)
+			rate->windows[rate->nwindows++] = (RateWindow) {own->requests, own->per_ms * INT64CONST(1000)};
+	}
 	destination->time_zone = act_option_get(destination->server_options, "time_zone");
+	if (destination->time_zone == NULL)
+		destination->time_zone = act_connector_time_zone(destination->connector);
 }
 
 /* Production data must not go out of a staging server, nor the reverse. */

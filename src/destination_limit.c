@@ -377,6 +377,7 @@ open_breaker(LimitEntry *entry)
 {
 	entry->breaker = BREAKER_OPEN;
 	entry->opened_at = act_now();
+	entry->failures = 0;
 }
 
 static void
@@ -388,13 +389,13 @@ note_answer(LimitEntry *entry)
 }
 
 static void
-note_failure(LimitEntry *entry, bool probe, TimestampTz now)
+note_failure(LimitEntry *entry, TimestampTz now)
 {
 	if (entry->failures == 0 || now < entry->failing_since)
 		entry->failing_since = now;
 	entry->failures++;
-	if (entry->breaker == BREAKER_OPEN ? probe :
-		entry->failures >= BREAKER_FAILURES && now - entry->failing_since >= BREAKER_TIME)
+	if (entry->failures >= BREAKER_FAILURES &&
+		(entry->breaker == BREAKER_OPEN || now - entry->failing_since >= BREAKER_TIME))
 		open_breaker(entry);
 }
 
@@ -404,13 +405,11 @@ act_limit_leave(Limit *limit, LimitResult result, double duration_ms)
 	TimestampTz now = GetCurrentTimestamp();
 	LimitEntry *entry = entry_of(limit);
 	LimitUser  *user = user_of(limit);
-	bool		probe;
 
 	act_limit_table_lock(limit->table);
 	entry->in_flight--;
 	user->in_flight--;
-	probe = entry->prober == limit->user;
-	if (probe)
+	if (entry->prober == limit->user)
 		entry->prober = -1;
 	act_limit_note_duration(entry, duration_ms);
 	switch (result)
@@ -426,7 +425,7 @@ act_limit_leave(Limit *limit, LimitResult result, double duration_ms)
 			break;
 		case LIMIT_FAILED:
 			entry->failed++;
-			note_failure(entry, probe, now);
+			note_failure(entry, now);
 			break;
 		case LIMIT_UNCLEAR:
 			entry->failed++;
