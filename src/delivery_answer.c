@@ -16,6 +16,7 @@
 
 #include "brake.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
 #include "fault.h"
 #include "renewal.h"
 #include "request_retry.h"
@@ -35,6 +36,7 @@ again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
 	batch->not_before = act_delivery_now() + pause_ms;
 	delivery->ready = lappend(delivery->ready, batch);
 	delivery->run->counts.retries++;
+	act_limit_again(delivery->run->limit);
 }
 
 /* What may have been applied, and may not be twice, is not asked for again. */
@@ -44,13 +46,16 @@ may_try_again(const Batch *batch)
 	return batch->tries < REQUEST_MAX_TRIES && !(batch->at_most_once && batch->uncertain);
 }
 
-/* All tries are used, and where nothing else came through meanwhile, the destination is down. */
+/*
+ * All tries are used, and where nothing else came through meanwhile, the
+ * destination is down; or others have found it so.
+ */
 static void
-stop_if_lost(Delivery *delivery, const Batch *batch, const char *message, const char *hint)
+stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *message, const char *hint)
 {
 	Run		   *run = delivery->run;
 
-	if (run->stop.set || !act_brake_lost(delivery, batch))
+	if (run->stop.set || !(act_brake_lost(delivery, batch) || down))
 		return;
 	act_run_stop(run, RUN_FAILED,
 				 psprintf("destination \"%s\" does not answer as it should", run->destination->name),
@@ -58,17 +63,20 @@ stop_if_lost(Delivery *delivery, const Batch *batch, const char *message, const 
 				 psprintf("%d tries, the last one: %s", batch->tries, message),
 				 hint);
 	run->unreachable = true;
+	act_limit_found_down(run->limit);
 }
 
 /* An answer that says try again. */
 static void
 retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	bool		down = act_limit_down(delivery->run->limit);
+
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		act_batch_doubt(batch);
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
-		stop_if_lost(delivery, batch, answer->message, answer->hint);
+		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
@@ -79,10 +87,9 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 static void
 leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
 {
+	act_limit_throttle(delivery->run->limit, act_now() + pause_ms * 1000);
 	if (pause_ms > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES)
 		act_request_throttle_stop(delivery->run, pause_ms, why);
-	else
-		delivery->throttled_until = Max(delivery->throttled_until, act_delivery_now() + pause_ms);
 }
 
 /*
@@ -92,7 +99,9 @@ leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
 static int64
 throttle_pause(Delivery *delivery, const ConnectorAnswer *answer)
 {
-	if (act_delivery_now() >= delivery->throttled_until)
+	LimitReason reason;
+
+	if (act_limit_held_until(delivery->run->limit, &reason) == 0)
 		delivery->throttles++;
 	return act_request_throttle_pause(delivery->run->destination, answer, delivery->throttles);
 }
@@ -177,7 +186,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		const Row  *row = batch->rows[batch->nrows - 1];
 
 		if (count == batch->nrows)
-			stop_if_lost(delivery, batch, row->message ? row->message : "every row is to be sent again", NULL);
+			stop_if_lost(delivery, batch, false, row->message ? row->message : "every row is to be sent again", NULL);
 		return true;
 	}
 	if (count < batch->nrows)
@@ -377,6 +386,9 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 					   &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
+	act_limit_leave(run->limit,
+					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
+					response->duration_ms);
 	if (response->repeated)
 		act_batch_doubt(batch);
 	switch (answer.verdict)

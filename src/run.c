@@ -29,6 +29,8 @@
 #include "canary.h"
 #include "compat.h"
 #include "deliver.h"
+#include "destination_limit.h"
+#include "destination_quota.h"
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
@@ -272,6 +274,7 @@ resolve(Run *run)
 	act_transaction_writable();
 	run->resolving = true;
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	act_quota_load(run->destination);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
@@ -509,6 +512,7 @@ run_finish(Run *run)
 	status = final_status(run);
 	if (run->settler != NULL)
 		act_run_note_retry(run, act_settler_next_attempt(run->settler));
+	act_quota_keep(run, true);
 	ACT_FAULT("before_finish");
 	act_transaction_writable();
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
@@ -628,6 +632,8 @@ static void
 run_release(Run *run)
 {
 	act_deliver_end(run);
+	act_limit_detach(run->limit);
+	run->limit = NULL;
 	act_diff_end(&run->diff);
 	if (run->unit != NULL)
 		act_unit_end(run->unit);

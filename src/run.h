@@ -100,6 +100,7 @@ typedef struct Run
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */
 	struct Delivery *delivery;	/* NULL: nothing under way */
+	struct Limit *limit;		/* what the destination can take; NULL: nothing was sent yet */
 	bool		resolving;		/* an error now is about the model or the destination */
 	bool		reading;		/* an error now may be the model's */
 	struct ModelProblem *model_problem; /* the run ended because its model cannot be read; or NULL */

@@ -16,6 +16,7 @@
 
 #include "backoff.h"
 #include "compat.h"
+#include "destination_limit.h"
 #include "launcher.h"
 #include "shared_state.h"
 
@@ -36,6 +37,7 @@ request_memory(void)
 	if (next_request_hook)
 		next_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+	RequestAddinShmemSpace(MAXALIGN(act_limit_memory()));
 }
 
 /* In the postmaster, at its start and again after a crash. */
@@ -55,6 +57,7 @@ set_up_memory(void)
 		LWLockInitialize(&act_shared->lock, LWLockNewTrancheId());
 		ConditionVariableInit(&act_shared->run_ended);
 	}
+	act_limit_set_up();
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(act_shared->lock.tranche, "pg_activate");
 }

@@ -172,7 +172,9 @@ CREATE TABLE activate.destination_state (
 	throttled_until pg_catalog.timestamptz,
 	throttle_message pg_catalog.text,
 	paused_at	pg_catalog.timestamptz,
-	paused_by	pg_catalog.text
+	paused_by	pg_catalog.text,
+	day_used	pg_catalog.int8 NOT NULL DEFAULT 0,
+	day_ends_at	pg_catalog.timestamptz
 );
 COMMENT ON TABLE activate.destination_state IS 'destinations that are down, paused, limit their rate for long, or are closed until their credentials are set here';
 COMMENT ON COLUMN activate.destination_state.closed IS 'confirm_cluster(''sandbox''): nothing is sent until its credentials are set on this server';
@@ -184,6 +186,8 @@ COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it w
 COMMENT ON COLUMN activate.destination_state.throttle_message IS 'what it said';
 COMMENT ON COLUMN activate.destination_state.paused_at IS 'since when pause_destination() keeps everything from it; null: it is not paused';
 COMMENT ON COLUMN activate.destination_state.paused_by IS 'role that paused it';
+COMMENT ON COLUMN activate.destination_state.day_used IS 'requests that count towards its quota of the day, as far as they were written down';
+COMMENT ON COLUMN activate.destination_state.day_ends_at IS 'midnight, at which that day ends; null: no quota was used yet';
 SELECT pg_catalog.pg_extension_config_dump('activate.destination_state', '');
 
 CREATE TABLE activate.claim (
