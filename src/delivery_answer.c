@@ -169,10 +169,13 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		delivery->throttles++;
 	if (!delivery->run->stop.set &&
 		(pause > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES))
+	{
 		act_run_stop(delivery->run, RUN_PARTIAL,
 					 psprintf("destination \"%s\" limits its rate", delivery->run->destination->name),
 					 psprintf("It asks to wait for " INT64_FORMAT " s: %s", pause / 1000, answer->message),
 					 NULL);
+		delivery->run->throttled_until = act_now() + pause * 1000;
+	}
 	if (delivery->run->stop.set)
 	{
 		release_rest(delivery, batch);

@@ -302,6 +302,7 @@ act_destination_state_report(const Run *run, RunStatus status)
 	else if (run->tries_destination && run->counts.requests == 0)
 		pass_on(run);
 	act_identity_leave(&identity);
+	ACT_FAULT("destination_reported");
 }
 
 void

@@ -204,6 +204,7 @@ run_begin(Run *run)
 		wanted = act_sync_state_take(run);
 	else
 		act_destination_state_require_unpaused(run->sync->destination);
+	ACT_FAULT("run_taken");
 	/* A unit goes whole, or not at all. */
 	if (run->sync->mode == MODE_REPLACE)
 		run->retry_rows = false;
@@ -214,6 +215,7 @@ run_begin(Run *run)
 	}
 	act_transaction_commit(true);
 	run->recorded = wanted;
+	ACT_FAULT("after_begin");
 	if (wanted)
 		act_progress_start(run);
 }
@@ -226,7 +228,9 @@ run_recover(Run *run)
 		return;
 	act_ledger_unknown(run, act_claim_recover(run->settler));
 	act_cluster_doubts(run);
+	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
+	ACT_FAULT("after_recover");
 }
 
 void
@@ -403,6 +407,7 @@ run_link(Run *run)
 						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
 								  ", \"unclear\": " INT64_FORMAT "}",
 								  counts.same, counts.different, counts.none, counts.unclear));
+	ACT_FAULT("before_linked");
 	act_transaction_commit(true);
 }
 
@@ -461,8 +466,10 @@ run_guard(Run *run)
 		act_unit_record(run->sync, run->unit);
 	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
+	ACT_FAULT("before_marks");
 	act_transaction_commit(false);
 	run->marked = true;
+	ACT_FAULT("after_marks");
 }
 
 static void
@@ -510,11 +517,14 @@ run_finish(Run *run)
 	status = final_status(run);
 	if (run->settler != NULL)
 		act_run_note_retry(run, act_settler_next_attempt(run->settler));
+	ACT_FAULT("before_finish");
 	act_transaction_writable();
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
+	ACT_FAULT("in_finish");
 	act_transaction_commit(true);
 	run->recorded = true;
+	ACT_FAULT("after_finish");
 #ifdef ACT_TEST
 	if (!act_ledger_check_sums(run))
 		elog(ERROR, "the sums of run " INT64_FORMAT " do not add up", run->run_id);
@@ -580,6 +590,7 @@ write_down(Run *run, ErrorData *error)
 	else
 		act_run_stop(run, ends_waiting(run, error) ? RUN_POSTPONED : RUN_FAILED,
 					 error->message ? error->message : "", error->detail, error->hint);
+	ACT_FAULT("before_abandon");
 	act_deliver_abandon(run);
 	if (run->run_id != 0)
 		(void) run_finish(run);
