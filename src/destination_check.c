@@ -39,8 +39,8 @@ PG_FUNCTION_INFO_V1(act_probe_destination);
 
 typedef struct Check
 {
+	bool		for_all;		/* in: it is asked whether everybody may go on */
 	bool		ok;
-	bool		throttled;
 	char	   *detail;
 } Check;
 
@@ -125,8 +125,12 @@ describe(const Connector *connector, const HttpRequest *request, const HttpRespo
 		return response->hint == NULL ? response->problem :
 			psprintf("%s (%s)", response->problem, response->hint);
 
-	check->throttled = response->status == STATUS_THROTTLED;
 	check->ok = act_connector_read_check(connector, response, &problem);
+	if (check->ok && check->for_all && response->status == STATUS_THROTTLED)
+	{
+		check->ok = false;
+		problem = "it limits its rate";
+	}
 	answer = psprintf("%d | %s %s", response->status, request->method, request->url);
 	return check->ok || problem == NULL ? answer : psprintf("%s | %s", answer, problem);
 }
@@ -217,11 +221,11 @@ Datum
 act_probe_destination(PG_FUNCTION_ARGS)
 {
 	char	   *name = name_argument(fcinfo);
-	Check		check = {0};
+	Check		check = {.for_all = true};
 
 	PreventCommandIfReadOnly("probe_destination()");
 	check_destination(fcinfo, name, &check);
-	if (check.ok && !check.throttled)
+	if (check.ok)
 		act_destination_state_probed(name);
 	return (Datum) 0;
 }

@@ -247,8 +247,7 @@ note_throttled(const Run *run)
 				2, (SqlArgument[]) {args[0], args[3]}) == 0)
 		return;
 	act_event_record_destination("destination_throttled", "warning", destination, run->run_id,
-								 psprintf("destination \"%s\" limits its rate, and wants to be left alone for " INT64_FORMAT " s: %s",
-										  destination, (until - now + USECS_PER_SEC - 1) / USECS_PER_SEC,
+								 psprintf("destination \"%s\" limits its rate: %s", destination,
 										  message ? message : "no reason given"),
 								 psprintf("{\"seconds\": " INT64_FORMAT "}",
 										  (until - now + USECS_PER_SEC - 1) / USECS_PER_SEC));
