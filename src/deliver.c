@@ -248,7 +248,7 @@ delivery_create(Run *run)
 	delivery->reader.run = run;
 	delivery->reader.search = &delivery->search;
 	delivery->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
-	delivery->first_batch_pending = run->sync->first_batch_alone;
+	delivery->first_batch_pending = run->sync->first_batch_alone || run->tries_destination;
 	delivery->reported_at = act_delivery_now();
 	delivery->loop = act_http_loop_create(&run->destination->policy);
 	MemoryContextSwitchTo(caller);

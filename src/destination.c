@@ -80,9 +80,8 @@ act_destination_secret(void *arg, const char *name)
 	return find_value(((Destination *) arg)->secrets, name);
 }
 
-/* A server of ours that the role may use. */
-static ForeignServer *
-find_server(const char *name, Oid role)
+ForeignServer *
+act_destination_server(const char *name, Oid role)
 {
 	ForeignServer *server = GetForeignServerByName(name, true);
 	char	   *wrapper;
@@ -400,7 +399,7 @@ require_environment(const Destination *destination)
 Destination *
 act_destination_load(const char *name, Oid role, bool need_secrets)
 {
-	ForeignServer *server = find_server(name, role);
+	ForeignServer *server = act_destination_server(name, role);
 	const char *connector = act_option_get(server->options, "connector");
 	Destination *destination = palloc0(sizeof(Destination));
 	OptionCheck check = {.role = server->owner, .destination = name};

@@ -48,6 +48,9 @@ typedef struct Destination
  */
 extern Destination *act_destination_load(const char *name, Oid role, bool need_secrets);
 
+/* A server of ours that the role may use; an ERROR says why not (42704, 42809, 42501). */
+extern struct ForeignServer *act_destination_server(const char *name, Oid role);
+
 /*
  * The owner's policies for all syncs (allow_objects, allow_modes,
  * allow_removed): 42501 where they do not allow one.  object may be NULL.
