@@ -233,6 +233,7 @@ act_batch_part(const Batch *batch, int from, int to)
 	part->nrows = to - from;
 	part->at_most_once = batch->at_most_once;
 	part->uncertain = batch->uncertain;
+	part->late = batch->late;
 	part->accepted_before = batch->accepted_before;
 	return part;
 }

@@ -292,7 +292,7 @@ act_deliver_abandon(Run *run)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		batch->uncertain = true;
+		batch->uncertain = batch->late = true;
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)

@@ -49,6 +49,7 @@ void
 act_delivery_finish(Delivery *delivery, Batch *batch)
 {
 	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
+	int			late_ms = batch->late ? delivery->run->destination->policy.timeout_ms : 0;
 
 #ifdef ACT_TEST
 	if (act_fault_claims_off)
@@ -58,6 +59,7 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 	{
 		batch->unit->answered = true;
 		batch->unit->uncertain = batch->uncertain;
+		batch->unit->late_ms = late_ms;
 	}
 	for (int i = 0; i < batch->nrows; i++)
 	{
@@ -65,6 +67,7 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 
 		row->row = batch->rows[i];
 		row->uncertain = batch->uncertain;
+		row->late_ms = late_ms;
 		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
 			row->row->outcome = row->row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
 		count_outcome(delivery, row->row);
@@ -341,6 +344,18 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	}
 }
 
+/*
+ * Whether the request, or a copy of it, may be applied after all that came
+ * back: nothing did, or only a gateway's word that it lost sight of it.  An
+ * application that answers in full is done with it.
+ */
+static bool
+may_come_late(const HttpResponse *response)
+{
+	return response->repeated || response->transport == HTTP_LOST ||
+		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
@@ -357,6 +372,8 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	MemoryContextSwitchTo(caller);
 	if (response->repeated)
 		batch->uncertain = true;
+	if (may_come_late(response))
+		batch->late = true;
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:

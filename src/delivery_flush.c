@@ -34,8 +34,9 @@ claim_batches(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (batch->nrows > 0)
-			batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows);
+		/* A unit of which only the order differs has no rows, and may be lost all the same. */
+		batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows,
+												  run->destination->policy.timeout_ms);
 		if (batch->unit != NULL)
 			act_unit_claim(run->sync, batch->unit);
 	}
