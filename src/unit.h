@@ -89,6 +89,9 @@ extern void act_unit_claim(const Sync *sync, const Unit *unit);
 /* In the transaction that settles the answer; returns when it is to go again, 0: not by itself. */
 extern TimestampTz act_unit_settle(const Sync *sync, const Unit *unit);
 
+/* It goes again with the next run, as if never refused. */
+extern void act_unit_retry(const Sync *sync);
+
 /* A run died with a request under way: as if that were lost now. */
 extern void act_unit_lost(const Sync *sync, int late_ms);
 

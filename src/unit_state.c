@@ -124,6 +124,19 @@ act_unit_claim(const Sync *sync, const Unit *unit)
 }
 
 void
+act_unit_retry(const Sync *sync)
+{
+	UnitState	state;
+
+	act_unit_load(sync->sync_id, &state);
+	if (state.attempts == 0)
+		return;
+	state.attempts = 0;
+	state.next_attempt_at = act_now();
+	store(sync, &state);
+}
+
+void
 act_unit_lost(const Sync *sync, int late_ms)
 {
 	UnitState	state;
