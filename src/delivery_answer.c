@@ -73,7 +73,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	bool		down = act_limit_down(delivery->run->limit);
 
 	if (answer->verdict == VERDICT_UNCERTAIN)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, batch->late);
 	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
@@ -196,6 +196,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		part->tries = batch->tries;
 		part->generation = batch->generation;
 		part->uncertain = batch->uncertain;
+		part->late = batch->late;
 		part->accepted_before = batch->accepted_before;
 	}
 	if (answer->rows_throttled)
@@ -373,6 +374,18 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	}
 }
 
+/*
+ * Whether the request, or a copy of it, may be applied after all that came
+ * back: nothing did, or only a gateway's word that it lost sight of it.  An
+ * application that answers in full is done with it.
+ */
+static bool
+may_come_late(const HttpResponse *response)
+{
+	return response->repeated || response->transport == HTTP_LOST ||
+		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
@@ -389,8 +402,9 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	act_limit_leave(run->limit,
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
+	batch->late = batch->late || may_come_late(response);
 	if (response->repeated)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, true);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:

@@ -35,8 +35,10 @@ claim_batches(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (batch->fresh->nrows > 0)
-			batch->fresh->claim_id = act_claim_insert(run->sync, run->run_id, batch->fresh->rows, batch->fresh->nrows);
+		/* A unit of which only the order differs has no rows, and may be lost all the same. */
+		if (batch->fresh->nrows > 0 || batch->unit != NULL)
+			batch->fresh->claim_id = act_claim_insert(run->sync, run->run_id, batch->fresh->rows, batch->fresh->nrows,
+													  run->destination->policy.timeout_ms);
 		if (batch->unit != NULL)
 			act_unit_claim(run->sync, batch->unit);
 	}
@@ -54,7 +56,8 @@ renew_claim(const Run *run, Claim *claim)
 			claim->rows[kept++] = claim->rows[i];
 	}
 	claim->nrows = kept;
-	claim->renewed_id = act_claim_insert(run->sync, run->run_id, claim->rows, kept);
+	claim->renewed_id = act_claim_insert(run->sync, run->run_id, claim->rows, kept,
+										 run->destination->policy.timeout_ms);
 }
 
 static void

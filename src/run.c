@@ -228,7 +228,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	act_ledger_unknown(run, act_claim_recover(run->settler));
+	act_ledger_unknown(run, act_claim_recover(run->sync, run->settler));
 	act_cluster_doubts(run);
 	ACT_FAULT("before_recover");
 	act_transaction_commit(true);

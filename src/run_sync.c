@@ -176,11 +176,7 @@ act_run_sync(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 	{
 		keys = DatumGetJsonbPCopy(PG_GETARG_DATUM(2));
-		if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("keys must be a JSON array of keys"),
-					 errhint("keys => '[42, 43]', or '[{\"a\": 1, \"b\": 2}]' for a key of two columns.")));
+		act_key_argument_require_array(keys);
 	}
 	MemoryContextSwitchTo(caller);
 

@@ -126,6 +126,7 @@ CREATE TABLE activate.sync_state (
 	unit_tried	pg_catalog.uuid,
 	unit_attempts pg_catalog.int4 NOT NULL DEFAULT 0,
 	unit_next_attempt_at pg_catalog.timestamptz,
+	unit_late_until pg_catalog.timestamptz,
 	model_problem pg_catalog.text,
 	model_problem_since pg_catalog.timestamptz,
 	field_types	pg_catalog.jsonb
@@ -143,6 +144,7 @@ COMMENT ON COLUMN activate.sync_state.ids_seen IS 'sum of ids_moved over the syn
 COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted; null: not known, or a request is under way';
 COMMENT ON COLUMN activate.sync_state.unit_tried IS 'mode replace: the same of what was last tried and not accepted; null: none';
 COMMENT ON COLUMN activate.sync_state.unit_attempts IS 'mode replace: how often the destination said no to it';
+COMMENT ON COLUMN activate.sync_state.unit_late_until IS 'mode replace: until when a request whose answer was lost may still be applied: other rows do not go before; null: none was lost';
 COMMENT ON COLUMN activate.sync_state.unit_next_attempt_at IS 'mode replace: when it may go again as it is; null: with the next run, or, when all attempts are used, not before it changes';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
 COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
