@@ -31,6 +31,8 @@ typedef struct Batch
 	int			tries;
 	bool		at_most_once;	/* some row of it is not sent again once it may have been applied */
 	bool		uncertain;		/* a try may have been applied */
+	TimestampTz sent_at;		/* the last of them */
+	int64	   *request_id;		/* of the last answer's request, where it is logged */
 	int64		not_before;		/* milliseconds; 0: at once */
 	int64		accepted_before;	/* rows accepted in the run when first sent */
 

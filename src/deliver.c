@@ -19,6 +19,7 @@
 #include "canary.h"
 #include "deliver_private.h"
 #include "fault.h"
+#include "request_log.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "unit_run.h"
@@ -52,6 +53,7 @@ send_batch(Delivery *delivery, Batch *batch)
 							act_now() / USECS_PER_SEC +
 							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	act_http_send(delivery->loop, &request, batch);
+	batch->sent_at = act_now();
 	MemoryContextSwitchTo(caller);
 
 	delivery->in_flight = lappend(delivery->in_flight, batch);
@@ -136,6 +138,8 @@ flush_due(const Delivery *delivery)
 	if (act_delivery_now() < delivery->locked_until)
 		return false;
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
+		return true;
+	if (act_request_log_due(delivery->run))
 		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
@@ -293,6 +297,7 @@ act_deliver_abandon(Run *run)
 		Batch	   *batch = lfirst(cell);
 
 		batch->uncertain = true;
+		act_delivery_log(delivery, batch, NULL, NULL);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)

@@ -18,6 +18,7 @@
 #include "canary.h"
 #include "deliver_private.h"
 #include "fault.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "unit_run.h"
 
@@ -64,6 +65,7 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 		SettledRow *row = MemoryContextAllocZero(batch->claim->context, sizeof(SettledRow));
 
 		row->row = batch->rows[i];
+		row->row->request_id = batch->request_id;
 		row->uncertain = batch->uncertain;
 		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
 			row->row->outcome = row->row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
@@ -341,6 +343,39 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	}
 }
 
+static bool
+all_accepted(const Batch *batch)
+{
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+			return false;
+	}
+	return true;
+}
+
+void
+act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->unit != NULL ? batch->unit->nrows : batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer != NULL && answer->verdict == VERDICT_ROWS && all_accepted(batch),
+	};
+	int64	   *id;
+
+	if (taken.accepted && delivery->run->sync->options.log == REQUEST_LOG_ERRORS)
+		return;
+	id = MemoryContextAllocZero(batch->claim->context, sizeof(int64));
+	batch->request_id = act_request_log_take(delivery->run, &taken, id) ? id : NULL;
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
@@ -355,6 +390,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 					   &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
+	act_delivery_log(delivery, batch, response, &answer);
 	if (response->repeated)
 		batch->uncertain = true;
 	switch (answer.verdict)

@@ -17,6 +17,7 @@
 #include "deliver_private.h"
 #include "fault.h"
 #include "reference.h"
+#include "request_log.h"
 #include "run_lock.h"
 #include "transaction.h"
 
@@ -122,6 +123,7 @@ write_down(Delivery *delivery, bool settle)
 		return false;
 	}
 	claim_batches(delivery);
+	act_request_log_write(run);
 	if (settle)
 	{
 		/* Before its rows, so that its time is not after theirs. */
@@ -133,6 +135,7 @@ write_down(Delivery *delivery, bool settle)
 	if (note)
 		act_reference_note_ids(run->sync);
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
+	act_request_log_written(run);
 	run->ids_noted = run->ids_noted || note;
 	return true;
 }
@@ -161,7 +164,7 @@ act_delivery_flush(Delivery *delivery)
 	bool		settle = !act_delivery_undecided(delivery);
 	bool		written;
 
-	if (!settle && delivery->unclaimed == NIL)
+	if (!settle && delivery->unclaimed == NIL && !act_request_log_due(run))
 		return true;
 	if (!act_run_lock_held(run->sync->sync_id))
 		ereport(ERROR,

@@ -39,9 +39,10 @@ typedef enum StoredColumn
 	STORED_HTTP_STATUS,
 	STORED_CODE,
 	STORED_MESSAGE,
-	STORED_PAYLOAD
+	STORED_PAYLOAD,
+	STORED_REQUEST_ID
 } StoredColumn;
-#define STORED_COLUMNS (STORED_PAYLOAD + 1)
+#define STORED_COLUMNS (STORED_REQUEST_ID + 1)
 
 typedef struct Explanation
 {
@@ -85,7 +86,7 @@ read_stored(Explanation *explanation)
 	result = SPI_execute_with_args(psprintf("SELECT activate_state, activate_accepted_at, activate_external_id,"
 											" activate_op, activate_attempts, activate_last_at,"
 											" activate_next_attempt_at, activate_http_status, activate_code,"
-											" activate_message, activate_payload FROM %s WHERE ctid = $1",
+											" activate_message, activate_payload, activate_request_id FROM %s WHERE ctid = $1",
 											act_sync_table_name(sync)), 1, types, place, NULL, true, 1);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of the row", SPI_result_code_string(result));
@@ -435,6 +436,9 @@ put_explanation(Preview *preview, const Explanation *explanation)
 	values[column] = explanation->stored[STORED_PAYLOAD];
 	nulls[column++] = explanation->stored_nulls[STORED_PAYLOAD];
 	values[column] = act_preview_changes(key->found ? key->row->changed : NULL, &nulls[column]);
+	column++;
+	values[column] = explanation->stored[STORED_REQUEST_ID];
+	nulls[column] = explanation->stored_nulls[STORED_REQUEST_ID];
 	act_preview_put(preview, values, nulls);
 }
 

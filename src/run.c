@@ -36,6 +36,7 @@
 #include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
+#include "request_log.h"
 #include "retry.h"
 #include "run.h"
 #include "run_lock.h"
@@ -503,9 +504,11 @@ run_finish(Run *run)
 	if (run->settler != NULL)
 		act_run_note_retry(run, act_settler_next_attempt(run->settler));
 	act_transaction_writable();
+	act_request_log_finish(run);
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
 	act_transaction_commit(true);
+	act_request_log_written(run);
 	run->recorded = true;
 #ifdef ACT_TEST
 	if (!act_ledger_check_sums(run))

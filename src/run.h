@@ -75,6 +75,7 @@ typedef struct Run
 	ConnectorScope scope;
 	Settler    *settler;
 	Diff		diff;
+	struct RequestLog *log;		/* NULL: nothing to log yet */
 	struct Canary *canary;		/* NULL: none */
 	bool		canary_pending; /* one was refused, and nobody has said what then */
 	bool		canary_passed;

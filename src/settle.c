@@ -119,7 +119,7 @@ accepted_sql(const Settler *settler)
 						   " activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
-						   " activate_missing_since = NULL,"
+						   " activate_missing_since = NULL, activate_request_id = NULL,"
 						   " activate_field_hashes = EXCLUDED.activate_field_hashes,"
 						   " activate_payload = EXCLUDED.activate_payload");
 	return buf.data;
@@ -136,12 +136,13 @@ refused_sql(const Settler *settler)
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ", activate_state, activate_in_doubt, activate_tried, activate_op,"
 						   " activate_change_id, activate_attempts, activate_first_at, activate_last_at,"
-						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message)"
-						   " SELECT ");
+						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message,"
+						   " activate_request_id) SELECT ");
 	append_cast_keys(&buf, settler);
 	appendStringInfoString(&buf, ", u.state, u.doubt, u.tried, u.op, u.change, u.attempts, u.at, u.at,"
-						   " u.next, u.status, u.code, u.message");
-	append_unnest(&buf, settler, "state, doubt, tried, op, change, attempts, at, next, status, code, message", 11);
+						   " u.next, u.status, u.code, u.message, u.request");
+	append_unnest(&buf, settler,
+				  "state, doubt, tried, op, change, attempts, at, next, status, code, message, request", 12);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = EXCLUDED.activate_state,"
@@ -161,7 +162,8 @@ refused_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
-						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message");
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
+						   " activate_request_id = EXCLUDED.activate_request_id");
 	return buf.data;
 }
 
@@ -186,7 +188,7 @@ static char *
 mark_sql(const Settler *settler)
 {
 	static const char *const tried[] = {
-		"tried", "op", "change_id", "first_at", "last_at", "http_status", "code", "message"
+		"tried", "op", "change_id", "first_at", "last_at", "http_status", "code", "message", "request_id"
 	};
 	StringInfoData buf;
 
@@ -227,7 +229,7 @@ wait_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
 						   " activate_tried = NULL, activate_change_id = NULL, activate_attempts = 0,"
-						   " activate_next_attempt_at = NULL, activate_http_status = NULL,"
+						   " activate_next_attempt_at = NULL, activate_http_status = NULL, activate_request_id = NULL,"
 						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op IN ('update_removed', 'clear')"
 						   " THEN s.activate_missing_since END");
 	return buf.data;
@@ -377,7 +379,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
 	Oid			types[] = {TEXTOID, BOOLOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID};
+	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, INT8OID};
 	Column		columns[lengthof(types)];
 	ListCell   *cell;
 
@@ -411,6 +413,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add(&columns[8], Int32GetDatum(row->http_status), row->http_status == 0);
 		act_column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
 		act_column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
+		act_column_add(&columns[11], Int64GetDatum(row->request_id ? *row->request_id : 0),
+					   accepted || row->request_id == NULL);
 	}
 	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
