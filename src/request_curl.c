@@ -43,18 +43,18 @@ read_headers(Jsonb *jsonb)
 	return headers;
 }
 
-/* activate.request_curl(method text, url text, headers jsonb, body text); NULL where something is missing */
+/* activate.request_curl(headers jsonb, method text, url text, body text); NULL where something is missing */
 Datum
 act_request_curl(PG_FUNCTION_ARGS)
 {
 	HttpRequest request = {0};
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	request.method = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	request.url = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (!PG_ARGISNULL(2) && JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(2)))
-		request.headers = read_headers(PG_GETARG_JSONB_P(2));
+	request.method = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	request.url = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (!PG_ARGISNULL(0) && JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(0)))
+		request.headers = read_headers(PG_GETARG_JSONB_P(0));
 	if (!PG_ARGISNULL(3))
 	{
 		request.body = text_to_cstring(PG_GETARG_TEXT_PP(3));

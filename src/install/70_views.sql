@@ -79,12 +79,12 @@ WHERE p.state OPERATOR(pg_catalog.=) ANY (ARRAY['rejected', 'refused', 'invalid'
 COMMENT ON VIEW activate.rejections IS 'pending rows that the destination or the mapping refused';
 GRANT SELECT ON activate.rejections TO PUBLIC;
 
-CREATE FUNCTION activate.request_curl(method pg_catalog.text, url pg_catalog.text, headers pg_catalog.jsonb,
+CREATE FUNCTION activate.request_curl(headers pg_catalog.jsonb, method pg_catalog.text, url pg_catalog.text,
 	body pg_catalog.text)
 RETURNS pg_catalog.text
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'act_request_curl';
-COMMENT ON FUNCTION activate.request_curl(pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.text)
+COMMENT ON FUNCTION activate.request_curl(pg_catalog.jsonb, pg_catalog.text, pg_catalog.text, pg_catalog.text)
 	IS 'a request as a curl command: behind the view requests';
 
 /* Paths name records, headers may name anything: of those that are watched only, what the statistics need. */
@@ -97,7 +97,7 @@ SELECT r.request_id, s.name AS sync, r.run_id, r.at, r.method,
 	CASE WHEN s.owned THEN r.response_body END AS response_body, r.rows, r.attempt, r.duration,
 	r.ops, r.class, CASE WHEN s.owned THEN r.problem END AS problem, r.request_bytes, r.response_bytes,
 	CASE WHEN s.owned AND NOT r.request_cut
-		THEN activate.request_curl(r.method, r.url, r.request_headers, r.request_body) END AS curl
+		THEN activate.request_curl(r.request_headers, r.method, r.url, r.request_body) END AS curl
 FROM activate.request AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id;
 COMMENT ON VIEW activate.requests IS 'requests and their answers, as option log says; secrets are masked, long bodies cut';
 GRANT SELECT ON activate.requests TO PUBLIC;
