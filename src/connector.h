@@ -52,6 +52,15 @@ typedef struct ConnectorOperation
 	bool		irreversible;	/* no mode's work: only forget does it */
 } ConnectorOperation;
 
+/* What the document says about the pace that the API allows (section "rate"). */
+typedef struct ConnectorRate
+{
+	int			requests;		/* within per_ms; 0: no limit */
+	int			per_ms;
+	int			concurrency;	/* requests under way at a time */
+	int			day_requests;	/* until midnight in the account's time zone; 0: no limit */
+} ConnectorRate;
+
 /* How one option of a server may look; options are a table, not code. */
 typedef enum OptionKind
 {
@@ -93,7 +102,8 @@ typedef struct ConnectorAnswer
 	char	   *code;			/* machine-readable reason, or NULL */
 	char	   *message;		/* the destination's words, or the transport's; never NULL unless ROWS */
 	char	   *hint;
-	int64		wait_ms;		/* Retry-After; -1: it said nothing */
+	int64		wait_ms;		/* what it asks to wait; -1: it said nothing */
+	int64		limited_ms;		/* a success: no more requests for so long; -1: it said nothing */
 } ConnectorAnswer;
 
 /*
@@ -111,6 +121,10 @@ extern const struct Filter *const *act_connector_match_compare(const Connector *
 extern char *act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row);
 
 extern int	act_connector_concurrency(const Connector *connector);	/* its default */
+extern const ConnectorRate *act_connector_rate(const Connector *connector); /* never NULL */
+
+/* Of the accounts there, by name; NULL: the document does not say. */
+extern const char *act_connector_time_zone(const Connector *connector);
 
 /*
  * The address that all its requests begin with: option base_url, else its

@@ -31,6 +31,7 @@ typedef struct Reading
 	char	   *problem;		/* why it cannot */
 	Row		  **rows;
 	int			nrows;
+	RateReading rate;
 	AnswerReader reader;		/* of somebody else's results; NULL: of rows */
 	void	   *reader_arg;
 	ConnectorAnswer *answer;
@@ -101,13 +102,14 @@ read_answer(Reading *reading, int64 now_ms)
 
 	memset(answer, 0, sizeof(ConnectorAnswer));
 	answer->http_status = response->status;
-	answer->wait_ms = -1;
+	answer->wait_ms = answer->limited_ms = -1;
 	if (response->transport != HTTP_ANSWERED)
 	{
 		read_transport(response, answer);
 		return;
 	}
-	answer->wait_ms = act_http_retry_after(response, now_ms);
+	reading->rate = act_rate_read(reading->connector, response, now_ms);
+	answer->wait_ms = reading->rate.retry_after_ms;
 	reading->is_json = is_json_type(response);
 	if (reading->is_json)
 		reading->root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &reading->problem);
@@ -120,6 +122,10 @@ read_answer(Reading *reading, int64 now_ms)
 		cJSON_Delete(reading->root);
 	}
 	PG_END_TRY();
+	if (answer->verdict == VERDICT_THROTTLED && answer->wait_ms < 0)
+		answer->wait_ms = reading->rate.reset_ms;
+	if (answer->verdict == VERDICT_ROWS && reading->rate.used_up)
+		answer->limited_ms = reading->rate.reset_ms;
 }
 
 void

@@ -199,6 +199,7 @@ take_answers(Delivery *delivery)
 		delivery->in_flight = list_delete_ptr(delivery->in_flight, owner);
 		act_delivery_judge(delivery, owner, response);
 		MemoryContextReset(answer);
+		ACT_FAULT("after_answer");
 	}
 	MemoryContextDelete(answer);
 	MemoryContextSwitchTo(caller);

@@ -155,4 +155,5 @@ act_destination_state_report(const Run *run, RunStatus status)
 	else if (run->in_worker && run->counts.requests == 0)
 		pass_on(run);
 	act_identity_leave(&identity);
+	ACT_FAULT("destination_reported");
 }

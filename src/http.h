@@ -104,11 +104,28 @@ extern HttpResponse *act_http_next(HttpLoop *loop, void **owner);
 /* Value of a response header by its case-insensitive name, or NULL. */
 extern const char *act_http_header(const HttpResponse *response, const char *name);
 
+/* How a header says when; HTTP_TIME_AUTO tells them apart by their size. */
+typedef enum HttpTimeForm
+{
+	HTTP_TIME_AUTO,
+	HTTP_TIME_DELTA_S,
+	HTTP_TIME_DELTA_MS,
+	HTTP_TIME_EPOCH_S,
+	HTTP_TIME_EPOCH_MS,
+	HTTP_TIME_DATE
+} HttpTimeForm;
+
+/* Nobody is left alone for longer because of one header; then it is asked again. */
+#define HTTP_MAX_WAIT_MS (24 * 60 * 60 * 1000)
+
 /*
- * Milliseconds a Retry-After header (seconds or an HTTP date) asks to wait
- * from now_ms (Unix time in milliseconds), or -1 where it says nothing
- * usable.  At least 0.
+ * http_time.c: milliseconds from now_ms (Unix time in milliseconds) until what
+ * a header's value says: 0 to HTTP_MAX_WAIT_MS, -1 where it says nothing
+ * usable.
  */
-extern int64 act_http_retry_after(const HttpResponse *response, int64 now_ms);
+extern int64 act_http_time_wait(const char *value, HttpTimeForm form, int64 now_ms);
+
+/* How much is left, by a header's value; -1 where it does not say. */
+extern int64 act_http_time_remaining(const char *value);
 
 #endif							/* ACT_HTTP_H */

@@ -25,6 +25,7 @@
 #include "utils/jsonb.h"
 #include "utils/varlena.h"
 
+#include "duration.h"
 #include "registry.h"
 #include "nearest.h"
 #include "option.h"
@@ -36,8 +37,6 @@
 #define LATER			0x04	/* known, and refused by this version */
 #define WORDS			0x08	/* a list of names, separated by commas */
 #define MULTILINE		0x10	/* may hold line ends */
-
-#define HOUR_MS			(60 * 60 * 1000)
 
 typedef struct OptionRule
 {
@@ -67,8 +66,8 @@ static const OptionRule rules[] = {
 	{"rate_limit", OPTION_RATE, LATER},
 	{"concurrency", OPTION_INTEGER, 0, 1, 256},
 	{"batch_size", OPTION_INTEGER, 0, 1, 100000},
-	{"timeout", OPTION_DURATION, 0, 10, HOUR_MS},
-	{"connect_timeout", OPTION_DURATION, 0, 10, HOUR_MS},
+	{"timeout", OPTION_DURATION, 0, 10, ACT_HOUR_MS},
+	{"connect_timeout", OPTION_DURATION, 0, 10, ACT_HOUR_MS},
 	{"ca_file", OPTION_FILE, PRIVILEGED},
 	{"client_cert_file", OPTION_FILE, PRIVILEGED},
 	{"client_key_file", OPTION_FILE, PRIVILEGED},
@@ -167,43 +166,6 @@ has_control(const char *value, bool multiline)
 	return false;
 }
 
-/* A number and a unit; a bare number is seconds, as in SQL's intervals. */
-static bool
-parse_duration(const char *value, int *ms)
-{
-	static const struct
-	{
-		const char *name;
-		double		ms;
-	}			units[] =
-	{
-		{"", 1000}, {"ms", 1}, {"millisecond", 1}, {"milliseconds", 1},
-		{"s", 1000}, {"sec", 1000}, {"secs", 1000}, {"second", 1000}, {"seconds", 1000},
-		{"m", 60000}, {"min", 60000}, {"mins", 60000}, {"minute", 60000}, {"minutes", 60000},
-		{"h", HOUR_MS}, {"hour", HOUR_MS}, {"hours", HOUR_MS},
-	};
-	char	   *unit;
-	double		number;
-
-	if (value[0] < '0' || value[0] > '9')
-		return false;
-	number = strtod(value, &unit);
-	while (*unit == ' ')
-		unit++;
-	for (int i = 0; i < lengthof(units); i++)
-	{
-		if (pg_strcasecmp(unit, units[i].name) == 0)
-		{
-			number *= units[i].ms;
-			if (!(number >= 0 && number <= PG_INT32_MAX))
-				return false;
-			*ms = (int) number;
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool
 parse_integer(const char *value, int *number)
 {
@@ -235,7 +197,7 @@ act_option_duration(List *options, const char *name, int fallback_ms)
 	const char *value = act_option_get(options, name);
 	int			ms;
 
-	return value != NULL && parse_duration(value, &ms) ? ms : fallback_ms;
+	return value != NULL && act_duration_parse(value, &ms) ? ms : fallback_ms;
 }
 
 static void
@@ -423,7 +385,7 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 						psprintf("\"%s\" is not a whole number", value), NULL);
 			break;
 		case OPTION_DURATION:
-			valid = parse_duration(value, &number);
+			valid = act_duration_parse(value, &number);
 			check_range(name, valid, number, rule,
 						psprintf("\"%s\" is not a duration", value), "'30 seconds', '500 ms' or '2 min'.");
 			break;

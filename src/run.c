@@ -197,6 +197,7 @@ run_begin(Run *run)
 	act_sync_state_recover_sync(run->sync->sync_id);
 	if (run->in_worker)
 		wanted = act_sync_state_take(run);
+	ACT_FAULT("run_taken");
 	/* A unit goes whole, or not at all. */
 	if (run->sync->mode == MODE_REPLACE)
 		run->retry_rows = false;
@@ -207,6 +208,7 @@ run_begin(Run *run)
 	}
 	act_transaction_commit(true);
 	run->recorded = wanted;
+	ACT_FAULT("after_begin");
 	if (wanted)
 		act_progress_start(run);
 }
@@ -219,7 +221,9 @@ run_recover(Run *run)
 		return;
 	act_ledger_unknown(run, act_claim_recover(run->settler));
 	act_cluster_doubts(run);
+	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
+	ACT_FAULT("after_recover");
 }
 
 void
@@ -396,6 +400,7 @@ run_link(Run *run)
 						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
 								  ", \"unclear\": " INT64_FORMAT "}",
 								  counts.same, counts.different, counts.none, counts.unclear));
+	ACT_FAULT("before_linked");
 	act_transaction_commit(true);
 }
 
@@ -454,8 +459,10 @@ run_guard(Run *run)
 		act_unit_record(run->sync, run->unit);
 	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
+	ACT_FAULT("before_marks");
 	act_transaction_commit(false);
 	run->marked = true;
+	ACT_FAULT("after_marks");
 }
 
 static void
@@ -503,13 +510,16 @@ run_finish(Run *run)
 	status = final_status(run);
 	if (run->settler != NULL)
 		act_run_note_retry(run, act_settler_next_attempt(run->settler));
+	ACT_FAULT("before_finish");
 	act_transaction_writable();
 	act_request_log_finish(run);
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
+	ACT_FAULT("in_finish");
 	act_transaction_commit(true);
 	act_request_log_written(run);
 	run->recorded = true;
+	ACT_FAULT("after_finish");
 #ifdef ACT_TEST
 	if (!act_ledger_check_sums(run))
 		elog(ERROR, "the sums of run " INT64_FORMAT " do not add up", run->run_id);
@@ -575,6 +585,7 @@ write_down(Run *run, ErrorData *error)
 	else
 		act_run_stop(run, ends_waiting(run, error) ? RUN_POSTPONED : RUN_FAILED,
 					 error->message ? error->message : "", error->detail, error->hint);
+	ACT_FAULT("before_abandon");
 	act_deliver_abandon(run);
 	if (run->run_id != 0)
 		(void) run_finish(run);
