@@ -136,6 +136,7 @@ write_down(Delivery *delivery, bool settle)
 		act_reference_note_ids(run->sync);
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
 	act_request_log_written(run);
+	run->counts.parked += settle ? act_settler_parked(run->settler) : 0;
 	run->ids_noted = run->ids_noted || note;
 	return true;
 }

@@ -39,6 +39,7 @@
 #include "request_log.h"
 #include "retry.h"
 #include "run.h"
+#include "run_event.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "snapshot.h"
@@ -219,7 +220,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	act_ledger_unknown(run, act_claim_recover(run->settler));
+	act_run_event_unknown(run, act_claim_recover(run->settler));
 	act_cluster_doubts(run);
 	ACT_FAULT("before_recover");
 	act_transaction_commit(true);

@@ -44,6 +44,7 @@ struct Settler
 	char	   *mark_sql;
 	char	   *wait_sql;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
+	int64		parked;
 };
 
 static void
@@ -284,6 +285,12 @@ act_settler_next_attempt(const Settler *settler)
 	return settler->next_attempt_at;
 }
 
+int64
+act_settler_parked(const Settler *settler)
+{
+	return settler->parked;
+}
+
 static void
 add_keys(Column *keys, int nkeys, char *const *values)
 {
@@ -401,6 +408,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		if (state.next_attempt_at != 0 &&
 			(settler->next_attempt_at == 0 || state.next_attempt_at < settler->next_attempt_at))
 			settler->next_attempt_at = state.next_attempt_at;
+		if (state.state == STATE_REJECTED && state.next_attempt_at == 0)
+			settler->parked++;
 		add_keys(keys, nkeys, row->key_values);
 		act_column_add_text(&columns[0], act_state_name(state.state));
 		act_column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
@@ -426,6 +435,7 @@ act_settler_rows(Settler *settler, List *rows)
 	TimestampTz now = act_now();
 	Identity	identity;
 
+	settler->parked = 0;
 	if (rows == NIL)
 		return;
 	act_identity_owner(&identity, sync->owner, NULL, NULL);

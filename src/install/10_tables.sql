@@ -130,7 +130,9 @@ CREATE TABLE activate.sync_state (
 	unit_next_attempt_at pg_catalog.timestamptz,
 	model_problem pg_catalog.text,
 	model_problem_since pg_catalog.timestamptz,
-	field_types	pg_catalog.jsonb
+	field_types	pg_catalog.jsonb,
+	trouble		pg_catalog.text,
+	trouble_since pg_catalog.timestamptz
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
 COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
@@ -148,6 +150,8 @@ COMMENT ON COLUMN activate.sync_state.unit_attempts IS 'mode replace: how often 
 COMMENT ON COLUMN activate.sync_state.unit_next_attempt_at IS 'mode replace: when it may go again as it is; null: with the next run, or, when all attempts are used, not before it changes';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
 COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
+COMMENT ON COLUMN activate.sync_state.trouble IS 'failing or rejecting, as events told of it last; null: neither';
+COMMENT ON COLUMN activate.sync_state.trouble_since IS 'since when; null: trouble is';
 COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
