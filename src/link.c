@@ -24,6 +24,7 @@
 
 #include "fault.h"
 #include "link.h"
+#include "renewal.h"
 #include "request_log.h"
 #include "request_retry.h"
 #include "settings.h"
@@ -46,6 +47,7 @@ typedef struct LinkBatch
 	HttpRequest request;		/* the last one, without credentials */
 	TimestampTz sent_at;
 	int			tries;
+	int			generation;		/* of the credentials that it went with */
 	int64		not_before;		/* milliseconds */
 } LinkBatch;
 
@@ -241,17 +243,33 @@ retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 static void
 throttle(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 {
-	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : act_request_retry_pause(link->throttles + 1);
+	int64		pause = act_request_throttle_pause(link->run->destination, answer, ++link->throttles);
 
-	link->throttles++;
 	batch->tries--;
 	if (pause > REQUEST_MAX_THROTTLE_MS || link->throttles > REQUEST_MAX_THROTTLES)
 	{
-		stop(link, RUN_PARTIAL, "destination \"%s\" limits its rate", answer);
+		act_request_throttle_stop(link->run, pause, answer->message);
 		return;
 	}
 	link->throttled_until = Max(link->throttled_until, now_ms() + pause);
 	again_later(link, batch, pause);
+}
+
+/* Credentials that were set meanwhile may do. */
+static void
+refused(Link *link, LinkBatch *batch, ConnectorAnswer *answer)
+{
+	char	   *problem = NULL;
+
+	if (!answer->renew || !act_renewal_try(link->run, batch->generation, &problem))
+	{
+		if (problem != NULL)
+			answer->message = psprintf("%s (and the credentials cannot be read again: %s)", answer->message, problem);
+		stop(link, RUN_FAILED, "destination \"%s\" refuses the credentials", answer);
+		return;
+	}
+	batch->tries--;
+	again_later(link, batch, 0);
 }
 
 static void
@@ -290,24 +308,13 @@ log_request(Link *link, LinkBatch *batch, const HttpResponse *response, const Co
 		.answer = answer,
 		.accepted = answer->verdict == VERDICT_ROWS,
 	};
-	int64	   *id = NULL;
+	int64	   *id;
 
-	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS; i++)
-	{
-		RowOutcome	outcome = batch->rows[i]->outcome;
-
-		if (outcome != ROW_REFUSED && outcome != ROW_ABSENT)
-			continue;
-		if (id == NULL)
-			id = MemoryContextAllocZero(link->run->context, sizeof(int64));
-		batch->rows[i]->request_id = id;
-		taken.accepted = taken.accepted && outcome != ROW_REFUSED;
-	}
-	if (act_request_log_take(link->run, &taken, id) || id == NULL)
-		return;
+	for (int i = 0; i < batch->nrows && taken.accepted; i++)
+		taken.accepted = batch->rows[i]->outcome != ROW_REFUSED;
+	id = act_request_log_take(link->run, &taken, taken.accepted ? NULL : act_request_log_number(link->run));
 	for (int i = 0; i < batch->nrows; i++)
-		batch->rows[i]->request_id = NULL;
-	pfree(id);
+		batch->rows[i]->request_id = id;
 }
 
 static void
@@ -318,7 +325,6 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	ConnectorFound *found = palloc0(sizeof(ConnectorFound) * batch->nrows);
 
 	memset(&answer, 0, sizeof(answer));
-	answer.wait_ms = -1;
 	act_connector_read_lookup(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
 							  (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 							  &answer, found);
@@ -330,6 +336,10 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	{
 		case VERDICT_ROWS:
 			link->throttles = 0;
+			if (answer.limited_ms > REQUEST_MAX_THROTTLE_MS && (!link->read_all || link->ready != NIL))
+				act_request_throttle_stop(run, answer.limited_ms, "no requests are left until then");
+			else if (answer.limited_ms > 0)
+				link->throttled_until = Max(link->throttled_until, now_ms() + answer.limited_ms);
 			for (int i = 0; i < batch->nrows; i++)
 				link_row(link, batch, batch->rows[i], &found[i], answer.http_status);
 			log_request(link, batch, response, &answer);
@@ -350,7 +360,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 			retry(link, batch, &answer);
 			break;
 		case VERDICT_AUTH:
-			stop(link, RUN_FAILED, "destination \"%s\" refuses the credentials", &answer);
+			refused(link, batch, &answer);
 			break;
 		case VERDICT_REFUSED:
 		case VERDICT_CONFIGURATION:
@@ -400,6 +410,7 @@ ask(Link *link, LinkBatch *batch)
 
 	MemoryContextSwitchTo(batch->context);
 	batch->tries++;
+	batch->generation = run->destination->generation;
 	act_connector_render_lookup(run->destination->connector, &run->scope, batch->rows, batch->nrows, &batch->request);
 	request = batch->request;
 	request.headers = list_concat_copy(batch->request.headers, run->destination->extra_headers);

@@ -281,7 +281,15 @@ take_answer(const Run *run, LoggedRequest *logged, size_t max_body)
 	logged->response_body = keep(run, response->body, response->body_len, max_body, NULL);
 }
 
-bool
+int64 *
+act_request_log_number(Run *run)
+{
+	RequestLog *log = log_of(run);
+
+	return log->failed < REQUEST_LOG_MAX_FAILED ? &log->numbers[log->failed] : NULL;
+}
+
+int64 *
 act_request_log_take(Run *run, const RequestTaken *taken, int64 *id)
 {
 	MemoryContext context;
@@ -291,7 +299,7 @@ act_request_log_take(Run *run, const RequestTaken *taken, int64 *id)
 	size_t		max_body;
 
 	if (!is_wanted(run, taken))
-		return false;
+		return NULL;
 	log = log_of(run);
 	max_body = log->bytes > MAX_WAITING ? 0 : MAX_BODY;
 	context = AllocSetContextCreate(log->context, "pg_activate request", ALLOCSET_SMALL_SIZES);
@@ -313,7 +321,7 @@ act_request_log_take(Run *run, const RequestTaken *taken, int64 *id)
 	log->waiting = lappend(log->waiting, logged);
 	log->bytes += MemoryContextMemAllocated(context, true);
 	MemoryContextSwitchTo(caller);
-	return true;
+	return id;
 }
 
 bool

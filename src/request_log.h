@@ -60,17 +60,21 @@ typedef struct RequestLog
 	List	   *waiting;		/* of LoggedRequest */
 	size_t		bytes;			/* they take */
 	TimestampTz since;			/* the first of them was taken; of the process's own clock */
+	int64		numbers[REQUEST_LOG_MAX_FAILED];	/* of those that rows name */
 	int			failed;			/* taken in this run, those written down included */
 	int64		unlogged;		/* failed and not taken */
 	int64		trimmed_after;	/* requests since old ones were last removed */
 } RequestLog;
 
 /*
- * Takes what option log wants taken; throws only for lack of memory.  id (or
- * NULL) is written when the request is, and must live as long as that takes;
- * false: it is not taken, and never will be.
+ * Takes what option log wants taken; throws only for lack of memory.  Returns
+ * id, which is where its number goes when it is written down, or NULL, where
+ * it is not taken and never will be.
  */
-extern bool act_request_log_take(Run *run, const RequestTaken *taken, int64 *id);
+extern int64 *act_request_log_take(Run *run, const RequestTaken *taken, int64 *id);
+
+/* Room for a number, for as long as the run: NULL where there are enough. */
+extern int64 *act_request_log_number(Run *run);
 
 /* Something waits that should not wait for more answers: it is much, or old. */
 extern bool act_request_log_due(const Run *run);
