@@ -38,6 +38,7 @@ typedef struct Batch
 	bool		at_most_once;	/* some row of it is not sent again once it may have been applied */
 	bool		uncertain;		/* a try may have been applied */
 	bool		late;			/* and may still be: no answer to it was complete */
+	TimestampTz sent_at;		/* the last of them */
 	int64		not_before;		/* milliseconds; 0: at once */
 	int64		accepted_before;	/* rows accepted in the run when first sent */
 

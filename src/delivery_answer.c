@@ -19,6 +19,7 @@
 #include "destination_halt.h"
 #include "fault.h"
 #include "renewal.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "unit_run.h"
 
@@ -386,6 +387,45 @@ may_come_late(const HttpResponse *response)
 		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
 }
 
+static bool
+all_accepted(const Batch *batch)
+{
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+			return false;
+	}
+	return true;
+}
+
+/* Those of its rows that are not accepted name it. */
+void
+act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	Run		   *run = delivery->run;
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->unit != NULL ? batch->unit->nrows : batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer != NULL && answer->verdict == VERDICT_ROWS && all_accepted(batch),
+	};
+	int64	   *id;
+
+	if (taken.accepted)
+	{
+		(void) act_request_log_take(run, &taken, NULL);
+		return;
+	}
+	id = act_request_log_take(run, &taken, act_request_log_number(run));
+	for (int i = 0; i < batch->nrows; i++)
+		batch->rows[i]->request_id = id;
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
@@ -402,6 +442,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	act_limit_leave(run->limit,
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
+	act_delivery_log(delivery, batch, response, &answer);
 	batch->late = batch->late || may_come_late(response);
 	if (response->repeated)
 		act_batch_doubt(batch, true);

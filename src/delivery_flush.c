@@ -18,6 +18,7 @@
 #include "destination_state.h"
 #include "fault.h"
 #include "reference.h"
+#include "request_log.h"
 #include "run_lock.h"
 #include "transaction.h"
 
@@ -134,6 +135,7 @@ write_down(Delivery *delivery)
 		return false;
 	}
 	claim_batches(delivery);
+	act_request_log_write(run);
 	/* Before its rows, so that its time is not after theirs. */
 	if (run->unit != NULL && run->unit->answered)
 		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
@@ -146,6 +148,8 @@ write_down(Delivery *delivery)
 	if (note)
 		act_reference_note_ids(run->sync);
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
+	act_request_log_written(run);
+	run->counts.parked += act_settler_parked(run->settler);
 	run->ids_noted = run->ids_noted || note;
 	return true;
 }

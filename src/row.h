@@ -95,6 +95,7 @@ typedef struct Row
 	char	   *code;
 	char	   *message;
 	char	   *new_external_id;
+	const int64 *request_id;	/* of what decided it, once that is written down (request_log.h); NULL: not logged */
 } Row;
 
 /* With all its strings, in the current memory context. */

@@ -22,6 +22,7 @@
 #include "utils/portal.h"
 
 #include "key_argument.h"
+#include "request_log.h"
 #include "run.h"
 #include "run_lock.h"
 #include "transaction.h"
@@ -81,6 +82,11 @@ report(const Run *run, RunStatus status)
 	bool		only_untried = run->unit == NULL && nrefused + counts->invalid + nabsent + nunknown + nwaiting == 0 &&
 		delayed == counts->beyond + run->counts.untried;
 
+	if (run->log != NULL && run->log->unlogged > 0)
+		ereport(NOTICE,
+				(errmsg(INT64_FORMAT " more requests of run " INT64_FORMAT " that failed are not in activate.requests",
+						run->log->unlogged, run->run_id),
+				 errdetail("It has the first %d of a run.", REQUEST_LOG_MAX_FAILED)));
 	if (status == RUN_SUCCEEDED)
 		return;
 	if (status == RUN_PARTIAL)

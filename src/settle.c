@@ -46,6 +46,7 @@ struct Settler
 	char	   *hold_sql;
 	char	   *wait_sql;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
+	int64		parked;
 };
 
 static void
@@ -122,6 +123,7 @@ accepted_sql(const Settler *settler)
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
 						   " activate_missing_since = NULL, activate_late_until = EXCLUDED.activate_late_until,"
+						   " activate_request_id = NULL,"
 						   " activate_field_hashes = EXCLUDED.activate_field_hashes,"
 						   " activate_payload = EXCLUDED.activate_payload");
 	return buf.data;
@@ -139,11 +141,12 @@ refused_sql(const Settler *settler)
 	appendStringInfoString(&buf, ", activate_state, activate_in_doubt, activate_tried, activate_op,"
 						   " activate_change_id, activate_attempts, activate_first_at, activate_last_at,"
 						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message,"
-						   " activate_late_until) SELECT ");
+						   " activate_late_until, activate_request_id) SELECT ");
 	append_cast_keys(&buf, settler);
 	appendStringInfoString(&buf, ", u.state, u.doubt, u.tried, u.op, u.change, u.attempts, u.at, u.at,"
-						   " u.next, u.status, u.code, u.message, u.late");
-	append_unnest(&buf, settler, "state, doubt, tried, op, change, attempts, at, next, status, code, message, late", 12);
+						   " u.next, u.status, u.code, u.message, u.late, u.request");
+	append_unnest(&buf, settler,
+				  "state, doubt, tried, op, change, attempts, at, next, status, code, message, late, request", 13);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = EXCLUDED.activate_state,"
@@ -164,7 +167,8 @@ refused_sql(const Settler *settler)
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
 						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
-						   " activate_late_until = GREATEST(s.activate_late_until, EXCLUDED.activate_late_until)");
+						   " activate_late_until = GREATEST(s.activate_late_until, EXCLUDED.activate_late_until),"
+						   " activate_request_id = EXCLUDED.activate_request_id");
 	return buf.data;
 }
 
@@ -211,7 +215,7 @@ mark_sql(const Settler *settler)
 		const char *skipped;	/* what it is of a row that begins to be skipped; NULL: nothing */
 	}			tried[] = {
 		{"tried"}, {"op", "u.op"}, {"change_id"}, {"first_at", "u.at"}, {"last_at", "u.at"},
-		{"http_status"}, {"code"}, {"message"}
+		{"http_status"}, {"code"}, {"message"}, {"request_id"}
 	};
 	StringInfoData buf;
 
@@ -275,7 +279,7 @@ wait_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
 						   " activate_tried = NULL, activate_change_id = NULL, activate_attempts = 0,"
-						   " activate_next_attempt_at = NULL, activate_http_status = NULL,"
+						   " activate_next_attempt_at = NULL, activate_http_status = NULL, activate_request_id = NULL,"
 						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op IN ('update_removed', 'clear')"
 						   " THEN s.activate_missing_since END");
 	return buf.data;
@@ -330,6 +334,12 @@ TimestampTz
 act_settler_next_attempt(const Settler *settler)
 {
 	return settler->next_attempt_at;
+}
+
+int64
+act_settler_parked(const Settler *settler)
+{
+	return settler->parked;
 }
 
 static void
@@ -445,7 +455,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
 	Oid			types[] = {TEXTOID, BOOLOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID};
 	Column		columns[lengthof(types)];
 	ListCell   *cell;
 
@@ -467,6 +477,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		if (state.next_attempt_at != 0 &&
 			(settler->next_attempt_at == 0 || state.next_attempt_at < settler->next_attempt_at))
 			settler->next_attempt_at = state.next_attempt_at;
+		if (state.state == STATE_REJECTED && state.next_attempt_at == 0)
+			settler->parked++;
 		add_keys(keys, nkeys, row->key_values);
 		act_column_add_text(&columns[0], act_state_name(state.state));
 		act_column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
@@ -480,6 +492,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
 		act_column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
 		act_column_add_time(&columns[11], state.late_until);
+		act_column_add(&columns[12], Int64GetDatum(row->request_id ? *row->request_id : 0),
+					   accepted || row->request_id == NULL);
 	}
 	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
@@ -491,6 +505,7 @@ act_settler_rows(Settler *settler, List *rows)
 	TimestampTz now = act_now();
 	Identity	identity;
 
+	settler->parked = 0;
 	if (rows == NIL)
 		return;
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
