@@ -208,7 +208,7 @@ act_resume_sync(PG_FUNCTION_ARGS)
 }
 
 static void
-reset_resend(const Sync *sync)
+reset_resend(Sync *sync)
 {
 	act_snapshot_forget(sync);
 	act_unit_forget(sync, true);

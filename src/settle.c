@@ -255,7 +255,7 @@ act_settler_create(const Sync *sync)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table %s of sync \"%s\" has no key column \"%s\"",
 							act_sync_table_name(sync), sync->name, sync->key[i]),
-					 errhint("Only the extension changes this table. Drop the sync and create it again.")));
+					 errhint("Only the extension changes this table. %s", act_sync_table_hint(sync))));
 		att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 		settler->key_type_oids[i] = att->atttypid;
 		settler->key_types[i] = format_type_extended(att->atttypid, att->atttypmod,
@@ -299,11 +299,30 @@ make_keys(int nkeys, int capacity)
 	return keys;
 }
 
+/*
+ * What stands in the way was put there: a trigger, a constraint, a key that is
+ * gone.  Nothing of what the statement was to write is lost: its claim stays.
+ */
+static void
+explain_refusal(const Sync *sync, ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (error->hint != NULL || category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR ||
+		category == ERRCODE_TRANSACTION_ROLLBACK)
+		return;
+	error->message = psprintf("table %s of sync \"%s\" does not take what the destination answered: %s",
+							  act_sync_table_name(sync), sync->name, error->message);
+	error->hint = psprintf("Only the extension changes this table. %s", act_sync_table_hint(sync));
+}
+
 /* Runs a statement over key columns followed by others. */
 static void
-run_columns(int expected, const char *sql, const Column *keys, int nkeys,
+run_columns(const Sync *sync, int expected, const char *sql, const Column *keys, int nkeys,
 			const Column *columns, int ncolumns)
 {
+	MemoryContext context = CurrentMemoryContext;
 	SqlArgument *args = palloc(sizeof(SqlArgument) * (nkeys + ncolumns));
 
 	if (keys[0].count == 0)
@@ -312,7 +331,21 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 		args[i] = act_column_argument(&keys[i]);
 	for (int i = 0; i < ncolumns; i++)
 		args[nkeys + i] = act_column_argument(&columns[i]);
-	act_sql(expected, sql, nkeys + ncolumns, args);
+	PG_TRY();
+	{
+		act_sql(expected, sql, nkeys + ncolumns, args);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		explain_refusal(sync, error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 }
 
 static void
@@ -350,7 +383,7 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (payloads != NULL)
 			act_column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
+	run_columns(settler->sync, SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
 }
 
 static void
@@ -367,7 +400,7 @@ settle_gone(const Settler *settler, List *rows)
 		if (row->outcome == ROW_ACCEPTED && act_row_op_removes(row->op) && !act_row_op_keeps(row->op))
 			add_keys(keys, nkeys, row->key_values);
 	}
-	run_columns(SPI_OK_DELETE, settler->delete_sql, keys, nkeys, NULL, 0);
+	run_columns(settler->sync, SPI_OK_DELETE, settler->delete_sql, keys, nkeys, NULL, 0);
 }
 
 static void
@@ -412,7 +445,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
 		act_column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
+	run_columns(settler->sync, SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
 
 void
@@ -480,9 +513,9 @@ act_settler_marks(Settler *settler, Diff *diff)
 			act_column_add_text(&columns[0], act_state_name(mark->state));
 			act_column_add_time(&columns[1], now);
 		}
-		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
-		run_columns(SPI_OK_DELETE, settler->delete_sql, forgotten, nkeys, NULL, 0);
-		run_columns(SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
+		run_columns(settler->sync, SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
+		run_columns(settler->sync, SPI_OK_DELETE, settler->delete_sql, forgotten, nkeys, NULL, 0);
+		run_columns(settler->sync, SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
 		MemoryContextReset(context);
 	}
 	act_identity_leave(&identity);

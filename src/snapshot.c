@@ -288,15 +288,20 @@ act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key)
 }
 
 void
-act_snapshot_forget(const Sync *sync)
+act_snapshot_forget(Sync *sync)
 {
 	Identity	identity;
 	SqlArgument id[] = {SQL_INT8(sync->sync_id)};
 
-	(void) act_sync_table_open(sync, RowExclusiveLock, false);
-	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s", act_sync_table_name(sync)), 0, NULL);
-	act_identity_leave(&identity);
+	if (act_snapshot_altered(sync))
+		act_snapshot_rebuild(sync);
+	else
+	{
+		(void) act_sync_table_open(sync, RowExclusiveLock, false);
+		act_identity_owner(&identity, sync->owner, NULL, NULL);
+		act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s", act_sync_table_name(sync)), 0, NULL);
+		act_identity_leave(&identity);
+	}
 
 	/* What a run that died left in doubt was sent to what is forgotten now. */
 	act_identity_extension(&identity);

@@ -39,8 +39,11 @@ extern void act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key)
 extern bool act_snapshot_check_key(const Sync *sync, const Model *model);
 extern void act_snapshot_widen_key(const Sync *sync, const Model *model);
 
-/* reset_sync: forget everything sent; or accept today's rows as sent. */
-extern void act_snapshot_forget(const Sync *sync);
+/*
+ * reset_sync: forget everything sent; or accept today's rows as sent.  The
+ * first makes a table that somebody altered anew.
+ */
+extern void act_snapshot_forget(Sync *sync);
 extern int64 act_snapshot_baseline(const Sync *sync, const Model *model);
 
 /*
@@ -59,5 +62,13 @@ extern void act_snapshot_resend_all(const Sync *sync);
  * made that this server knows nothing of.  Returns how many rows.
  */
 extern int64 act_snapshot_doubt(const Sync *sync, const char *reason);
+
+/*
+ * snapshot_rebuild.c: whether the table is not as it was made, so that writing
+ * to it may fail or do something else; and another one in its place, empty,
+ * with the same owner.  Not of a table that is gone.
+ */
+extern bool act_snapshot_altered(const Sync *sync);
+extern void act_snapshot_rebuild(Sync *sync);
 
 #endif							/* ACT_SNAPSHOT_H */
