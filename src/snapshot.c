@@ -224,8 +224,8 @@ act_snapshot_check_key(const Sync *sync, const Model *model)
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("key column \"%s\" of sync \"%s\" has type %s now, and its table has %s",
 							sync->key[i], sync->name, format_type_be(model->key_types[i]), format_type_be(type)),
-					 errhint("Let the model cast it to %s, or drop the sync and create it again.",
-							 format_type_be(type))));
+					 errhint("Let the model cast it to %s, or have the table made anew, and every row sent again: SELECT activate.reset_sync(%s, 'resend');",
+							 format_type_be(type), quote_literal_cstr(sync->name))));
 	}
 	return same;
 }
@@ -288,20 +288,15 @@ act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key)
 }
 
 void
-act_snapshot_forget(Sync *sync)
+act_snapshot_forget(const Sync *sync)
 {
 	Identity	identity;
 	SqlArgument id[] = {SQL_INT8(sync->sync_id)};
 
-	if (act_snapshot_altered(sync))
-		act_snapshot_rebuild(sync);
-	else
-	{
-		(void) act_sync_table_open(sync, RowExclusiveLock, false);
-		act_identity_owner(&identity, sync->owner, NULL, NULL);
-		act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s", act_sync_table_name(sync)), 0, NULL);
-		act_identity_leave(&identity);
-	}
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s", act_sync_table_name(sync)), 0, NULL);
+	act_identity_leave(&identity);
 
 	/* What a run that died left in doubt was sent to what is forgotten now. */
 	act_identity_extension(&identity);

@@ -39,11 +39,8 @@ extern void act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key)
 extern bool act_snapshot_check_key(const Sync *sync, const Model *model);
 extern void act_snapshot_widen_key(const Sync *sync, const Model *model);
 
-/*
- * reset_sync: forget everything sent; or accept today's rows as sent.  The
- * first makes a table that somebody altered anew.
- */
-extern void act_snapshot_forget(Sync *sync);
+/* reset_sync: forget everything sent; or accept today's rows as sent. */
+extern void act_snapshot_forget(const Sync *sync);
 extern int64 act_snapshot_baseline(const Sync *sync, const Model *model);
 
 /*

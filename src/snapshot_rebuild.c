@@ -42,6 +42,33 @@
 /* That are never null. */
 static const char *const full_columns[] = {"activate_state", "activate_in_doubt", "activate_attempts"};
 
+typedef struct KeyCheck
+{
+	const Sync *sync;
+	bool		same;
+} KeyCheck;
+
+static void
+check_key(void *arg)
+{
+	KeyCheck   *check = arg;
+	const Model *model = act_model_resolve(check->sync);
+
+	/* An error, too, is a type that is not the model's. */
+	check->same = false;
+	check->same = act_snapshot_check_key(check->sync, model);
+}
+
+/* True where the model cannot be read, which says nothing of the table. */
+static bool
+key_is_of_model(const Sync *sync)
+{
+	KeyCheck	check = {sync, true};
+
+	(void) act_transaction_try(check_key, &check);
+	return check.same;
+}
+
 bool
 act_snapshot_altered(const Sync *sync)
 {
@@ -71,7 +98,7 @@ act_snapshot_altered(const Sync *sync)
 		altered = act_sql(SPI_OK_SELECT, ALTERED_SQL, lengthof(args), args) > 0;
 		act_identity_leave(&identity);
 	}
-	return altered;
+	return altered || !key_is_of_model(sync);
 }
 
 void
@@ -94,6 +121,6 @@ act_snapshot_rebuild(Sync *sync)
 	act_snapshot_create(sync, model, sync->owner);
 	sync->table_oid = get_relname_relid(sync->name, get_namespace_oid("activate_data", false));
 	ereport(NOTICE,
-			(errmsg("table %s was altered, and is made anew", table),
+			(errmsg("table %s is not as it was made, and is made anew", table),
 			 errdetail("Grants on it, and indexes that were added, are gone.")));
 }
