@@ -12,15 +12,24 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
+#include "compat.h"
 #include "deliver_private.h"
 #include "destination_state.h"
 #include "fault.h"
 #include "reference.h"
 #include "request_log.h"
 #include "run_lock.h"
+#include "standby.h"
 #include "transaction.h"
+
+/* How long a claim waits for a synchronous standby, and how often it looks. */
+#define STANDBY_PATIENCE_MS 10000
+#define STANDBY_PAUSE_MS 1
 
 static void
 claim_batches(Delivery *delivery)
@@ -178,12 +187,48 @@ forget_settled(Delivery *delivery)
 	delivery->settled_since = 0;
 }
 
+/*
+ * Where commits wait for a synchronous standby, so do claims, since the one
+ * that is promoted must know of every request that was begun: but no longer
+ * than a while, and whoever wants the run to end is heard.  What is claimed
+ * by then is ready, so that it counts as never sent.
+ */
+static void
+await_standby(Delivery *delivery)
+{
+	static uint32 wait_event = 0;
+	Run		   *run = delivery->run;
+	int64		until = act_delivery_now() + STANDBY_PATIENCE_MS;
+
+	while (!run->stop.set && !act_standby_has_commit())
+	{
+		act_run_poll(run);
+		if (run->stop.set)
+			return;
+		if (act_delivery_now() >= until)
+		{
+			act_run_stop(run, RUN_FAILED, "no synchronous standby confirms what is to be sent",
+						 psprintf("synchronous_standby_names is \"%s\", and for %d s it was not confirmed that a request is about to go out."
+								  " Without that a promoted standby would not know of it.",
+								  act_standby_names(), STANDBY_PATIENCE_MS / 1000),
+						 "Bring the standby back, or take it out of synchronous_standby_names;"
+						 " or let runs do without: ALTER ROLE ... SET synchronous_commit = local; for who runs the sync.");
+			return;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 STANDBY_PAUSE_MS, act_compat_wait_event(&wait_event, "PgActivateStandby"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 bool
 act_delivery_flush(Delivery *delivery)
 {
 	Run		   *run = delivery->run;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
+	bool		claims = delivery->unclaimed != NIL;
 	bool		written;
 
 	if (!act_run_lock_held(run->sync->sync_id))
@@ -208,11 +253,14 @@ act_delivery_flush(Delivery *delivery)
 	MemoryContextSwitchTo(delivery->context);
 	delivery->ready = list_concat(delivery->ready, delivery->unclaimed);
 	MemoryContextSwitchTo(caller);
-	if (delivery->unclaimed != NIL)
-		ACT_FAULT("after_claim");
-	else
-		ACT_FAULT("after_settle");
 	list_free(delivery->unclaimed);
 	delivery->unclaimed = NIL;
+	if (claims)
+	{
+		ACT_FAULT("after_claim");
+		await_standby(delivery);
+	}
+	else
+		ACT_FAULT("after_settle");
 	return true;
 }

@@ -307,7 +307,7 @@ act_settler_create(const Sync *sync)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table %s of sync \"%s\" has no key column \"%s\"",
 							act_sync_table_name(sync), sync->name, sync->key[i]),
-					 errhint("Only the extension changes this table. Drop the sync and create it again.")));
+					 errhint("Only the extension changes this table. %s", act_sync_table_hint(sync))));
 		att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 		settler->key_type_oids[i] = att->atttypid;
 		settler->key_types[i] = format_type_extended(att->atttypid, att->atttypmod,
@@ -359,12 +359,32 @@ make_keys(int nkeys, int capacity)
 	return keys;
 }
 
+/*
+ * What stands in the way was put there: a trigger, a constraint, a key that is
+ * gone.  Nothing of what the statement was to write is lost: its claim stays.
+ */
+static void
+explain_refusal(const Sync *sync, ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (error->hint != NULL || category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR ||
+		category == ERRCODE_TRANSACTION_ROLLBACK)
+		return;
+	error->message = psprintf("table %s of sync \"%s\" does not take what the destination answered: %s",
+							  act_sync_table_name(sync), sync->name, error->message);
+	error->hint = psprintf("Only the extension changes this table. %s", act_sync_table_hint(sync));
+}
+
 /* Runs a statement over key columns followed by others; how many rows it met. */
 static uint64
-run_columns(int expected, const char *sql, const Column *keys, int nkeys,
+run_columns(const Sync *sync, int expected, const char *sql, const Column *keys, int nkeys,
 			const Column *columns, int ncolumns)
 {
+	MemoryContext context = CurrentMemoryContext;
 	SqlArgument *args = palloc(sizeof(SqlArgument) * (nkeys + ncolumns));
+	volatile uint64 count = 0;
 
 	if (keys[0].count == 0)
 		return 0;
@@ -372,7 +392,22 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 		args[i] = act_column_argument(&keys[i]);
 	for (int i = 0; i < ncolumns; i++)
 		args[nkeys + i] = act_column_argument(&columns[i]);
-	return act_sql(expected, sql, nkeys + ncolumns, args);
+	PG_TRY();
+	{
+		count = act_sql(expected, sql, nkeys + ncolumns, args);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		explain_refusal(sync, error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	return count;
 }
 
 static void
@@ -411,7 +446,7 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (payloads != NULL)
 			act_column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
+	run_columns(settler->sync, SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
 }
 
 /* Rows muted while this ran are not forgotten either, so what the first leaves the second finds. */
@@ -422,9 +457,9 @@ forget_rows(const Settler *settler, const Column *keys, const Column *late)
 
 	if (keys[0].count == 0)
 		return;
-	gone = run_columns(SPI_OK_DELETE, settler->delete_sql, keys, settler->sync->nkeys, late, 1);
+	gone = run_columns(settler->sync, SPI_OK_DELETE, settler->delete_sql, keys, settler->sync->nkeys, late, 1);
 	if (gone < (uint64) keys[0].count)
-		(void) run_columns(SPI_OK_UPDATE, settler->gone_sql, keys, settler->sync->nkeys, late, 1);
+		(void) run_columns(settler->sync, SPI_OK_UPDATE, settler->gone_sql, keys, settler->sync->nkeys, late, 1);
 }
 
 static void
@@ -495,7 +530,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add(&columns[12], Int64GetDatum(row->request_id ? *row->request_id : 0),
 					   accepted || row->request_id == NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
+	run_columns(settler->sync, SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
 
 void
@@ -577,10 +612,10 @@ act_settler_marks(Settler *settler, Diff *diff)
 			act_column_add_time(&columns[1], now);
 			act_column_add_text(&columns[2], mark->op != ROW_OP_NONE ? act_row_op_name(mark->op) : NULL);
 		}
-		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
+		run_columns(settler->sync, SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
 		forget_rows(settler, forgotten, &nothing);
-		run_columns(SPI_OK_UPDATE, settler->hold_sql, held, nkeys, holds, lengthof(holds));
-		run_columns(SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
+		run_columns(settler->sync, SPI_OK_UPDATE, settler->hold_sql, held, nkeys, holds, lengthof(holds));
+		run_columns(settler->sync, SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
 		MemoryContextReset(context);
 	}
 	act_identity_leave(&identity);

@@ -232,8 +232,8 @@ act_snapshot_check_key(const Sync *sync, const Model *model)
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("key column \"%s\" of sync \"%s\" has type %s now, and its table has %s",
 							sync->key[i], sync->name, format_type_be(model->key_types[i]), format_type_be(type)),
-					 errhint("Let the model cast it to %s, or drop the sync and create it again.",
-							 format_type_be(type))));
+					 errhint("Let the model cast it to %s, or have the table made anew, and every row sent again: SELECT activate.reset_sync(%s, 'resend');",
+							 format_type_be(type), quote_literal_cstr(sync->name))));
 	}
 	return same;
 }
