@@ -57,13 +57,18 @@ foreach my $seed ($first .. $first + $seeds - 1)
 }
 my $seconds = time - $begun;
 
-say_line("%d storms in %.0f s: %d faults, of them at the destination %d, of processes %d", scalar @reports, $seconds,
-  (map { my $what = $_); sum0 map { $_->{$what} } @reports } qw(faults destination)), sum0 values %process;
-say_line("  %-28s %5d", $_, $process{$_} foreach sort { $process{$b} <=> $process{$a} } keys %process);
-say_line("points: %s", join ', ', map { "$_ $points{$_}" } sort keys %points);
-say_line("rows sent %d, again %d, after an asynchronous promotion %d, for a fault at most %.1f); lost %d, wrong %d",
-  (map { my $what = $_; sum0 map { $_->{$what} } @reports } qw(rows again doubted)),
-  max(map { $_->{again_max} } @reports), map { my $what = $_; sum0 map { $_->{$what} } @reports } qw(lost wrong);
+sub total
+{
+	my ($what) = @_;
+	return sum0 map { $_->{$what} } @reports;
+}
+
+say_line('%d storms in %.0f s: %d faults, of them at the destination %d, of processes %d',
+	scalar @reports, $seconds, total('faults'), total('destination'), sum0 values %process);
+say_line('  %-28s %5d', $_, $process{$_}) foreach sort { $process{$b} <=> $process{$a} } keys %process;
+say_line('points: %s', join ', ', map { "$_ $points{$_}" } sort keys %points);
+say_line('rows sent %d, again %d (for a fault at most %.1f), after an asynchronous promotion %d; lost %d, wrong %d',
+	total('rows'), total('again'), max(map { $_->{again_max} } @reports), total('doubted'), total('lost'), total('wrong'));
 cmp_ok($seconds, '<=', LIMIT, 'in the time that it may take');
 if ($seeds >= 20)
 {
