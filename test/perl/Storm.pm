@@ -89,6 +89,7 @@ pg_activate.progress_interval = 0
 shared_buffers = 16MB
 max_wal_size = 256MB
 wal_keep_size = 64MB
+wal_retrieve_retry_interval = 100ms
 log_replication_commands = off
 log_statement = none
 autovacuum = off
@@ -413,7 +414,7 @@ sub deck
 	my @of_runs = grep { !$processes{$_} && $_ ne 'run_taken' } @points;
 	my @cards = (
 		(map { my $p = $_; map { [ at_point => $p, $_ ] } qw(kill error term fatal) } @of_runs),
-		(map { my $h = $_; map { [ stopped => $_, $h ] } qw(after_send after_answer) } qw(immediate fast KILL)),
+		(map { my $h = $_; map { [ stopped => $_, $h ] } qw(after_send after_answer) } qw(immediate fast)), [ stopped => "after_send", "KILL" ],
 		(map { [ while_waiting => $_ ] } qw(crash kill kill cancel cancel terminate terminate)));
 
 	push @cards,
