@@ -34,6 +34,7 @@ typedef struct Batch
 	size_t		bytes;			/* of its rows, about */
 	HttpRequest request;		/* without credentials; url NULL: not rendered */
 	int			tries;
+	int			generation;		/* of the credentials that it last went with */
 	bool		at_most_once;	/* some row of it is not sent again once it may have been applied */
 	bool		uncertain;		/* a try may have been applied */
 	int64		not_before;		/* milliseconds; 0: at once */

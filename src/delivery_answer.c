@@ -16,7 +16,9 @@
 
 #include "brake.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
 #include "fault.h"
+#include "renewal.h"
 #include "request_retry.h"
 #include "unit_run.h"
 
@@ -34,6 +36,7 @@ again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
 	batch->not_before = act_delivery_now() + pause_ms;
 	delivery->ready = lappend(delivery->ready, batch);
 	delivery->run->counts.retries++;
+	act_limit_again(delivery->run->limit);
 }
 
 /* What may have been applied, and may not be twice, is not asked for again. */
@@ -44,54 +47,166 @@ may_try_again(const Batch *batch)
 }
 
 /*
- * An answer that says try again.  When all tries are used and nothing else
- * came through meanwhile, the destination is down and the run ends.
+ * All tries are used, and where nothing else came through meanwhile, the
+ * destination is down; or others have found it so.
  */
+static void
+stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *message, const char *hint)
+{
+	Run		   *run = delivery->run;
+
+	if (run->stop.set || !(act_brake_lost(delivery, batch) || down))
+		return;
+	act_run_stop(run, RUN_FAILED,
+				 psprintf("destination \"%s\" does not answer as it should", run->destination->name),
+				 batch->tries == 1 ? psprintf("The only try: %s", message) :
+				 psprintf("%d tries, the last one: %s", batch->tries, message),
+				 hint);
+	run->unreachable = true;
+	act_limit_found_down(run->limit);
+}
+
+/* An answer that says try again. */
 static void
 retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	bool		down = act_limit_down(delivery->run->limit);
+
 	if (answer->verdict == VERDICT_UNCERTAIN)
 		act_batch_doubt(batch);
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
-		if (!delivery->run->stop.set && act_brake_lost(delivery, batch))
-		{
-			act_run_stop(delivery->run, RUN_FAILED,
-						 psprintf("destination \"%s\" does not answer as it should",
-								  delivery->run->destination->name),
-						 batch->tries == 1 ? psprintf("The only try: %s", answer->message) :
-						 psprintf("%d tries, the last one: %s", batch->tries, answer->message),
-						 answer->hint);
-			delivery->run->unreachable = true;
-		}
+		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
 	again_later(delivery, batch, Max(act_request_retry_pause(batch->tries), answer->wait_ms));
 }
 
+/* Nothing is sent for so long; the run does not wait for everything. */
+static void
+leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
+{
+	act_limit_throttle(delivery->run->limit, act_now() + pause_ms * 1000);
+	if (pause_ms > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES)
+		act_request_throttle_stop(delivery->run, pause_ms, why);
+}
+
+/*
+ * How long an answer that throttles wants to be waited for.  What was under
+ * way together is turned away together, which counts once.
+ */
+static int64
+throttle_pause(Delivery *delivery, const ConnectorAnswer *answer)
+{
+	LimitReason reason;
+
+	if (act_limit_held_until(delivery->run->limit, &reason) == 0)
+		delivery->throttles++;
+	return act_request_throttle_pause(delivery->run->destination, answer, delivery->throttles);
+}
+
 /* Throttling concerns the whole destination and charges no try. */
 static void
 throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
-	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : act_request_retry_pause(++delivery->throttles);
+	int64		pause = throttle_pause(delivery, answer);
 
 	batch->tries--;
-	if (answer->wait_ms >= 0)
-		delivery->throttles++;
-	if (!delivery->run->stop.set &&
-		(pause > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES))
-		act_run_stop(delivery->run, RUN_PARTIAL,
-					 psprintf("destination \"%s\" limits its rate", delivery->run->destination->name),
-					 psprintf("It asks to wait for " INT64_FORMAT " s: %s", pause / 1000, answer->message),
-					 NULL);
+	leave_alone(delivery, pause, answer->message);
 	if (delivery->run->stop.set)
 	{
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
-	delivery->throttled_until = Max(delivery->throttled_until, act_delivery_now() + pause);
 	again_later(delivery, batch, pause);
+}
+
+/* Whether anything is left to be sent. */
+static bool
+has_more(const Delivery *delivery)
+{
+	return !delivery->reader.done || delivery->search.npool > 0 || delivery->ready != NIL ||
+		delivery->unclaimed != NIL;
+}
+
+/* A success may say, too, that it was the last one for a while. */
+static void
+heed_limit(Delivery *delivery, const ConnectorAnswer *answer)
+{
+	if (answer->limited_ms <= 0)
+		return;
+	if (has_more(delivery))
+		leave_alone(delivery, answer->limited_ms, "no requests are left until then");
+	else
+		delivery->run->throttled_until = Max(delivery->run->throttled_until,
+											 act_now() + answer->limited_ms * 1000);
+}
+
+/* Those that can be sent again soon come last: how many they are. */
+static int
+move_put_off(Batch *batch)
+{
+	Row		  **put_off = palloc(sizeof(Row *) * batch->nrows);
+	int			count = 0;
+	int			kept = 0;
+
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (batch->rows[i]->outcome == ROW_DELAYED)
+			put_off[count++] = batch->rows[i];
+		else
+			batch->rows[kept++] = batch->rows[i];
+	}
+	memcpy(batch->rows + kept, put_off, sizeof(Row *) * count);
+	pfree(put_off);
+	return count;
+}
+
+/*
+ * Rows of which the answer says that they would go through a little later are
+ * sent again by themselves.  False: that is all that there was to it.
+ */
+static bool
+put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	int			count = answer->rows_put_off ? move_put_off(batch) : 0;
+	int64		pause = Max(act_request_retry_pause(batch->tries), answer->wait_ms);
+	Batch	   *part = batch;
+
+	if (count == 0)
+		return true;
+	if (answer->rows_throttled)
+	{
+		pause = throttle_pause(delivery, answer);
+		leave_alone(delivery, pause, "a row was throttled");
+	}
+	if (delivery->run->stop.set || !may_try_again(batch) || pause > REQUEST_MAX_THROTTLE_MS)
+	{
+		const Row  *row = batch->rows[batch->nrows - 1];
+
+		if (count == batch->nrows)
+			stop_if_lost(delivery, batch, false, row->message ? row->message : "every row is to be sent again", NULL);
+		return true;
+	}
+	if (count < batch->nrows)
+	{
+		batch->nrows -= count;
+		part = act_batch_make(delivery->search.context, batch->rows + batch->nrows, count);
+		part->tries = batch->tries;
+		part->generation = batch->generation;
+		part->uncertain = batch->uncertain;
+		part->accepted_before = batch->accepted_before;
+	}
+	if (answer->rows_throttled)
+		part->tries--;
+	for (int i = 0; i < part->nrows; i++)
+	{
+		part->rows[i]->outcome = ROW_UNDECIDED;
+		part->rows[i]->code = part->rows[i]->message = NULL;
+	}
+	again_later(delivery, part, pause);
+	return part != batch;
 }
 
 /* A no to the whole is one to each row of it. */
@@ -121,7 +236,8 @@ row_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer, con
 
 	if (answer->verdict == VERDICT_REFUSED && !delivery->run->stop.set)
 		single = act_search_single(&delivery->search, batch);
-	act_delivery_finish_with(delivery, batch, ROW_REJECTED, code, answer->message, answer->http_status);
+	act_delivery_finish_with(delivery, batch, answer->final ? ROW_REFUSED : ROW_REJECTED, code,
+							 answer->message, answer->http_status);
 	send_next(delivery, single);
 	act_brake_refused(delivery, probe);
 }
@@ -169,12 +285,35 @@ too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	act_batch_free(batch);
 }
 
+/* Credentials that were set meanwhile may do; trying them charges nothing. */
+static bool
+renewed(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
+{
+	char	   *problem;
+
+	if (!answer->renew || delivery->run->stop.set || (batch->at_most_once && batch->uncertain))
+		return false;
+	if (!act_renewal_try(delivery->run, batch->generation, &problem))
+	{
+		if (problem != NULL)
+			answer->message = psprintf("%s (and the credentials cannot be read again: %s)", answer->message, problem);
+		else if (batch->generation > 0)
+			answer->message = psprintf("%s (also with those that were set while the run was under way)", answer->message);
+		return false;
+	}
+	batch->tries--;
+	again_later(delivery, batch, 0);
+	return true;
+}
+
 /* Credentials, address, TLS: nothing that another row would change. */
 static void
-misconfigured(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+misconfigured(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
 {
 	Run		   *run = delivery->run;
 
+	if (renewed(delivery, batch, answer))
+		return;
 	if (!run->stop.set)
 		act_run_stop(run, RUN_FAILED,
 					 answer->verdict == VERDICT_AUTH ?
@@ -242,18 +381,22 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
 	memset(&answer, 0, sizeof(answer));
-	answer.wait_ms = -1;
 	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
 					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 					   &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
+	act_limit_leave(run->limit,
+					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
+					response->duration_ms);
 	if (response->repeated)
 		act_batch_doubt(batch);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
-			answered(delivery, batch);
+			heed_limit(delivery, &answer);
+			if (put_off(delivery, batch, &answer))
+				answered(delivery, batch);
 			break;
 		case VERDICT_REFUSED:
 			refused(delivery, batch, &answer);

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "deliver_private.h"
+#include "destination_state.h"
 #include "fault.h"
 #include "reference.h"
 #include "run_lock.h"
@@ -135,6 +136,10 @@ write_down(Delivery *delivery)
 		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
 	act_settler_rows(run->settler, delivery->settled);
 	delete_claims(delivery);
+	act_destination_state_came_through(run);
+	/* Who is not told of a pause looks. */
+	if (act_shared == NULL)
+		act_destination_state_look(run);
 	if (note)
 		act_reference_note_ids(run->sync);
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));

@@ -150,7 +150,9 @@ act_housekeeping_step(void)
 			return false;
 		act_worker_activity("removing what is older than pg_activate.run_retention");
 		work();
+		ACT_FAULT("before_housekeeping");
 		act_worker_commit();
+		ACT_FAULT("after_housekeeping");
 	}
 	if (stage == STAGE_DONE)
 		done_at = act_now();
