@@ -126,8 +126,7 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 static bool
 has_more(const Delivery *delivery)
 {
-	return !delivery->reader.done || delivery->search.npool > 0 || delivery->ready != NIL ||
-		delivery->unclaimed != NIL;
+	return !act_delivery_all_read(delivery) || delivery->ready != NIL || delivery->unclaimed != NIL;
 }
 
 /* A success may say, too, that it was the last one for a while. */
