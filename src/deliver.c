@@ -21,6 +21,7 @@
 #include "destination_halt.h"
 #include "destination_quota.h"
 #include "fault.h"
+#include "request_log.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "unit_run.h"
@@ -55,6 +56,7 @@ send_batch(Delivery *delivery, Batch *batch)
 							act_now() / USECS_PER_SEC +
 							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	act_http_send(delivery->loop, &request, batch);
+	batch->sent_at = act_now();
 	MemoryContextSwitchTo(caller);
 
 	delivery->in_flight = lappend(delivery->in_flight, batch);
@@ -184,6 +186,8 @@ flush_due(const Delivery *delivery)
 	if (act_delivery_now() < delivery->locked_until)
 		return false;
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
+		return true;
+	if (act_request_log_due(delivery->run))
 		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
@@ -345,7 +349,8 @@ act_deliver_abandon(Run *run)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		act_batch_doubt(batch);
+		act_delivery_log(delivery, batch, NULL, NULL);
+		act_batch_doubt(batch, true);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)

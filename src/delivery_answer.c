@@ -19,6 +19,7 @@
 #include "destination_halt.h"
 #include "fault.h"
 #include "renewal.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "unit_run.h"
 
@@ -73,7 +74,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	bool		down = act_limit_down(delivery->run->limit);
 
 	if (answer->verdict == VERDICT_UNCERTAIN)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, batch->late);
 	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
@@ -195,6 +196,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		part->tries = batch->tries;
 		part->generation = batch->generation;
 		part->uncertain = batch->uncertain;
+		part->late = batch->late;
 		part->accepted_before = batch->accepted_before;
 	}
 	if (answer->rows_throttled)
@@ -372,6 +374,57 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	}
 }
 
+/*
+ * Whether the request, or a copy of it, may be applied after all that came
+ * back: nothing did, or only a gateway's word that it lost sight of it.  An
+ * application that answers in full is done with it.
+ */
+static bool
+may_come_late(const HttpResponse *response)
+{
+	return response->repeated || response->transport == HTTP_LOST ||
+		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
+}
+
+static bool
+all_accepted(const Batch *batch)
+{
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+			return false;
+	}
+	return true;
+}
+
+/* Those of its rows that are not accepted name it. */
+void
+act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	Run		   *run = delivery->run;
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->unit != NULL ? batch->unit->nrows : batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer != NULL && answer->verdict == VERDICT_ROWS && all_accepted(batch),
+	};
+	int64	   *id;
+
+	if (taken.accepted)
+	{
+		(void) act_request_log_take(run, &taken, NULL);
+		return;
+	}
+	id = act_request_log_take(run, &taken, act_request_log_number(run));
+	for (int i = 0; i < batch->nrows; i++)
+		batch->rows[i]->request_id = id;
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
@@ -388,8 +441,10 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	act_limit_leave(run->limit,
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
+	act_delivery_log(delivery, batch, response, &answer);
+	batch->late = batch->late || may_come_late(response);
 	if (response->repeated)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, true);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
