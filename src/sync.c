@@ -347,6 +347,10 @@ static const struct
 	{"activate_message", TEXTOID},
 	{"activate_request_id", INT8OID},
 	{"activate_missing_since", TIMESTAMPTZOID},
+	{"activate_late_until", TIMESTAMPTZOID},
+	{"activate_muted_at", TIMESTAMPTZOID},
+	{"activate_muted_by", TEXTOID},
+	{"activate_muted_reason", TEXTOID},
 	{"activate_field_hashes", TEXTOID},
 	{"activate_payload", JSONOID},
 };

@@ -75,6 +75,14 @@ typedef enum OnModelChange
 	MODEL_CHANGE_FAIL			/* each run fails */
 } OnModelChange;
 
+/* Which requests the view requests has. */
+typedef enum RequestLogged
+{
+	REQUEST_LOG_ERRORS,			/* those that were not plainly accepted */
+	REQUEST_LOG_ALL,
+	REQUEST_LOG_NONE
+} RequestLogged;
+
 /* Parsed from activate.sync.options, with the defaults of design 2.2. */
 typedef struct SyncOptions
 {
@@ -100,6 +108,7 @@ typedef struct SyncOptions
 	bool		keep_payload;
 	DeliveryPolicy delivery;
 	OnModelChange on_model_change;
+	RequestLogged log;
 } SyncOptions;
 
 typedef struct Sync
