@@ -332,11 +332,17 @@ act_batch_make(MemoryContext parent, Row **rows, int nrows)
 }
 
 void
-act_batch_doubt(Batch *batch)
+act_batch_doubt(Batch *batch, bool late)
 {
 	batch->uncertain = true;
+	batch->late = batch->late || late;
 	for (int i = 0; i < batch->nrows; i++)
-		batch->rows[i]->uncertain = true;
+	{
+		Row		   *row = batch->rows[i];
+
+		row->uncertain = true;
+		row->late = row->late || late;
+	}
 }
 
 void

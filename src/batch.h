@@ -37,6 +37,7 @@ typedef struct Batch
 	int			generation;		/* of the credentials that it last went with */
 	bool		at_most_once;	/* some row of it is not sent again once it may have been applied */
 	bool		uncertain;		/* a try may have been applied */
+	bool		late;			/* and may still be: no answer to it was complete */
 	TimestampTz sent_at;		/* the last of them */
 	int64		not_before;		/* milliseconds; 0: at once */
 	int64		accepted_before;	/* rows accepted in the run when first sent */
@@ -73,8 +74,11 @@ extern void act_batch_render(const Run *run, Batch *batch);
 /* A batch of rows that are claimed already; its context is a child of parent. */
 extern Batch *act_batch_make(MemoryContext parent, Row **rows, int nrows);
 
-/* A try of it may have been applied: that sticks to its rows, wherever they go. */
-extern void act_batch_doubt(Batch *batch);
+/*
+ * A try of it may have been applied, and late: may still be, since no answer
+ * to it was complete.  That sticks to its rows, wherever they go.
+ */
+extern void act_batch_doubt(Batch *batch, bool late);
 
 /* Not its rows. */
 extern void act_batch_free(Batch *batch);

@@ -209,8 +209,10 @@ act_resume_sync(PG_FUNCTION_ARGS)
 }
 
 static void
-reset_resend(const Sync *sync)
+reset_resend(Sync *sync)
 {
+	if (act_snapshot_altered(sync))
+		act_snapshot_rebuild(sync);
 	act_snapshot_forget(sync);
 	act_unit_forget(sync, true);
 	update_sync(sync, SPI_OK_UPDATE,

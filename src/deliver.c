@@ -18,6 +18,8 @@
 
 #include "canary.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
+#include "destination_quota.h"
 #include "fault.h"
 #include "request_log.h"
 #include "run_lock.h"
@@ -70,14 +72,25 @@ in_flight_limit(const Delivery *delivery)
 	return act_search_doubtful(&delivery->search, delivery->accepted > 0) ? 1 : delivery->concurrency;
 }
 
+/* Whether the destination takes one more now, from all who send to it. */
+static bool
+may_send(Delivery *delivery, int64 now)
+{
+	int64		wait = act_limit_enter(delivery->run->limit);
+
+	delivery->limited_until = wait == 0 ? 0 : now + wait;
+	return wait == 0;
+}
+
 static void
 send_ready(Delivery *delivery)
 {
 	int64		now = act_delivery_now();
 	ListCell   *cell;
 
-	if (now < delivery->throttled_until && !delivery->run->stop.set)
-		return;
+	delivery->limited_until = 0;
+	if (delivery->ready != NIL)
+		act_destination_heed(delivery->run);
 	foreach(cell, delivery->ready)
 	{
 		Batch	   *batch = lfirst(cell);
@@ -92,6 +105,8 @@ send_ready(Delivery *delivery)
 		}
 		if (batch->not_before > now)
 			continue;
+		if (!may_send(delivery, now))
+			break;
 		delivery->ready = foreach_delete_current(delivery->ready, cell);
 		send_batch(delivery, batch);
 	}
@@ -188,7 +203,7 @@ wait_time(const Delivery *delivery)
 		const Batch *batch = lfirst(cell);
 
 		if (list_length(delivery->in_flight) < in_flight_limit(delivery))
-			until = Min(until, Max(batch->not_before, delivery->throttled_until));
+			until = Min(until, Max(batch->not_before, delivery->limited_until));
 	}
 	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
@@ -237,7 +252,7 @@ delivery_create(Run *run)
 	delivery->reader.run = run;
 	delivery->reader.search = &delivery->search;
 	delivery->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
-	delivery->first_batch_pending = run->sync->first_batch_alone;
+	delivery->first_batch_pending = run->sync->first_batch_alone || run->tries_destination;
 	delivery->reported_at = act_delivery_now();
 	delivery->loop = act_http_loop_create(&run->destination->policy);
 	MemoryContextSwitchTo(caller);
@@ -262,6 +277,7 @@ deliver_rows(Delivery *delivery)
 		act_delivery_decide_late(delivery);
 		if (flush_due(delivery) && !act_delivery_flush(delivery))
 			delivery->locked_until = act_delivery_now() + LOCKED_TABLE_PAUSE_MS;
+		act_quota_keep(run, false);
 		send_ready(delivery);
 		if (finished(delivery))
 			break;
@@ -284,6 +300,7 @@ act_deliver(Run *run)
 	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
 		return;
 	act_canary_choose(run);
+	act_destination_begin(run);
 	run->delivery = delivery_create(run);
 	deliver_rows(run->delivery);
 	if (run->canary != NULL && act_canary_passed(run))
@@ -319,7 +336,7 @@ act_deliver_abandon(Run *run)
 		Batch	   *batch = lfirst(cell);
 
 		act_delivery_log(delivery, batch, NULL, NULL);
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, true);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)
@@ -341,5 +358,7 @@ act_deliver_end(Run *run)
 {
 	if (run->delivery != NULL && run->delivery->loop != NULL)
 		act_http_loop_destroy(run->delivery->loop);
+	if (run->limit != NULL)
+		act_limit_drop(run->limit);
 	run->delivery = NULL;
 }

@@ -32,7 +32,7 @@ struct Delivery
 	List	   *touched_claims; /* of Claim: some of its rows are settled; to be made anew without them */
 
 	int64		settled_since;	/* oldest of settled, milliseconds; 0: none */
-	int64		throttled_until;
+	int64		limited_until;	/* the destination takes no more before; 0: it has not been asked */
 	int			throttles;		/* in a row */
 	int64		locked_until;	/* the sync's table is locked by somebody */
 	int64		accepted;		/* rows in this run */

@@ -16,6 +16,7 @@
 
 #include "brake.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
 #include "fault.h"
 #include "renewal.h"
 #include "request_log.h"
@@ -36,6 +37,7 @@ again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
 	batch->not_before = act_delivery_now() + pause_ms;
 	delivery->ready = lappend(delivery->ready, batch);
 	delivery->run->counts.retries++;
+	act_limit_again(delivery->run->limit);
 }
 
 /* What may have been applied, and may not be twice, is not asked for again. */
@@ -45,13 +47,16 @@ may_try_again(const Batch *batch)
 	return batch->tries < REQUEST_MAX_TRIES && !(batch->at_most_once && batch->uncertain);
 }
 
-/* All tries are used, and where nothing else came through meanwhile, the destination is down. */
+/*
+ * All tries are used, and where nothing else came through meanwhile, the
+ * destination is down; or others have found it so.
+ */
 static void
-stop_if_lost(Delivery *delivery, const Batch *batch, const char *message, const char *hint)
+stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *message, const char *hint)
 {
 	Run		   *run = delivery->run;
 
-	if (run->stop.set || !act_brake_lost(delivery, batch))
+	if (run->stop.set || !(act_brake_lost(delivery, batch) || down))
 		return;
 	act_run_stop(run, RUN_FAILED,
 				 psprintf("destination \"%s\" does not answer as it should", run->destination->name),
@@ -59,17 +64,20 @@ stop_if_lost(Delivery *delivery, const Batch *batch, const char *message, const 
 				 psprintf("%d tries, the last one: %s", batch->tries, message),
 				 hint);
 	run->unreachable = true;
+	act_limit_found_down(run->limit);
 }
 
 /* An answer that says try again. */
 static void
 retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	bool		down = act_limit_down(delivery->run->limit);
+
 	if (answer->verdict == VERDICT_UNCERTAIN)
-		act_batch_doubt(batch);
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+		act_batch_doubt(batch, batch->late);
+	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
-		stop_if_lost(delivery, batch, answer->message, answer->hint);
+		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
@@ -80,10 +88,9 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 static void
 leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
 {
+	act_limit_throttle(delivery->run->limit, act_now() + pause_ms * 1000);
 	if (pause_ms > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES)
 		act_request_throttle_stop(delivery->run, pause_ms, why);
-	else
-		delivery->throttled_until = Max(delivery->throttled_until, act_delivery_now() + pause_ms);
 }
 
 /*
@@ -93,7 +100,9 @@ leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
 static int64
 throttle_pause(Delivery *delivery, const ConnectorAnswer *answer)
 {
-	if (act_delivery_now() >= delivery->throttled_until)
+	LimitReason reason;
+
+	if (act_limit_held_until(delivery->run->limit, &reason) == 0)
 		delivery->throttles++;
 	return act_request_throttle_pause(delivery->run->destination, answer, delivery->throttles);
 }
@@ -178,7 +187,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		const Row  *row = batch->rows[batch->nrows - 1];
 
 		if (count == batch->nrows)
-			stop_if_lost(delivery, batch, row->message ? row->message : "every row is to be sent again", NULL);
+			stop_if_lost(delivery, batch, false, row->message ? row->message : "every row is to be sent again", NULL);
 		return true;
 	}
 	if (count < batch->nrows)
@@ -188,6 +197,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		part->tries = batch->tries;
 		part->generation = batch->generation;
 		part->uncertain = batch->uncertain;
+		part->late = batch->late;
 		part->accepted_before = batch->accepted_before;
 	}
 	if (answer->rows_throttled)
@@ -365,6 +375,18 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	}
 }
 
+/*
+ * Whether the request, or a copy of it, may be applied after all that came
+ * back: nothing did, or only a gateway's word that it lost sight of it.  An
+ * application that answers in full is done with it.
+ */
+static bool
+may_come_late(const HttpResponse *response)
+{
+	return response->repeated || response->transport == HTTP_LOST ||
+		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
+}
+
 static bool
 all_accepted(const Batch *batch)
 {
@@ -417,9 +439,13 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 					   &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
+	act_limit_leave(run->limit,
+					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
+					response->duration_ms);
 	act_delivery_log(delivery, batch, response, &answer);
+	batch->late = batch->late || may_come_late(response);
 	if (response->repeated)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, true);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:

@@ -54,6 +54,7 @@ settle(Delivery *delivery, Row *row)
 
 	settled->row = row;
 	settled->uncertain = row->uncertain;
+	settled->late_ms = row->late ? delivery->run->destination->policy.timeout_ms : 0;
 	delivery->settled = lappend(delivery->settled, settled);
 	if (delivery->settled_since == 0)
 		delivery->settled_since = act_delivery_now();
@@ -148,6 +149,7 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 
 		batch->unit->answered = true;
 		batch->unit->uncertain = batch->uncertain;
+		batch->unit->late_ms = batch->late ? delivery->run->destination->policy.timeout_ms : 0;
 #ifdef ACT_TEST
 		if (act_fault_claims_off)
 			batch->unit->uncertain = false;

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "destination_halt.h"
 #include "fault.h"
 #include "link.h"
 #include "renewal.h"
@@ -73,7 +74,7 @@ typedef struct Link
 	List	   *settled;		/* of SettledRow */
 	List	   *finished;		/* of MemoryContext: of rows that are settled or in settled */
 	int			throttles;
-	int64		throttled_until;
+	int64		limited_until;	/* as in a delivery */
 	int64		locked_until;
 } Link;
 
@@ -215,6 +216,7 @@ again_later(Link *link, LinkBatch *batch, int64 pause_ms)
 	batch->not_before = now_ms() + pause_ms;
 	link->ready = lappend(link->ready, batch);
 	link->run->counts.retries++;
+	act_limit_again(link->run->limit);
 }
 
 static void
@@ -231,10 +233,11 @@ stop(Link *link, RunStatus status, const char *message, const ConnectorAnswer *a
 static void
 retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 {
-	if (batch->tries >= REQUEST_MAX_TRIES || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+	if (batch->tries >= REQUEST_MAX_TRIES || act_limit_down(link->run->limit) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop(link, RUN_FAILED, "destination \"%s\" does not answer as it should", answer);
 		link->run->unreachable = true;
+		act_limit_found_down(link->run->limit);
 		return;
 	}
 	again_later(link, batch, Max(act_request_retry_pause(batch->tries), answer->wait_ms));
@@ -251,7 +254,7 @@ throttle(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 		act_request_throttle_stop(link->run, pause, answer->message);
 		return;
 	}
-	link->throttled_until = Max(link->throttled_until, now_ms() + pause);
+	act_limit_throttle(link->run->limit, act_now() + pause * 1000);
 	again_later(link, batch, pause);
 }
 
@@ -330,6 +333,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 							  &answer, found);
 	redact(run, &answer.message);
 	redact(run, &answer.hint);
+	act_limit_leave(run->limit, act_destination_result(answer.verdict, true), response->duration_ms);
 	if (answer.verdict != VERDICT_ROWS)
 		log_request(link, batch, response, &answer);
 	switch (answer.verdict)
@@ -339,7 +343,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 			if (answer.limited_ms > REQUEST_MAX_THROTTLE_MS && (!link->read_all || link->ready != NIL))
 				act_request_throttle_stop(run, answer.limited_ms, "no requests are left until then");
 			else if (answer.limited_ms > 0)
-				link->throttled_until = Max(link->throttled_until, now_ms() + answer.limited_ms);
+				act_limit_throttle(run->limit, act_now() + answer.limited_ms * 1000);
 			for (int i = 0; i < batch->nrows; i++)
 				link_row(link, batch, batch->rows[i], &found[i], answer.http_status);
 			log_request(link, batch, response, &answer);
@@ -425,6 +429,20 @@ ask(Link *link, LinkBatch *batch)
 	run->counts.bytes_sent += request.body_len;
 }
 
+/* As many as may be under way, behind those that are to be asked again. */
+static void
+read_more(Link *link)
+{
+	while (list_length(link->ready) + list_length(link->in_flight) < link->concurrency && !link->read_all &&
+		   list_length(link->settled) < 2 * SETTLE_ROWS)
+	{
+		LinkBatch  *batch = read_batch(link);
+
+		if (batch != NULL)
+			link->ready = lappend(link->ready, batch);
+	}
+}
+
 /* First what is to be asked again. */
 static void
 ask_more(Link *link)
@@ -432,26 +450,27 @@ ask_more(Link *link)
 	int64		now = now_ms();
 	ListCell   *cell;
 
-	if (now < link->throttled_until)
-		return;
+	link->limited_until = 0;
+	read_more(link);
+	if (link->ready != NIL)
+		act_destination_heed(link->run);
 	foreach(cell, link->ready)
 	{
 		LinkBatch  *batch = lfirst(cell);
+		int64		wait;
 
-		if (list_length(link->in_flight) >= link->concurrency)
+		if (list_length(link->in_flight) >= link->concurrency || link->run->stop.set)
 			return;
 		if (batch->not_before > now)
 			continue;
+		wait = act_limit_enter(link->run->limit);
+		if (wait > 0)
+		{
+			link->limited_until = now + wait;
+			return;
+		}
 		link->ready = foreach_delete_current(link->ready, cell);
 		ask(link, batch);
-	}
-	while (list_length(link->in_flight) < link->concurrency && !link->read_all &&
-		   list_length(link->settled) < 2 * SETTLE_ROWS)
-	{
-		LinkBatch  *batch = read_batch(link);
-
-		if (batch != NULL)
-			ask(link, batch);
 	}
 }
 
@@ -494,7 +513,7 @@ wait_time(const Link *link)
 	foreach(cell, link->ready)
 	{
 		if (list_length(link->in_flight) < link->concurrency)
-			until = Min(until, Max(((LinkBatch *) lfirst(cell))->not_before, link->throttled_until));
+			until = Min(until, Max(((LinkBatch *) lfirst(cell))->not_before, link->limited_until));
 	}
 	if (link->locked_until > now)
 		until = Min(until, link->locked_until);
@@ -571,6 +590,7 @@ act_link(Run *run, LinkCounts *counts)
 		return;
 	link = link_create(run, counts);
 	MemoryContextSwitchTo(link->context);
+	act_destination_begin(run);
 	link->loop = act_http_loop_create(&run->destination->policy);
 	PG_TRY();
 	{
@@ -579,6 +599,7 @@ act_link(Run *run, LinkCounts *counts)
 	PG_FINALLY();
 	{
 		act_http_loop_destroy(link->loop);
+		act_limit_drop(run->limit);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);

@@ -35,7 +35,7 @@ act_request_throttle_pause(const Destination *destination, const ConnectorAnswer
 	{
 		TimestampTz now = act_now();
 
-		return (act_destination_midnight(destination, now) - now) / 1000 + 1;
+		return (act_rate_limit_day_end(destination->zone, now) - now) / 1000 + 1;
 	}
 	/* "At once" is no answer to whoever was just told to go slower. */
 	return answer->wait_ms > 0 ? answer->wait_ms : act_request_retry_pause(throttles);

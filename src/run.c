@@ -29,6 +29,9 @@
 #include "canary.h"
 #include "compat.h"
 #include "deliver.h"
+#include "destination_limit.h"
+#include "destination_quota.h"
+#include "destination_state.h"
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
@@ -153,6 +156,11 @@ act_run_poll(Run *run)
 					 "What was not sent yet is delayed until the next run.", NULL);
 	else if (run->in_worker)
 		poll_worker(run);
+	if (!run->stop.set && run->destination_changes != act_destination_changes())
+	{
+		run->destination_changes = act_destination_changes();
+		act_destination_state_poll(run);
+	}
 }
 
 /* ------------------------------------------------------------------- stages */
@@ -198,6 +206,8 @@ run_begin(Run *run)
 	act_sync_state_recover_sync(run->sync->sync_id);
 	if (run->in_worker)
 		wanted = act_sync_state_take(run);
+	else
+		act_destination_state_require_unpaused(run->sync->destination);
 	ACT_FAULT("run_taken");
 	/* A unit goes whole, or not at all. */
 	if (run->sync->mode == MODE_REPLACE)
@@ -220,7 +230,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	act_run_event_unknown(run, act_claim_recover(run->settler));
+	act_run_event_unknown(run, act_claim_recover(run->sync, run->settler));
 	act_cluster_doubts(run);
 	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
@@ -274,6 +284,7 @@ resolve(Run *run)
 	act_transaction_writable();
 	run->resolving = true;
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	act_quota_load(run->destination);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
@@ -511,6 +522,7 @@ run_finish(Run *run)
 	status = final_status(run);
 	if (run->settler != NULL)
 		act_run_note_retry(run, act_settler_next_attempt(run->settler));
+	act_quota_keep(run, true);
 	ACT_FAULT("before_finish");
 	act_transaction_writable();
 	act_request_log_finish(run);
@@ -632,6 +644,8 @@ static void
 run_release(Run *run)
 {
 	act_deliver_end(run);
+	act_limit_detach(run->limit);
+	run->limit = NULL;
 	act_diff_end(&run->diff);
 	if (run->unit != NULL)
 		act_unit_end(run->unit);
@@ -649,6 +663,7 @@ act_run_create(MemoryContext parent, bool in_worker)
 
 	run->context = context;
 	run->in_worker = in_worker;
+	run->destination_changes = act_destination_changes();
 	act_transaction_open(in_worker);
 	return run;
 }

@@ -69,7 +69,8 @@ report(const Run *run, RunStatus status)
 	const int64 *outcomes = run->counts.outcomes;
 	const DiffCounts *counts = &run->diff.counts;
 	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
-		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
+		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED :
+		status == RUN_POSTPONED ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE : ERRCODE_ACTIVATE_FAILED;
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
 	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
 	int64		nwaiting = outcomes[ROW_WAITING] + counts->waiting;
@@ -181,11 +182,7 @@ act_run_sync(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 	{
 		keys = DatumGetJsonbPCopy(PG_GETARG_DATUM(2));
-		if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("keys must be a JSON array of keys"),
-					 errhint("keys => '[42, 43]', or '[{\"a\": 1, \"b\": 2}]' for a key of two columns.")));
+		act_key_argument_require_array(keys);
 	}
 	MemoryContextSwitchTo(caller);
 

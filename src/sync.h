@@ -169,6 +169,7 @@ extern Sync *act_sync_load_by_id(int64 sync_id);	/* no check; NULL if gone */
 extern bool act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional);
 
 /* What keeps the table from being used, or NULL; holds a weak lock on it. */
+extern char *act_sync_table_hint(const Sync *sync);	/* what to do about it */
 extern const char *act_sync_table_problem(const Sync *sync);
 
 extern char *act_sync_table_name(const Sync *sync);	/* quoted, qualified */

@@ -128,6 +128,7 @@ CREATE TABLE activate.sync_state (
 	unit_tried	pg_catalog.uuid,
 	unit_attempts pg_catalog.int4 NOT NULL DEFAULT 0,
 	unit_next_attempt_at pg_catalog.timestamptz,
+	unit_late_until pg_catalog.timestamptz,
 	model_problem pg_catalog.text,
 	model_problem_since pg_catalog.timestamptz,
 	field_types	pg_catalog.jsonb,
@@ -147,6 +148,7 @@ COMMENT ON COLUMN activate.sync_state.ids_seen IS 'sum of ids_moved over the syn
 COMMENT ON COLUMN activate.sync_state.unit_digest IS 'mode replace: digest of the rows in the order in which they were last accepted; null: not known, or a request is under way';
 COMMENT ON COLUMN activate.sync_state.unit_tried IS 'mode replace: the same of what was last tried and not accepted; null: none';
 COMMENT ON COLUMN activate.sync_state.unit_attempts IS 'mode replace: how often the destination said no to it';
+COMMENT ON COLUMN activate.sync_state.unit_late_until IS 'mode replace: until when a request whose answer was lost may still be applied: other rows do not go before; null: none was lost';
 COMMENT ON COLUMN activate.sync_state.unit_next_attempt_at IS 'mode replace: when it may go again as it is; null: with the next run, or, when all attempts are used, not before it changes';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
 COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
@@ -177,8 +179,11 @@ CREATE TABLE activate.destination_state (
 	message		pg_catalog.text,
 	throttled_until pg_catalog.timestamptz,
 	throttle_message pg_catalog.text,
+	throttled_since pg_catalog.timestamptz,
 	paused_at	pg_catalog.timestamptz,
-	paused_by	pg_catalog.text
+	paused_by	pg_catalog.text,
+	day_used	pg_catalog.int8 NOT NULL DEFAULT 0,
+	day_ends_at	pg_catalog.timestamptz
 );
 COMMENT ON TABLE activate.destination_state IS 'destinations that are down, paused, limit their rate for long, or are closed until their credentials are set here';
 COMMENT ON COLUMN activate.destination_state.closed IS 'confirm_cluster(''sandbox''): nothing is sent until its credentials are set on this server';
@@ -186,10 +191,13 @@ COMMENT ON COLUMN activate.destination_state.down_since IS 'when it was first fo
 COMMENT ON COLUMN activate.destination_state.probe_at IS 'until then workers postpone its runs; the first one after it tries';
 COMMENT ON COLUMN activate.destination_state.failures IS 'runs in a row that found it down';
 COMMENT ON COLUMN activate.destination_state.message IS 'what the last of them found';
-COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it wants to be left alone: it said so, or its quota of the day is used; null or in the past: it does not';
+COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it wants to be left alone: it said so, or its quota of the day is used; in the past: no run has got through since; null: it does not';
 COMMENT ON COLUMN activate.destination_state.throttle_message IS 'what it said';
+COMMENT ON COLUMN activate.destination_state.throttled_since IS 'since when runs end for it, for longer than a minute: that was an event; null: they do not';
 COMMENT ON COLUMN activate.destination_state.paused_at IS 'since when pause_destination() keeps everything from it; null: it is not paused';
 COMMENT ON COLUMN activate.destination_state.paused_by IS 'role that paused it';
+COMMENT ON COLUMN activate.destination_state.day_used IS 'requests that count towards its quota of the day, as far as they were written down';
+COMMENT ON COLUMN activate.destination_state.day_ends_at IS 'midnight, at which that day ends; null: no quota was used yet';
 SELECT pg_catalog.pg_extension_config_dump('activate.destination_state', '');
 
 CREATE TABLE activate.claim (
