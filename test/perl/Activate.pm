@@ -178,8 +178,9 @@ sub alive
 	return $self->ask('SELECT 1') if $self->{quick};
 	while (1)
 	{
-		my ($status, $out) = $self->{node}->psql('postgres', 'SELECT 1');
-		return if $status == 0 && $out eq '1';
+		# It may hang up before it has read anything.
+		my ($status, $out) = eval { $self->{node}->psql('postgres', 'SELECT 1') };
+		return if defined $status && $status == 0 && $out eq '1';
 		croak 'the server does not come back' if time > $until;
 		sleep 0.02;
 	}
