@@ -54,6 +54,8 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 #ifdef ACT_TEST
 	if (act_fault_claims_off)
 		batch->uncertain = false;
+	if (act_fault_late_off)
+		late_ms = 0;
 #endif
 	if (batch->unit != NULL)
 	{
