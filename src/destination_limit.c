@@ -504,6 +504,31 @@ act_limit_found_down(Limit *limit)
 	act_limit_table_unlock(limit->table);
 }
 
+void
+act_limit_forgive(Oid server)
+{
+	LimitTable *table = act_limit_table_shared();
+	int			found;
+
+	if (table == NULL)
+		table = act_limit_table_private();
+	act_limit_table_lock(table);
+	found = act_limit_table_find(table, MyDatabaseId, server);
+	if (found >= 0)
+	{
+		LimitEntry *entry = &table->entries[found];
+
+		close_breaker(entry);
+		entry->throttled_until = 0;
+		for (int i = entry->first_user; i >= 0; i = table->users[i].next)
+		{
+			if (table->users[i].proc >= 0)
+				act_wake_process(table->users[i].proc);
+		}
+	}
+	act_limit_table_unlock(table);
+}
+
 bool
 act_limit_day(const Limit *limit, int64 *used, TimestampTz *ends_at)
 {

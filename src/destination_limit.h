@@ -89,6 +89,12 @@ extern bool act_limit_down(const Limit *limit);
 extern void act_limit_found_down(Limit *limit);
 
 /*
+ * Somebody has asked the destination, and it answers: nobody waits any longer
+ * because it was down, or asked to be left alone.
+ */
+extern void act_limit_forgive(Oid server);
+
+/*
  * Requests of this process that count towards the quota of the day that ends
  * then, and are not written down yet; false: there is no quota.  Who has
  * transactions writes them down (destination_quota.c).
