@@ -23,7 +23,6 @@ typedef struct Destination
 	int			batch_size;		/* 0: the connector's */
 	int			concurrency;	/* requests at a time, all runs together */
 	RateLimit	rate;
-	const char *time_zone;		/* of the account, where its days end; NULL: UTC */
 	HttpPolicy	policy;
 
 	/* destination_quota.c: what was written down of it */
@@ -34,6 +33,9 @@ typedef struct Destination
 	List	   *options;		/* of HttpHeader: server options by name, defaults of the connector included */
 	List	   *secrets;		/* of HttpHeader: values, files read */
 	List	   *extra_headers;	/* of HttpHeader: option "headers" */
+	pg_tz	   *zone;			/* of its account: where the days of its quotas end */
+	int			generation;		/* of the secrets: how often they were renewed in this run */
+	List	   *old_secrets;	/* of List: those before (renewal.c) */
 } Destination;
 
 /*
@@ -45,6 +47,9 @@ typedef struct Destination
  * is read and the environment may be another.
  */
 extern Destination *act_destination_load(const char *name, Oid role, bool need_secrets);
+
+/* A server of ours that the role may use; an ERROR says why not (42704, 42809, 42501). */
+extern struct ForeignServer *act_destination_server(const char *name, Oid role);
 
 /*
  * The owner's policies for all syncs (allow_objects, allow_modes,

@@ -44,7 +44,7 @@ stop_held(Run *run, TimestampTz until, LimitReason reason)
 					 psprintf("destination \"%s\" has no requests left today", destination->name),
 					 psprintf("It takes " INT64_FORMAT " a day; the next one may go in " INT64_FORMAT " s, at midnight in time zone %s.",
 							  destination->rate.day_requests, seconds,
-							  destination->time_zone != NULL ? destination->time_zone : "UTC"),
+							  pg_get_timezone_name(destination->zone)),
 					 "What was not sent waits until then; a higher quota: ALTER SERVER ... OPTIONS (SET rate_limit '...');");
 	else
 		act_run_stop(run, RUN_PARTIAL,

@@ -174,32 +174,13 @@ others_turn(const Limit *limit, TimestampTz now)
 
 /* ------------------------------------------------------------------ the day */
 
-/* When the day ends that it is now in the zone of the account. */
-static TimestampTz
-end_of_day(pg_tz *zone, TimestampTz now)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			offset;
-	TimestampTz ends_at;
-
-	if (timestamp2tm(now, &offset, &tm, &fsec, NULL, zone) != 0)
-		return now + USECS_PER_DAY;
-	j2date(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + 1, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
-	offset = DetermineTimeZoneOffset(&tm, zone);
-	if (tm2timestamp(&tm, 0, &offset, &ends_at) != 0 || ends_at <= now)
-		return now + USECS_PER_DAY;
-	return ends_at;
-}
-
 /* Outside of the lock, since it may look up the zone. */
 static void
 look_at_calendar(Limit *limit, TimestampTz clock)
 {
 	if (clock < limit->day_ends_at && limit->day_ends_at - clock <= PAUSE_LIMIT)
 		return;
-	limit->day_ends_at = end_of_day(limit->zone, clock);
+	limit->day_ends_at = act_rate_limit_day_end(limit->zone, clock);
 	limit->day_used = 0;
 }
 
@@ -631,9 +612,7 @@ act_limit_attach(const Destination *destination, int priority, TimestampTz began
 	}
 	act_limit_detach(&mine);
 	memset(&mine, 0, sizeof(mine));
-	mine.zone = destination->time_zone != NULL ? pg_tzset(destination->time_zone) : NULL;
-	if (mine.zone == NULL)
-		mine.zone = pg_tzset("GMT");
+	mine.zone = destination->zone;
 	if (!attach_to(act_limit_table_shared(), destination, priority, began_at))
 		(void) attach_to(own, destination, priority, began_at);
 	return &mine;

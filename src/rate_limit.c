@@ -9,7 +9,8 @@
  */
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
 
 #include "rate_limit.h"
 
@@ -155,4 +156,22 @@ act_rate_limit_pace(const RateWindow *window, int64 *interval_us, int64 *burst)
 
 	*burst = Max(1, Min(a_second, window->requests / BURST_PART));
 	*interval_us = (window->period_us + JITTER_US) / (window->requests - *burst + 1) + 1;
+}
+
+TimestampTz
+act_rate_limit_day_end(pg_tz *zone, TimestampTz now)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+	TimestampTz ends_at;
+
+	if (timestamp2tm(now, &offset, &tm, &fsec, NULL, zone) != 0)
+		return now + USECS_PER_DAY;
+	j2date(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + 1, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+	offset = DetermineTimeZoneOffset(&tm, zone);
+	if (tm2timestamp(&tm, 0, &offset, &ends_at) != 0 || ends_at <= now)
+		return now + USECS_PER_DAY;
+	return ends_at;
 }

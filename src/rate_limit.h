@@ -12,6 +12,9 @@
 #ifndef ACT_RATE_LIMIT_H
 #define ACT_RATE_LIMIT_H
 
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+
 #define RATE_MAX_WINDOWS 4
 
 /* No more than so many requests in any span of time so long. */
@@ -44,5 +47,8 @@ extern const char *act_rate_limit_parse(const char *text, RateLimit *limit);
  * one before it.
  */
 extern void act_rate_limit_pace(const RateWindow *window, int64 *interval_us, int64 *burst);
+
+/* When the day ends that it is now in the zone of an account. */
+extern TimestampTz act_rate_limit_day_end(pg_tz *zone, TimestampTz now);
 
 #endif							/* ACT_RATE_LIMIT_H */

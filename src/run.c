@@ -31,6 +31,7 @@
 #include "deliver.h"
 #include "destination_limit.h"
 #include "destination_quota.h"
+#include "destination_state.h"
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
@@ -153,6 +154,11 @@ act_run_poll(Run *run)
 					 "What was not sent yet is delayed until the next run.", NULL);
 	else if (run->in_worker)
 		poll_worker(run);
+	if (!run->stop.set && run->destination_changes != act_destination_changes())
+	{
+		run->destination_changes = act_destination_changes();
+		act_destination_state_poll(run);
+	}
 }
 
 /* ------------------------------------------------------------------- stages */
@@ -198,6 +204,8 @@ run_begin(Run *run)
 	act_sync_state_recover_sync(run->sync->sync_id);
 	if (run->in_worker)
 		wanted = act_sync_state_take(run);
+	else
+		act_destination_state_require_unpaused(run->sync->destination);
 	ACT_FAULT("run_taken");
 	/* A unit goes whole, or not at all. */
 	if (run->sync->mode == MODE_REPLACE)
@@ -651,6 +659,7 @@ act_run_create(MemoryContext parent, bool in_worker)
 
 	run->context = context;
 	run->in_worker = in_worker;
+	run->destination_changes = act_destination_changes();
 	act_transaction_open(in_worker);
 	return run;
 }

@@ -94,6 +94,9 @@ typedef struct Run
 	bool		held_again;		/* as the whole run before, which nobody approved */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */
 	TimestampTz throttled_until;	/* it ended because the destination wants to be left alone until then; 0: not */
+	bool		tries_destination;	/* whether it works again is not known: others wait for what this run finds */
+	bool		destination_paused; /* it ended because somebody paused the destination */
+	uint32		destination_changes;	/* act_destination_changes() when it last looked */
 	RunSlot    *slot;			/* or NULL */
 	TimestampTz titled_at;		/* pg_stat_activity was last told */
 	RunCounts	counts;

@@ -68,7 +68,8 @@ report(const Run *run, RunStatus status)
 	const int64 *outcomes = run->counts.outcomes;
 	const DiffCounts *counts = &run->diff.counts;
 	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
-		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
+		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED :
+		status == RUN_POSTPONED ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE : ERRCODE_ACTIVATE_FAILED;
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
 	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
 	int64		nwaiting = outcomes[ROW_WAITING] + counts->waiting;

@@ -56,6 +56,7 @@ set_up_memory(void)
 		act_shared->launcher_seen_at = GetCurrentTimestamp();
 		LWLockInitialize(&act_shared->lock, LWLockNewTrancheId());
 		ConditionVariableInit(&act_shared->run_ended);
+		pg_atomic_init_u32(&act_shared->destination_changes, 0);
 	}
 	act_limit_set_up();
 	LWLockRelease(AddinShmemInitLock);
@@ -423,4 +424,10 @@ act_runs_wait(int64 ended, long timeout_ms, uint32 wait_event)
 			break;
 	}
 	ConditionVariableCancelSleep();
+}
+
+uint32
+act_destination_changes(void)
+{
+	return act_shared == NULL ? 0 : pg_atomic_read_u32(&act_shared->destination_changes);
 }

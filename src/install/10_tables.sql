@@ -171,6 +171,7 @@ CREATE TABLE activate.destination_state (
 	message		pg_catalog.text,
 	throttled_until pg_catalog.timestamptz,
 	throttle_message pg_catalog.text,
+	throttled_since pg_catalog.timestamptz,
 	paused_at	pg_catalog.timestamptz,
 	paused_by	pg_catalog.text,
 	day_used	pg_catalog.int8 NOT NULL DEFAULT 0,
@@ -182,8 +183,9 @@ COMMENT ON COLUMN activate.destination_state.down_since IS 'when it was first fo
 COMMENT ON COLUMN activate.destination_state.probe_at IS 'until then workers postpone its runs; the first one after it tries';
 COMMENT ON COLUMN activate.destination_state.failures IS 'runs in a row that found it down';
 COMMENT ON COLUMN activate.destination_state.message IS 'what the last of them found';
-COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it wants to be left alone: it said so, or its quota of the day is used; null or in the past: it does not';
+COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it wants to be left alone: it said so, or its quota of the day is used; in the past: no run has got through since; null: it does not';
 COMMENT ON COLUMN activate.destination_state.throttle_message IS 'what it said';
+COMMENT ON COLUMN activate.destination_state.throttled_since IS 'since when runs end for it, for longer than a minute: that was an event; null: they do not';
 COMMENT ON COLUMN activate.destination_state.paused_at IS 'since when pause_destination() keeps everything from it; null: it is not paused';
 COMMENT ON COLUMN activate.destination_state.paused_by IS 'role that paused it';
 COMMENT ON COLUMN activate.destination_state.day_used IS 'requests that count towards its quota of the day, as far as they were written down';

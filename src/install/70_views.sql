@@ -111,7 +111,12 @@ SELECT s.name AS sync, s.destination, state.health,
 		WHEN t.model_problem IS NOT NULL THEN t.model_problem
 		WHEN state.health OPERATOR(pg_catalog.=) 'waiting' THEN CASE
 			WHEN e.closed THEN pg_catalog.format('destination %I is closed until its credentials are set on this server', s.destination)
-			WHEN e.down_since IS NOT NULL THEN pg_catalog.format('destination %I is down since %s: %s', s.destination, e.down_since, e.message)
+			WHEN e.paused_at IS NOT NULL THEN pg_catalog.format('destination %I is paused since %s by %s: SELECT activate.resume_destination(%L);',
+				s.destination, e.paused_at, e.paused_by, s.destination)
+			WHEN e.throttled_until IS NOT NULL AND (e.down_since IS NULL OR e.throttled_until OPERATOR(pg_catalog.>) pg_catalog.now()) THEN
+				pg_catalog.format('destination %I limits its rate until %s: %s', s.destination, e.throttled_until, e.throttle_message)
+			WHEN e.down_since IS NOT NULL THEN pg_catalog.format('destination %I is down since %s, and tried again at %s: %s',
+				s.destination, e.down_since, e.probe_at, e.message)
 			WHEN whole.status IS NOT NULL THEN whole.error
 			ELSE pg_catalog.format('it runs %s, once they have succeeded', s.schedule) END
 		WHEN state.health OPERATOR(pg_catalog.=) ANY (ARRAY['held', 'failing']) THEN whole.error
@@ -129,6 +134,8 @@ CROSS JOIN (SELECT activate.worker_problem() AS problem,
 	GREATEST('1 minute'::pg_catalog.interval,
 		pg_catalog.current_setting('pg_activate.naptime', true)::pg_catalog.interval OPERATOR(pg_catalog.*) 2) AS grace
 	OFFSET 0) AS worker
+CROSS JOIN LATERAL (SELECT COALESCE(e.closed, false) OR e.paused_at IS NOT NULL AS stopped,
+	COALESCE(e.closed, false) OR e.paused_at IS NOT NULL OR e.down_since IS NOT NULL OR e.throttled_until IS NOT NULL AS back) AS kept
 CROSS JOIN LATERAL (SELECT activate.sync_home_problem(d.system_identifier, d.database_oid, d.host) AS problem) AS home
 LEFT JOIN LATERAL (SELECT pg_catalog.min(r.queued_at) AS queued_at,
 		pg_catalog.bool_or(r.status OPERATOR(pg_catalog.=) 'running') AS running FROM activate.run AS r
@@ -143,7 +150,7 @@ LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 		AND (r.status OPERATOR(pg_catalog.<>) 'cancelled' OR r.digest IS NULL)	-- discarded
 		-- only while that holds for which it was; a right that may come back with the end of a rebuild is nobody's concern yet
-		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem IS NOT NULL OR e.down_since IS NOT NULL OR e.closed)
+		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem IS NOT NULL OR kept.back)
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
@@ -164,18 +171,18 @@ LEFT JOIN activate.pending_counts() AS p ON p.sync_id OPERATOR(pg_catalog.=) s.s
 CROSS JOIN LATERAL (SELECT w.since,
 		COALESCE(w.since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) worker.grace), false)
 			AND queue.running IS NOT TRUE AS late
-	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL THEN
-		LEAST(CASE WHEN t.model_problem_since IS NULL OR t.retry_at IS NULL THEN t.next_run_at END, queue.queued_at,
-			CASE WHEN t.retry_at IS NOT NULL AND e.down_since IS NOT NULL THEN GREATEST(t.retry_at, e.probe_at)
-				ELSE t.retry_at END) END AS since) AS w) AS due
+	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL AND e.paused_at IS NULL AND n.due IS NOT NULL THEN
+		GREATEST(n.due, CASE WHEN e.down_since IS NOT NULL OR e.throttled_until IS NOT NULL THEN e.probe_at END) END AS since
+		FROM (SELECT LEAST(CASE WHEN t.model_problem_since IS NULL OR t.retry_at IS NULL THEN t.next_run_at END,
+			queue.queued_at, t.retry_at) AS due) AS n) AS w) AS due
 CROSS JOIN LATERAL (SELECT CASE WHEN s.gone THEN 'failing'
 		WHEN s.paused THEN 'paused'
 		WHEN home.problem IS NOT NULL THEN 'waiting'
 		WHEN s.schedule OPERATOR(pg_catalog.<>) 'manual' AND worker.problem IS NOT NULL THEN 'no worker'
 		WHEN t.model_problem IS NOT NULL THEN 'waiting'
 		WHEN whole.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
-		WHEN e.closed OR whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
-		WHEN e.down_since IS NOT NULL AND t.retry_at IS NOT NULL AND NOT t.retry_rows THEN 'waiting'
+		WHEN kept.stopped OR whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
+		WHEN kept.back AND t.retry_at IS NOT NULL AND NOT t.retry_rows THEN 'waiting'
 		WHEN whole.status OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'cancelled', 'interrupted']) THEN 'failing'
 		WHEN due.late OR (pg_catalog.now() OPERATOR(pg_catalog.-) COALESCE(fresh.started_at, d.created_at))
 			OPERATOR(pg_catalog.>) (d.options OPERATOR(pg_catalog.->>) 'freshness')::pg_catalog.interval THEN 'late'
