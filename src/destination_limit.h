@@ -64,6 +64,9 @@ extern void act_limit_detach(Limit *limit); /* NULL is fine */
  * latest; the process's latch is set when it may be worth while before.
  */
 extern int64 act_limit_enter(Limit *limit);
+/* It would send more as soon as one of its own is over: keeps its turn. */
+extern void act_limit_want(Limit *limit);
+
 extern LimitReason act_limit_reason(const Limit *limit);	/* why the last one had to wait */
 
 /* again: the request is one that was made before. */
