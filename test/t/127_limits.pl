@@ -242,6 +242,7 @@ sub shown
 	my $name = 'daily';
 	$crm->reset;
 	$s->sync($name, destination => 'daily', rows => 60, schedule => '1 hour');
+	queue($name);
 	over(30, $name);
 	is(statuses($name), 'partial', 'quota: the run ends');
 	is(scalar(posts()), 25, 'quota: with what the day allows');
