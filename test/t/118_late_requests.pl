@@ -10,7 +10,7 @@ use Time::HiRes qw(sleep time);
 use Activate;
 use Destination;
 
-use constant TIMEOUT => 1;
+use constant TIMEOUT => 4;
 
 my $a = Activate->start('main');
 my $d = Destination->start;
@@ -40,7 +40,7 @@ sub overtake
 		. q{ on_removed => 'delete', options => '{"remove_after": 0, "max_removed": null}')});
 	$a->run($sync);
 	$a->sql("UPDATE $sync SET v = 'A' WHERE id = 1");
-	$d->script({ apply => 'late', delay_ms => 1000 * TIMEOUT + 700, match => { contains => '"A"' } });
+	$d->script({ apply => 'late', delay_ms => 2000 * TIMEOUT - 300, match => { contains => '"A"' } });
 	my $lost = $a->run($sync, %set);
 	is("$lost->{accepted} $lost->{retries}", '1 1', "$sync: what was lost is asked for again at once, and accepted");
 	is(there($sync), 'A', 'and is there');
