@@ -35,9 +35,10 @@ sub there { return $d->fields($_[0])->{'{"id":1}'}{v} // 'nothing' }
 sub overtake
 {
 	my ($sync, $later, %set) = @_;
+	my $mode = delete $set{mode} // "'mirror', on_removed => 'delete'";
 	$a->sql("CREATE TABLE $sync (id int PRIMARY KEY, v text); INSERT INTO $sync VALUES (1, 'first'), (2, 'other')");
-	$a->sql("SELECT activate.create_sync('$sync', 'public.$sync', 'id', 'crm', object => '$sync', mapping => 'v', mode => 'mirror',"
-		. q{ on_removed => 'delete', options => '{"remove_after": 0, "max_removed": null}')});
+	$a->sql("SELECT activate.create_sync('$sync', 'public.$sync', 'id', 'crm', object => '$sync', mapping => 'v', mode => $mode,"
+		. q{ options => '{"remove_after": 0, "max_removed": null}')});
 	$a->run($sync);
 	$a->sql("UPDATE $sync SET v = 'A' WHERE id = 1");
 	$d->script({ apply => 'late', delay_ms => 2000 * TIMEOUT - 300, match => { contains => '"A"' } });
@@ -46,11 +47,12 @@ sub overtake
 	is(there($sync), 'A', 'and is there');
 	$a->sql($later);
 	my $runs = 0;
+	my $run;
 	do
 	{
 		$a->outlive_late($sync) if $runs++;
-		$a->run($sync, %set);
-	} while $a->sql("SELECT count(*) FROM activate.pending WHERE sync = '$sync'") > 0;
+		$run = $a->run($sync, %set);
+	} while $run->{delayed} > 0;
 	# The first one is done with when its answer was due.
 	wait_until('the late one', sub { $d->stats->{busy} == 0 });
 	return $runs;
@@ -60,6 +62,8 @@ is(overtake('changed', "UPDATE changed SET v = 'B' WHERE id = 1"), 2, 'a newer v
 is(there('changed'), 'B', 'the newer version stays');
 is(overtake('removed', 'DELETE FROM removed WHERE id = 1'), 2, 'a removal waits, too');
 is(there('removed'), 'nothing', 'and what was removed stays so');
+is(overtake('sheet', "UPDATE sheet SET v = 'B' WHERE id = 1", mode => "'replace'"), 2, 'as do all rows of mode replace');
+is(there('sheet'), 'B', 'where the newer ones stay');
 my %hasty = (set => { 'pg_activate.debug_late_off' => 'on' });
 is(overtake('hasty', "UPDATE hasty SET v = 'B' WHERE id = 1", %hasty), 1, 'without waiting it takes one run');
 is(there('hasty'), 'A', 'and the older version is what stays');
