@@ -96,7 +96,11 @@ send_ready(Delivery *delivery)
 		Batch	   *batch = lfirst(cell);
 
 		if (list_length(delivery->in_flight) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		{
+			if (list_length(delivery->in_flight) >= delivery->concurrency)
+				act_limit_want(delivery->run->limit);
 			break;
+		}
 		if (delivery->run->stop.set)
 		{
 			delivery->ready = foreach_delete_current(delivery->ready, cell);
