@@ -114,20 +114,32 @@ send_ready(Delivery *delivery)
 		act_delivery_drop_waiting(delivery);
 }
 
-/* All that may still be refused, and send rows back, is in flight or goes soon. */
+/* Of what is in flight or goes at once: any, or any that is part of a search. */
 static bool
-more_may_come(const Delivery *delivery)
+any_due(const Delivery *delivery, bool probes)
 {
 	ListCell   *cell;
 
-	if (delivery->in_flight != NIL || delivery->unclaimed != NIL)
-		return true;
-	foreach(cell, delivery->ready)
+	foreach(cell, delivery->in_flight)
 	{
-		if (((Batch *) lfirst(cell))->not_before == 0)
+		if (!probes || ((Batch *) lfirst(cell))->probe)
 			return true;
 	}
-	return false;
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (batch->not_before == 0 && (!probes || batch->probe))
+			return true;
+	}
+	return !probes && delivery->unclaimed != NIL;
+}
+
+/* Whatever is to be sent has been made a batch. */
+bool
+act_delivery_all_read(const Delivery *delivery)
+{
+	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0;
 }
 
 /*
@@ -149,7 +161,8 @@ read_batches(Delivery *delivery)
 	{
 		Batch	   *batch;
 
-		delivery->reader.more_may_come = more_may_come(delivery);
+		delivery->reader.searching = any_due(delivery, true);
+		delivery->reader.more_may_come = any_due(delivery, false);
 		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
@@ -187,7 +200,8 @@ finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
 		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
-		delivery->search.npool == 0 && (delivery->reader.done || delivery->run->stop.set);
+		delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
+		(delivery->reader.done || delivery->run->stop.set);
 }
 
 /* Until an answer, or until something that waits for its time is due. */

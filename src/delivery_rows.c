@@ -94,7 +94,7 @@ act_delivery_decide_late(Delivery *delivery)
 		return;
 	if (delivery->run->stop.set || list_length(delivery->undecided) >= MAX_UNDECIDED ||
 		(delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
-		 delivery->search.npool == 0 && delivery->reader.done))
+		 act_delivery_all_read(delivery)))
 		act_delivery_decide(delivery);
 }
 
@@ -206,6 +206,9 @@ act_delivery_drop_waiting(Delivery *delivery)
 		drop_unclaimed(delivery, lfirst(cell));
 	list_free(delivery->unclaimed);
 	delivery->unclaimed = NIL;
+	if (delivery->reader.held.batch != NULL)
+		drop_unclaimed(delivery, delivery->reader.held.batch);
+	memset(&delivery->reader.held, 0, sizeof(delivery->reader.held));
 	act_delivery_delay_rows(delivery, search->pool, search->npool);
 	search->npool = 0;
 }

@@ -59,10 +59,16 @@ wait_for_ever(void)
 	}
 }
 
-/* A process that is asked to end does so at its next CHECK_FOR_INTERRUPTS. */
+/*
+ * A process that is asked to end does so at its next CHECK_FOR_INTERRUPTS.
+ * The line in the log is what tests count faults by.
+ */
 static void
 act(const char *point, const char *action)
 {
+	ereport(LOG_SERVER_ONLY,
+			(errmsg_internal("fault point \"%s\": %.*s", point, (int) strcspn(action, ":,"), action),
+			 errhidestmt(true)));
 	if (strncmp(action, "kill", 4) == 0)
 		kill(MyProcPid, SIGKILL);
 	else if (strncmp(action, "term", 4) == 0)
