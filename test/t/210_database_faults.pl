@@ -174,6 +174,8 @@ SKIP:
 	$session = Session->start($node, 'postgres', options => '-c pg_activate.progress_interval=0 -c client_min_messages=error');
 	call_until_settled($sync, 'pg_terminate_backend: the next run');
 	is_equal($sync, 'pg_terminate_backend');
+	wait_until('the timeout of what was lost', sub {
+		value("SELECT count(*) FROM activate_data.$sync WHERE activate_late_until > clock_timestamp()") eq '0' });
 }
 
 # given a table that somebody locks for as long as answers come in, then they are kept, and a worker's run goes on, too
