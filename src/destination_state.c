@@ -347,6 +347,8 @@ pause_detail(const char *destination)
 				"SELECT pg_catalog.format('%s paused it at %s.', paused_by, paused_at)"
 				" FROM activate.destination_state WHERE destination = $1 AND paused_at IS NOT NULL", 1, args) > 0)
 		detail = act_sql_text(0, 1);
+	/* It is asked between any two batches: they would pile up until the run's end. */
+	SPI_freetuptable(SPI_tuptable);
 	act_identity_leave(&identity);
 	return detail;
 }
