@@ -21,6 +21,7 @@
 #include "destination_halt.h"
 #include "destination_quota.h"
 #include "fault.h"
+#include "request_log.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "unit_run.h"
@@ -55,6 +56,7 @@ send_batch(Delivery *delivery, Batch *batch)
 							act_now() / USECS_PER_SEC +
 							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	act_http_send(delivery->loop, &request, batch);
+	batch->sent_at = act_now();
 	MemoryContextSwitchTo(caller);
 
 	delivery->in_flight = lappend(delivery->in_flight, batch);
@@ -113,7 +115,11 @@ send_ready(Delivery *delivery)
 		Batch	   *batch = lfirst(cell);
 
 		if (at_stake(delivery) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		{
+			if (list_length(delivery->in_flight) >= delivery->concurrency)
+				act_limit_want(delivery->run->limit);
 			break;
+		}
 		if (delivery->run->stop.set)
 		{
 			delivery->ready = foreach_delete_current(delivery->ready, cell);
@@ -131,20 +137,32 @@ send_ready(Delivery *delivery)
 		act_delivery_drop_waiting(delivery);
 }
 
-/* All that may still be refused, and send rows back, is in flight or goes soon. */
+/* Of what is in flight or goes at once: any, or any that is part of a search. */
 static bool
-more_may_come(const Delivery *delivery)
+any_due(const Delivery *delivery, bool probes)
 {
 	ListCell   *cell;
 
-	if (delivery->in_flight != NIL || delivery->unclaimed != NIL)
-		return true;
-	foreach(cell, delivery->ready)
+	foreach(cell, delivery->in_flight)
 	{
-		if (((Batch *) lfirst(cell))->not_before == 0)
+		if (!probes || ((Batch *) lfirst(cell))->probe)
 			return true;
 	}
-	return false;
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (batch->not_before == 0 && (!probes || batch->probe))
+			return true;
+	}
+	return !probes && delivery->unclaimed != NIL;
+}
+
+/* Whatever is to be sent has been made a batch. */
+bool
+act_delivery_all_read(const Delivery *delivery)
+{
+	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0;
 }
 
 /*
@@ -166,7 +184,8 @@ read_batches(Delivery *delivery)
 	{
 		Batch	   *batch;
 
-		delivery->reader.more_may_come = more_may_come(delivery);
+		delivery->reader.searching = any_due(delivery, true);
+		delivery->reader.more_may_come = any_due(delivery, false);
 		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
@@ -191,6 +210,8 @@ flush_due(const Delivery *delivery)
 		return false;
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
+	if (act_request_log_due(delivery->run))
+		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
 	return idle || answers_in_the_way(delivery) || list_length(delivery->settled) >= SETTLE_ROWS ||
@@ -202,7 +223,8 @@ finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
 		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
-		delivery->search.npool == 0 && (delivery->reader.done || delivery->run->stop.set);
+		delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
+		(delivery->reader.done || delivery->run->stop.set);
 }
 
 /* Until an answer, or until something that waits for its time is due. */
@@ -352,7 +374,8 @@ act_deliver_abandon(Run *run)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		act_batch_doubt(batch);
+		act_delivery_log(delivery, batch, NULL, NULL);
+		act_batch_doubt(batch, true);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)

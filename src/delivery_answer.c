@@ -19,6 +19,7 @@
 #include "destination_halt.h"
 #include "fault.h"
 #include "renewal.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "unit_run.h"
 
@@ -73,7 +74,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	bool		down = act_limit_down(delivery->run->limit);
 
 	if (answer->verdict == VERDICT_UNCERTAIN)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, batch->late);
 	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
@@ -122,25 +123,35 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	again_later(delivery, batch, pause);
 }
 
-/* Whether anything is left to be sent. */
+/* Whether anything is left to be sent but what is under way, and this batch that was. */
 static bool
-has_more(const Delivery *delivery)
+has_more(const Delivery *delivery, const Batch *batch)
 {
-	return !delivery->reader.done || delivery->search.npool > 0 || delivery->ready != NIL ||
-		delivery->unclaimed != NIL;
+	const Run  *run = delivery->run;
+	int64		rows = batch->nrows;
+	ListCell   *cell;
+
+	if (batch->unit != NULL)
+		return false;
+	foreach(cell, delivery->in_flight)
+		rows += ((const Batch *) lfirst(cell))->nrows;
+	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
+		rows += run->counts.outcomes[i];
+	return rows < run->diff.counts.to_send;
 }
 
 /* A success may say, too, that it was the last one for a while. */
 static void
-heed_limit(Delivery *delivery, const ConnectorAnswer *answer)
+heed_limit(Delivery *delivery, const Batch *batch, const ConnectorAnswer *answer)
 {
+	Run		   *run = delivery->run;
+
 	if (answer->limited_ms <= 0)
 		return;
-	if (has_more(delivery))
-		leave_alone(delivery, answer->limited_ms, "no requests are left until then");
+	if (answer->rows_put_off || has_more(delivery, batch))
+		leave_alone(delivery, answer->limited_ms, "The destination takes no more requests until then.");
 	else
-		delivery->run->throttled_until = Max(delivery->run->throttled_until,
-											 act_now() + answer->limited_ms * 1000);
+		run->throttled_until = Max(run->throttled_until, act_now() + answer->limited_ms * 1000);
 }
 
 /* Those that can be sent again soon come last: how many they are. */
@@ -179,7 +190,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	if (answer->rows_throttled)
 	{
 		pause = throttle_pause(delivery, answer);
-		leave_alone(delivery, pause, "a row was throttled");
+		leave_alone(delivery, pause, "It throttles single rows.");
 	}
 	if (delivery->run->stop.set || !may_try_again(batch) || pause > REQUEST_MAX_THROTTLE_MS)
 	{
@@ -196,6 +207,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		part->tries = batch->tries;
 		part->generation = batch->generation;
 		part->uncertain = batch->uncertain;
+		part->late = batch->late;
 		part->accepted_before = batch->accepted_before;
 	}
 	if (answer->rows_throttled)
@@ -373,6 +385,57 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	}
 }
 
+/*
+ * Whether the request, or a copy of it, may be applied after all that came
+ * back: nothing did, or only a gateway's word that it lost sight of it.  An
+ * application that answers in full is done with it.
+ */
+static bool
+may_come_late(const HttpResponse *response)
+{
+	return response->repeated || response->transport == HTTP_LOST ||
+		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
+}
+
+static bool
+all_accepted(const Batch *batch)
+{
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+			return false;
+	}
+	return true;
+}
+
+/* Those of its rows that are not accepted name it. */
+void
+act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	Run		   *run = delivery->run;
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->unit != NULL ? batch->unit->nrows : batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer != NULL && answer->verdict == VERDICT_ROWS && all_accepted(batch),
+	};
+	int64	   *id;
+
+	if (taken.accepted)
+	{
+		(void) act_request_log_take(run, &taken, NULL);
+		return;
+	}
+	id = act_request_log_take(run, &taken, act_request_log_number(run));
+	for (int i = 0; i < batch->nrows; i++)
+		batch->rows[i]->request_id = id;
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
@@ -389,12 +452,14 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	act_limit_leave(run->limit,
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
+	act_delivery_log(delivery, batch, response, &answer);
+	batch->late = batch->late || may_come_late(response);
 	if (response->repeated)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, true);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
-			heed_limit(delivery, &answer);
+			heed_limit(delivery, batch, &answer);
 			if (put_off(delivery, batch, &answer))
 				answered(delivery, batch);
 			break;

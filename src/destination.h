@@ -69,6 +69,13 @@ extern void act_destination_wipe(Destination *destination);
 extern char *act_destination_redact(const Destination *destination, const char *text);
 
 /*
+ * The same of bytes of any kind: what the first limit of them become, and how
+ * many that are.  A secret that begins among them goes, wherever it ends.
+ */
+extern char *act_destination_redact_bytes(const Destination *destination, const char *bytes, size_t len,
+										  size_t limit, size_t *written);
+
+/*
  * scheme://host:port that a server with these options (List of DefElem)
  * sends to; NULL where that is not known (its connector is not there).
  */

@@ -26,6 +26,7 @@
 #include "fault.h"
 #include "link.h"
 #include "renewal.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "settings.h"
 
@@ -44,6 +45,8 @@ typedef struct LinkBatch
 	int		   *parts;			/* that are left */
 	Row		  **rows;
 	int			nrows;
+	HttpRequest request;		/* the last one, without credentials */
+	TimestampTz sent_at;
 	int			tries;
 	int			generation;		/* of the credentials that it went with */
 	int64		not_before;		/* milliseconds */
@@ -293,6 +296,30 @@ redact(const Run *run, char **text)
 		*text = act_destination_redact(run->destination, *text);
 }
 
+/* After its rows were read: those that it refuses are the last in settled. */
+static void
+log_request(Link *link, LinkBatch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer->verdict == VERDICT_ROWS,
+	};
+	int64	   *id;
+
+	for (int i = 0; i < batch->nrows && taken.accepted; i++)
+		taken.accepted = batch->rows[i]->outcome != ROW_REFUSED;
+	id = act_request_log_take(link->run, &taken, taken.accepted ? NULL : act_request_log_number(link->run));
+	for (int i = 0; i < batch->nrows; i++)
+		batch->rows[i]->request_id = id;
+}
+
 static void
 take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 {
@@ -307,16 +334,19 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	redact(run, &answer.message);
 	redact(run, &answer.hint);
 	act_limit_leave(run->limit, act_destination_result(answer.verdict, true), response->duration_ms);
+	if (answer.verdict != VERDICT_ROWS)
+		log_request(link, batch, response, &answer);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
 			link->throttles = 0;
 			if (answer.limited_ms > REQUEST_MAX_THROTTLE_MS && (!link->read_all || link->ready != NIL))
-				act_request_throttle_stop(run, answer.limited_ms, "no requests are left until then");
+				act_request_throttle_stop(run, answer.limited_ms, "The destination takes no more requests until then.");
 			else if (answer.limited_ms > 0)
 				act_limit_throttle(run->limit, act_now() + answer.limited_ms * 1000);
 			for (int i = 0; i < batch->nrows; i++)
 				link_row(link, batch, batch->rows[i], &found[i], answer.http_status);
+			log_request(link, batch, response, &answer);
 			pfree(found);
 			finish_batch(link, batch);
 			break;
@@ -379,16 +409,21 @@ static void
 ask(Link *link, LinkBatch *batch)
 {
 	Run		   *run = link->run;
+	MemoryContext caller = CurrentMemoryContext;
 	HttpRequest request;
 
+	MemoryContextSwitchTo(batch->context);
 	batch->tries++;
 	batch->generation = run->destination->generation;
-	act_connector_render_lookup(run->destination->connector, &run->scope, batch->rows, batch->nrows, &request);
-	request.headers = list_concat(request.headers, run->destination->extra_headers);
+	act_connector_render_lookup(run->destination->connector, &run->scope, batch->rows, batch->nrows, &batch->request);
+	request = batch->request;
+	request.headers = list_concat_copy(batch->request.headers, run->destination->extra_headers);
 	act_connector_authorize(run->destination->connector, &run->scope, &request,
 							act_now() / USECS_PER_SEC +
 							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	act_http_send(link->loop, &request, batch);
+	batch->sent_at = act_now();
+	MemoryContextSwitchTo(caller);
 	link->in_flight = lappend(link->in_flight, batch);
 	run->counts.requests++;
 	run->counts.bytes_sent += request.body_len;

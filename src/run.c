@@ -39,8 +39,10 @@
 #include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
+#include "request_log.h"
 #include "retry.h"
 #include "run.h"
+#include "run_event.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "snapshot.h"
@@ -228,7 +230,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	act_ledger_unknown(run, act_claim_recover(run->settler));
+	act_run_event_unknown(run, act_claim_recover(run->sync, run->settler));
 	act_cluster_doubts(run);
 	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
@@ -523,10 +525,12 @@ run_finish(Run *run)
 	act_quota_keep(run, true);
 	ACT_FAULT("before_finish");
 	act_transaction_writable();
+	act_request_log_finish(run);
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
 	ACT_FAULT("in_finish");
 	act_transaction_commit(true);
+	act_request_log_written(run);
 	run->recorded = true;
 	ACT_FAULT("after_finish");
 #ifdef ACT_TEST
