@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "deliver_private.h"
+#include "destination_limit.h"
 #include "progress.h"
 #include "settings.h"
 
@@ -24,8 +25,8 @@ waiting_for(const Delivery *delivery)
 
 	if (now < delivery->locked_until)
 		return "lock on the sync's table";
-	if (now < delivery->throttled_until)
-		return "rate limit";
+	if (now < delivery->limited_until)
+		return act_limit_reason_name(act_limit_reason(delivery->run->limit));
 	if (delivery->in_flight != NIL)
 		return "answer";
 	return delivery->ready != NIL ? "retry" : NULL;

@@ -126,7 +126,8 @@ typedef struct DiffMark
 	char	  **key_values;
 	SnapshotState state;
 	char	   *message;		/* of a row that waits: what for; UTF-8 */
-	RowOp		op;				/* of a row that waits: what is to be sent */
+	RowOp		op;				/* of a row that waits or is muted: what is to be sent */
+	TimestampTz late_until;		/* as the row has it */
 } DiffMark;
 extern DiffMark *act_diff_next_mark(Diff *diff);
 

@@ -315,8 +315,10 @@ register_worker(const char *kind, const char *function, const char *what,
 	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "pg_activate %s", kind);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_activate %s %s", kind, what);
+	ACT_FAULT("before_register");
 	registered = RegisterDynamicBackgroundWorker(&worker, handle);
 	MemoryContextSwitchTo(caller);
+	ACT_FAULT("after_register");
 	if (!registered)
 		*handle = NULL;
 	return registered;

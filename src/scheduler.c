@@ -187,6 +187,7 @@ ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 		wait_no_longer_than(scheduler, now + REFUSED_PAUSE);
 		return;
 	}
+	ACT_FAULT("run_requested");
 	for (int i = 0; i < asked->times && pause < VAIN_LIMIT; i++)
 		pause *= 2;
 	asked->times++;
@@ -269,6 +270,7 @@ pass(Scheduler *scheduler)
 	caller = MemoryContextSwitchTo(scheduler->pass);
 	due = look(scheduler, now);
 	MemoryContextSwitchTo(caller);
+	ACT_FAULT("scheduler_looking");
 	act_worker_commit();
 	ACT_FAULT("scheduler_looked");
 

@@ -16,6 +16,7 @@
 
 #include "backoff.h"
 #include "compat.h"
+#include "destination_limit.h"
 #include "launcher.h"
 #include "shared_state.h"
 
@@ -36,6 +37,7 @@ request_memory(void)
 	if (next_request_hook)
 		next_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+	RequestAddinShmemSpace(MAXALIGN(act_limit_memory()));
 }
 
 /* In the postmaster, at its start and again after a crash. */
@@ -54,7 +56,9 @@ set_up_memory(void)
 		act_shared->launcher_seen_at = GetCurrentTimestamp();
 		LWLockInitialize(&act_shared->lock, LWLockNewTrancheId());
 		ConditionVariableInit(&act_shared->run_ended);
+		pg_atomic_init_u32(&act_shared->destination_changes, 0);
 	}
+	act_limit_set_up();
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(act_shared->lock.tranche, "pg_activate");
 }
@@ -380,4 +384,10 @@ act_runs_wait(int64 ended, long timeout_ms, uint32 wait_event)
 			break;
 	}
 	ConditionVariableCancelSleep();
+}
+
+uint32
+act_destination_changes(void)
+{
+	return act_shared == NULL ? 0 : pg_atomic_read_u32(&act_shared->destination_changes);
 }

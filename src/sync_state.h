@@ -21,6 +21,9 @@
 extern void act_sync_state_define(const Sync *sync, bool new_schedule);
 extern void act_sync_state_drop(int64 sync_id);
 
+/* Some rows of it are due at once; false: it runs only when called. */
+extern bool act_sync_state_retry_rows(const Sync *sync);
+
 /* Due at once, whatever its schedule. */
 extern void act_sync_state_run_now(const Sync *sync);
 

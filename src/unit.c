@@ -464,6 +464,19 @@ wait_for_time(Unit *unit, const Sync *sync, Diff *diff)
 	counts->to_send = 0;
 }
 
+/* A lost request would be applied over it: the rows wait until none can be. */
+static void
+wait_for_late(Unit *unit, Diff *diff)
+{
+	if (act_now() >= unit->before.late_until)
+		return;
+	unit->send = false;
+	unit->waits = unit->late = true;
+	diff->counts.delayed += diff->counts.to_send;
+	diff->counts.to_send = 0;
+	diff->next_attempt_at = unit->before.late_until;
+}
+
 static void
 decide(Unit *unit, const Sync *sync, Diff *diff)
 {
@@ -474,6 +487,8 @@ decide(Unit *unit, const Sync *sync, Diff *diff)
 	unit->record = !unit->send && (!same_order || before->has_tried);
 	if (unit->send && was_tried(unit))
 		wait_for_time(unit, sync, diff);
+	else if (unit->send)
+		wait_for_late(unit, diff);
 }
 
 /* What refers to a record that is not there yet keeps all of them back. */
