@@ -164,6 +164,14 @@ sub run
 	return $self->end($self->begin($sync, %option));
 }
 
+# Until no request of the sync whose answer was lost can be applied any more.
+sub outlive_late
+{
+	my ($self, $sync) = @_;
+	$self->sql("SELECT pg_sleep(greatest(0, extract(epoch FROM max(activate_late_until) - clock_timestamp()))) FROM activate_data.$sync");
+	return;
+}
+
 sub last_run
 {
 	my ($self) = @_;
@@ -178,8 +186,9 @@ sub alive
 	return $self->ask('SELECT 1') if $self->{quick};
 	while (1)
 	{
-		my ($status, $out) = $self->{node}->psql('postgres', 'SELECT 1');
-		return if $status == 0 && $out eq '1';
+		# It may hang up before it has read anything.
+		my ($status, $out) = eval { $self->{node}->psql('postgres', 'SELECT 1') };
+		return if defined $status && $status == 0 && $out eq '1';
 		croak 'the server does not come back' if time > $until;
 		sleep 0.02;
 	}
