@@ -140,6 +140,13 @@ act_connector_secrets(const Connector *connector)
 	return connector->secrets;
 }
 
+void
+act_connector_set_redactor(Connector *connector, char *(*redact) (void *arg, const char *text), void *arg)
+{
+	connector->redact = redact;
+	connector->redact_arg = arg;
+}
+
 static Connector *
 compile_document(Document *document)
 {

@@ -58,26 +58,18 @@ typedef struct TestValue
 	char	   *text;			/* of a string or number */
 } TestValue;
 
-/* Is the value at a pointer there, and one of these? */
+/* Is the value at a pointer there, and does all hold that is said of it? */
 typedef struct AnswerTest
 {
 	const JsonPointer *at;		/* NULL: always true */
-	int			nvalues;		/* 0: any value will do */
+	int			nvalues;		/* 0: any value will do; else it is one of these */
 	TestValue  *values;
+	const char *contains;		/* NULL: whatever its text */
+	bool		has_lt;
+	bool		has_gt;
+	double		lt;				/* a number below, above these */
+	double		gt;
 } AnswerTest;
-
-/* What a rule makes of an answer; the order is that of then_names[]. */
-typedef enum RuleEffect
-{
-	THEN_ROWS,
-	THEN_REFUSE,
-	THEN_HALVE,
-	THEN_THROTTLE,
-	THEN_RETRY,
-	THEN_UNCERTAIN,
-	THEN_AUTH,
-	THEN_CONFIGURATION
-} RuleEffect;
 
 /* Where an answer says why. */
 typedef struct ReasonPointers
@@ -90,14 +82,17 @@ typedef struct AnswerRule
 {
 	StatusRanges statuses;
 	AnswerTest	test;
-	RuleEffect	then;
+	AnswerClass then;
+	int			wait_ms;		/* whatever the answer says; -1: as that says */
+	bool		until_midnight;
 	ReasonPointers reason;
 } AnswerRule;
 
 typedef struct RowRule
 {
 	AnswerTest	test;
-	RowOutcome	then;
+	RowOutcome	then;			/* DELAYED: sent again soon */
+	bool		throttles;		/* and not before the destination takes requests again */
 } RowRule;
 
 /* How results are told apart; the order is that of by_names[]. */
@@ -201,6 +196,8 @@ struct Connector
 	bool		takes_key;
 	const char *time_zone;		/* or NULL */
 	RateSection rate;
+	char	   *(*redact) (void *arg, const char *text);	/* or NULL */
+	void	   *redact_arg;
 	const Filter **match_compare;	/* NULL-ended */
 	const Template *base_url;	/* NULL: the server's option must say */
 	NamedTemplates headers;

@@ -43,9 +43,10 @@ send_batch(Delivery *delivery, Batch *batch)
 	if (batch->tries == 0)
 		batch->accepted_before = delivery->accepted;
 	batch->tries++;
+	batch->generation = run->destination->generation;
 
 	/* Signatures carry the time, so credentials are put on for each try. */
-	caller = MemoryContextSwitchTo(batch->claim->context);
+	caller = MemoryContextSwitchTo(batch->context);
 	request = batch->request;
 	request.headers = list_concat_copy(batch->request.headers, run->destination->extra_headers);
 	act_connector_authorize(run->destination->connector, &run->scope, &request,
@@ -60,11 +61,11 @@ send_batch(Delivery *delivery, Batch *batch)
 	ACT_FAULT("after_send");
 }
 
-/* While the destination is asked whether it refuses everything, one by one. */
+/* While it is asked whether it refuses everything, one by one. */
 static int
 in_flight_limit(const Delivery *delivery)
 {
-	return delivery->probing && delivery->accepted == 0 ? 1 : delivery->concurrency;
+	return act_search_doubtful(&delivery->search, delivery->accepted > 0) ? 1 : delivery->concurrency;
 }
 
 static void
@@ -84,9 +85,6 @@ send_ready(Delivery *delivery)
 		if (delivery->run->stop.set)
 		{
 			delivery->ready = foreach_delete_current(delivery->ready, cell);
-			if (batch->rest != NULL)
-				act_delivery_finish_with(delivery, batch->rest, ROW_DELAYED, NULL, NULL, 0);
-			batch->rest = NULL;
 			act_delivery_finish_with(delivery, batch, ROW_DELAYED, NULL, NULL, 0);
 			continue;
 		}
@@ -95,11 +93,30 @@ send_ready(Delivery *delivery)
 		delivery->ready = foreach_delete_current(delivery->ready, cell);
 		send_batch(delivery, batch);
 	}
+	if (delivery->run->stop.set)
+		act_delivery_drop_waiting(delivery);
+}
+
+/* All that may still be refused, and send rows back, is in flight or goes soon. */
+static bool
+more_may_come(const Delivery *delivery)
+{
+	ListCell   *cell;
+
+	if (delivery->in_flight != NIL || delivery->unclaimed != NIL)
+		return true;
+	foreach(cell, delivery->ready)
+	{
+		if (((Batch *) lfirst(cell))->not_before == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
  * Batches are read ahead, so that a freed place is filled without a commit in
- * between; but not those that would be left to a person, unsent, by a crash.
+ * between; but not those that would be left to a person, unsent, by a crash,
+ * and none as long as everything may be refused.
  */
 static void
 read_batches(Delivery *delivery)
@@ -107,24 +124,27 @@ read_batches(Delivery *delivery)
 	int			wanted = delivery->first_batch_pending ? 1 : 2 * delivery->concurrency;
 	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
 
-	while (!delivery->run->stop.set && !delivery->reader.done &&
+	if (act_search_doubtful(&delivery->search, delivery->accepted > 0))
+		wanted = 1;
+	while (!delivery->run->stop.set &&
 		   list_length(delivery->unclaimed) + list_length(delivery->ready) +
 		   list_length(delivery->in_flight) < wanted)
 	{
-		Batch	   *batch = act_batch_read(&delivery->reader);
+		Batch	   *batch;
 
+		delivery->reader.more_may_come = more_may_come(delivery);
+		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
-		delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		if (batch->fresh != NULL)
+			delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		else
+			delivery->ready = lappend(delivery->ready, batch);
 		if (batch->at_most_once)
 			wanted = Min(wanted, delivery->concurrency);
 	}
 	if (delivery->run->stop.set)
-	{
-		/* Never claimed, never sent: they count as delayed at the end. */
-		list_free(delivery->unclaimed);
-		delivery->unclaimed = NIL;
-	}
+		act_delivery_drop_waiting(delivery);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -139,8 +159,6 @@ flush_due(const Delivery *delivery)
 		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
-	if (act_delivery_undecided(delivery))
-		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && act_delivery_now() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
@@ -149,8 +167,8 @@ static bool
 finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
-		delivery->settled == NIL && delivery->finished_claims == NIL &&
-		(delivery->reader.done || delivery->run->stop.set);
+		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
+		delivery->search.npool == 0 && (delivery->reader.done || delivery->run->stop.set);
 }
 
 /* Until an answer, or until something that waits for its time is due. */
@@ -168,7 +186,7 @@ wait_time(const Delivery *delivery)
 		if (list_length(delivery->in_flight) < in_flight_limit(delivery))
 			until = Min(until, Max(batch->not_before, delivery->throttled_until));
 	}
-	if (delivery->settled_since != 0 && !act_delivery_undecided(delivery))
+	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))
 		until = Min(until, Max(now, delivery->locked_until));
@@ -211,7 +229,9 @@ delivery_create(Run *run)
 
 	delivery->run = run;
 	delivery->context = context;
+	delivery->search.context = context;
 	delivery->reader.run = run;
+	delivery->reader.search = &delivery->search;
 	delivery->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
 	delivery->first_batch_pending = run->sync->first_batch_alone || run->tries_destination;
 	delivery->reported_at = act_delivery_now();
@@ -235,6 +255,7 @@ deliver_rows(Delivery *delivery)
 	while (!finished(delivery))
 	{
 		read_batches(delivery);
+		act_delivery_decide_late(delivery);
 		if (flush_due(delivery) && !act_delivery_flush(delivery))
 			delivery->locked_until = act_delivery_now() + LOCKED_TABLE_PAUSE_MS;
 		send_ready(delivery);
@@ -293,18 +314,17 @@ act_deliver_abandon(Run *run)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		batch->uncertain = true;
+		act_batch_doubt(batch);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (batch->rest != NULL)
-			act_delivery_finish_with(delivery, batch->rest, ROW_DELAYED, NULL, NULL, 0);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, NULL, "the run ended before an answer arrived", 0);
 	}
-	delivery->unclaimed = NIL;
+	act_delivery_drop_waiting(delivery);
+	act_delivery_decide(delivery);
 
 	/* Who cancelled does not wait for a locked table: claims that stay say what is in doubt. */
 	while (!act_delivery_flush(delivery) && !ends_at_once(run))

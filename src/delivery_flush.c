@@ -35,19 +35,46 @@ claim_batches(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (batch->nrows > 0)
-			batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows);
+		if (batch->fresh->nrows > 0)
+			batch->fresh->claim_id = act_claim_insert(run->sync, run->run_id, batch->fresh->rows, batch->fresh->nrows);
 		if (batch->unit != NULL)
 			act_unit_claim(run->sync, batch->unit);
 	}
 }
 
+/* Without the rows that are settled: a crash has nothing to say of those any more. */
+static void
+renew_claim(const Run *run, Claim *claim)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < claim->nrows; i++)
+	{
+		if (claim->rows[i]->claim == claim)
+			claim->rows[kept++] = claim->rows[i];
+	}
+	claim->nrows = kept;
+	claim->renewed_id = act_claim_insert(run->sync, run->run_id, claim->rows, kept);
+}
+
 static void
 delete_claims(Delivery *delivery)
 {
-	int64	   *ids = palloc(sizeof(int64) * (list_length(delivery->finished_claims) + 1));
+	int64	   *ids = palloc(sizeof(int64) * (list_length(delivery->finished_claims) +
+											  list_length(delivery->touched_claims) + 1));
 	int			count = 0;
 	ListCell   *cell;
+
+	foreach(cell, delivery->touched_claims)
+	{
+		Claim	   *claim = lfirst(cell);
+
+		claim->renewed_id = claim->claim_id;
+		if (claim->open == 0 || claim->claim_id == 0)
+			continue;
+		ids[count++] = claim->claim_id;
+		renew_claim(delivery->run, claim);
+	}
 
 	foreach(cell, delivery->finished_claims)
 	{
@@ -91,30 +118,11 @@ brings_references(const Delivery *delivery)
 	return false;
 }
 
-/* Refusals that wait at most: so many are not all alike. */
-#define MAX_UNDECIDED 5000
-
-/*
- * As long as nothing was accepted, refusals wait: they may turn out to be of
- * the kind that is charged to nobody.
- */
-bool
-act_delivery_undecided(const Delivery *delivery)
-{
-	const int64 *outcomes = delivery->run->counts.outcomes;
-
-	return !delivery->run->stop.set && delivery->accepted == 0 &&
-		outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] > 0 &&
-		list_length(delivery->settled) < MAX_UNDECIDED &&
-		(delivery->in_flight != NIL || delivery->ready != NIL || delivery->unclaimed != NIL ||
-		 !delivery->reader.done);
-}
-
 static bool
-write_down(Delivery *delivery, bool settle)
+write_down(Delivery *delivery)
 {
 	Run		   *run = delivery->run;
-	bool		note = settle && !run->ids_noted && brings_references(delivery);
+	bool		note = !run->ids_noted && brings_references(delivery);
 
 	act_transaction_writable();
 	if (!act_settler_lock(run->settler))
@@ -123,15 +131,12 @@ write_down(Delivery *delivery, bool settle)
 		return false;
 	}
 	claim_batches(delivery);
-	if (settle)
-	{
-		/* Before its rows, so that its time is not after theirs. */
-		if (run->unit != NULL && run->unit->answered)
-			act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
-		act_settler_rows(run->settler, delivery->settled);
-		delete_claims(delivery);
-		act_destination_state_came_through(run);
-	}
+	/* Before its rows, so that its time is not after theirs. */
+	if (run->unit != NULL && run->unit->answered)
+		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
+	act_settler_rows(run->settler, delivery->settled);
+	delete_claims(delivery);
+	act_destination_state_came_through(run);
 	/* Who is not told of a pause looks. */
 	if (act_shared == NULL)
 		act_destination_state_look(run);
@@ -148,6 +153,15 @@ forget_settled(Delivery *delivery)
 	ListCell   *cell;
 
 	list_free(delivery->settled);
+	foreach(cell, delivery->touched_claims)
+	{
+		Claim	   *claim = lfirst(cell);
+
+		claim->touched = false;
+		claim->claim_id = claim->renewed_id;
+	}
+	list_free(delivery->touched_claims);
+	delivery->touched_claims = NIL;
 	foreach(cell, delivery->finished_claims)
 		MemoryContextDelete(((Claim *) lfirst(cell))->context);
 	list_free(delivery->finished_claims);
@@ -163,11 +177,8 @@ act_delivery_flush(Delivery *delivery)
 	Run		   *run = delivery->run;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	bool		settle = !act_delivery_undecided(delivery);
 	bool		written;
 
-	if (!settle && delivery->unclaimed == NIL)
-		return true;
 	if (!act_run_lock_held(run->sync->sync_id))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -180,14 +191,13 @@ act_delivery_flush(Delivery *delivery)
 
 	context = AllocSetContextCreate(delivery->context, "pg_activate flush", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	written = write_down(delivery, settle);
+	written = write_down(delivery);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	if (!written)
 		return false;
 
-	if (settle)
-		forget_settled(delivery);
+	forget_settled(delivery);
 	MemoryContextSwitchTo(delivery->context);
 	delivery->ready = list_concat(delivery->ready, delivery->unclaimed);
 	MemoryContextSwitchTo(caller);

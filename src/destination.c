@@ -28,6 +28,7 @@
 #include "destination.h"
 #include "registry.h"
 #include "option.h"
+#include "schedule.h"
 #include "secret.h"
 #include "settings.h"
 #include "url.h"
@@ -334,6 +335,32 @@ fill_policy(Destination *destination, bool files)
 	policy->allowed_hosts = act_allowed_hosts != NULL ? pstrdup(act_allowed_hosts) : "";
 }
 
+/* Option time_zone, else what the document says, else UTC. */
+static void
+fill_midnights(Destination *destination)
+{
+	const char *zone = act_option_get(destination->server_options, "time_zone");
+
+	if (zone == NULL)
+		zone = act_connector_time_zone(destination->connector);
+	if (zone == NULL)
+		zone = "UTC";
+	if (act_schedule_zone(zone) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\" names time zone \"%s\", which is not known here",
+						destination->connector_name, zone),
+				 errhint("ALTER SERVER %s OPTIONS (ADD time_zone 'Europe/Paris'); names are those of pg_timezone_names.",
+						 quote_identifier(destination->name))));
+	destination->midnights = act_schedule_parse("0 0 * * *", zone);
+}
+
+static char *
+redact(void *destination, const char *text)
+{
+	return act_destination_redact(destination, text);
+}
+
 /* Production data must not go out of a staging server, nor the reverse. */
 static void
 require_environment(const Destination *destination)
@@ -381,8 +408,20 @@ act_destination_load(const char *name, Oid role, bool need_secrets)
 								   act_option_integer(server->options, "concurrency",
 													  act_connector_concurrency(destination->connector)));
 	fill_policy(destination, need_secrets);
+	fill_midnights(destination);
 	collect_secrets(destination, role, need_secrets);
+	act_connector_set_redactor(destination->connector, redact, destination);
 	return destination;
+}
+
+TimestampTz
+act_destination_midnight(const Destination *destination, TimestampTz now)
+{
+	TimestampTz next;
+
+	if (!act_schedule_next(destination->midnights, 0, 0, now, &next))
+		elog(ERROR, "there is no midnight");
+	return next;
 }
 
 static void
@@ -410,15 +449,25 @@ act_destination_require_allowed(const Destination *destination, const char *obje
 		require_listed(destination, "allow_removed", "on_removed", on_removed);
 }
 
-void
-act_destination_wipe(Destination *destination)
+static void
+wipe(List *secrets)
 {
 	ListCell   *cell;
 
-	foreach(cell, destination->secrets)
+	foreach(cell, secrets)
 	{
 		HttpHeader *secret = lfirst(cell);
 
 		explicit_bzero(secret->value, strlen(secret->value));
 	}
+}
+
+void
+act_destination_wipe(Destination *destination)
+{
+	ListCell   *cell;
+
+	wipe(destination->secrets);
+	foreach(cell, destination->old_secrets)
+		wipe(lfirst(cell));
 }

@@ -9,6 +9,7 @@
 #define ACT_DESTINATION_H
 
 #include "connector.h"
+#include "datatype/timestamp.h"
 
 typedef struct Destination
 {
@@ -25,6 +26,9 @@ typedef struct Destination
 	List	   *options;		/* of HttpHeader: server options by name, defaults of the connector included */
 	List	   *secrets;		/* of HttpHeader: values, files read */
 	List	   *extra_headers;	/* of HttpHeader: option "headers" */
+	struct Schedule *midnights; /* where its account is: when quotas of a day begin anew */
+	int			generation;		/* of the secrets: how often they were renewed in this run */
+	List	   *old_secrets;	/* of List: those before (renewal.c) */
 } Destination;
 
 /*
@@ -50,6 +54,9 @@ extern void act_destination_require_allowed(const Destination *destination, cons
 /* Scope callbacks; arg is the Destination. */
 extern const char *act_destination_option(void *arg, const char *name);
 extern const char *act_destination_secret(void *arg, const char *name);
+
+/* When the day ends that now is a part of, in the time zone of its account. */
+extern TimestampTz act_destination_midnight(const Destination *destination, TimestampTz now);
 
 /* Overwrites secrets in memory. Never throws. */
 extern void act_destination_wipe(Destination *destination);

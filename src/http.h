@@ -51,12 +51,13 @@ typedef enum HttpTransport
 {
 	HTTP_ANSWERED,				/* a whole answer is there */
 	HTTP_FORBIDDEN,				/* address or scheme not allowed: nothing sent */
-	HTTP_UNRESOLVED,			/* name not found: nothing sent */
-	HTTP_UNREACHED,				/* no connection: nothing sent */
+	HTTP_UNRESOLVED,			/* there is no such name: nothing sent */
+	HTTP_UNREACHED,				/* no connection, or nobody who knows the name: nothing sent */
 	HTTP_UNTRUSTED,				/* TLS failed: nothing sent */
 	HTTP_LOST,					/* may have been applied: reset, timeout, cut-off answer */
 	HTTP_TOO_LARGE				/* the answer exceeded max_response_bytes: may have been applied */
 } HttpTransport;
+#define HTTP_TRANSPORT_COUNT (HTTP_TOO_LARGE + 1)
 
 typedef struct HttpResponse
 {

@@ -24,6 +24,7 @@
 
 #include "fault.h"
 #include "link.h"
+#include "renewal.h"
 #include "request_retry.h"
 #include "settings.h"
 
@@ -43,6 +44,7 @@ typedef struct LinkBatch
 	Row		  **rows;
 	int			nrows;
 	int			tries;
+	int			generation;		/* of the credentials that it went with */
 	int64		not_before;		/* milliseconds */
 } LinkBatch;
 
@@ -238,17 +240,33 @@ retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 static void
 throttle(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 {
-	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : act_request_retry_pause(link->throttles + 1);
+	int64		pause = act_request_throttle_pause(link->run->destination, answer, ++link->throttles);
 
-	link->throttles++;
 	batch->tries--;
 	if (pause > REQUEST_MAX_THROTTLE_MS || link->throttles > REQUEST_MAX_THROTTLES)
 	{
-		stop(link, RUN_PARTIAL, "destination \"%s\" limits its rate", answer);
+		act_request_throttle_stop(link->run, pause, answer->message);
 		return;
 	}
 	link->throttled_until = Max(link->throttled_until, now_ms() + pause);
 	again_later(link, batch, pause);
+}
+
+/* Credentials that were set meanwhile may do. */
+static void
+refused(Link *link, LinkBatch *batch, ConnectorAnswer *answer)
+{
+	char	   *problem = NULL;
+
+	if (!answer->renew || !act_renewal_try(link->run, batch->generation, &problem))
+	{
+		if (problem != NULL)
+			answer->message = psprintf("%s (and the credentials cannot be read again: %s)", answer->message, problem);
+		stop(link, RUN_FAILED, "destination \"%s\" refuses the credentials", answer);
+		return;
+	}
+	batch->tries--;
+	again_later(link, batch, 0);
 }
 
 static void
@@ -280,7 +298,6 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	ConnectorFound *found = palloc0(sizeof(ConnectorFound) * batch->nrows);
 
 	memset(&answer, 0, sizeof(answer));
-	answer.wait_ms = -1;
 	act_connector_read_lookup(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
 							  (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 							  &answer, found);
@@ -290,6 +307,10 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	{
 		case VERDICT_ROWS:
 			link->throttles = 0;
+			if (answer.limited_ms > REQUEST_MAX_THROTTLE_MS && (!link->read_all || link->ready != NIL))
+				act_request_throttle_stop(run, answer.limited_ms, "no requests are left until then");
+			else if (answer.limited_ms > 0)
+				link->throttled_until = Max(link->throttled_until, now_ms() + answer.limited_ms);
 			for (int i = 0; i < batch->nrows; i++)
 				link_row(link, batch, batch->rows[i], &found[i], answer.http_status);
 			pfree(found);
@@ -309,7 +330,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 			retry(link, batch, &answer);
 			break;
 		case VERDICT_AUTH:
-			stop(link, RUN_FAILED, "destination \"%s\" refuses the credentials", &answer);
+			refused(link, batch, &answer);
 			break;
 		case VERDICT_REFUSED:
 		case VERDICT_CONFIGURATION:
@@ -357,6 +378,7 @@ ask(Link *link, LinkBatch *batch)
 	HttpRequest request;
 
 	batch->tries++;
+	batch->generation = run->destination->generation;
 	act_connector_render_lookup(run->destination->connector, &run->scope, batch->rows, batch->nrows, &request);
 	request.headers = list_concat(request.headers, run->destination->extra_headers);
 	act_connector_authorize(run->destination->connector, &run->scope, &request,

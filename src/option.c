@@ -29,6 +29,7 @@
 #include "registry.h"
 #include "nearest.h"
 #include "option.h"
+#include "schedule.h"
 #include "url.h"
 
 /* Where an option belongs, and what is special about it. */
@@ -37,6 +38,7 @@
 #define LATER			0x04	/* known, and refused by this version */
 #define WORDS			0x08	/* a list of names, separated by commas */
 #define MULTILINE		0x10	/* may hold line ends */
+#define ZONE			0x20	/* the name of a time zone */
 
 typedef struct OptionRule
 {
@@ -75,6 +77,7 @@ static const OptionRule rules[] = {
 	{"headers", OPTION_JSON},
 	{"account", OPTION_TEXT, LATER},
 	{"environment", OPTION_TEXT},
+	{"time_zone", OPTION_TEXT, ZONE},
 	{"allow_objects", OPTION_TEXT, WORDS},
 	{"allow_modes", OPTION_TEXT, WORDS, 0, 0, mode_words},
 	{"allow_removed", OPTION_TEXT, WORDS, 0, 0, removed_words},
@@ -373,6 +376,9 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 		case OPTION_TEXT:
 			if (rule != NULL && (rule->flags & WORDS) != 0)
 				check_words(name, value, rule->words);
+			if (rule != NULL && (rule->flags & ZONE) != 0 && act_schedule_zone(value) == NULL)
+				report_value(name, psprintf("\"%s\" is no name of a time zone", value),
+							 "A name is Europe/Paris: SELECT name FROM pg_timezone_names;");
 			break;
 		case OPTION_URL:
 			problem = act_url_problem(value);

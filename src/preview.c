@@ -413,10 +413,10 @@ put_requests(Preview *preview, int max_requests)
 		if (batch == NULL)
 			break;
 		act_batch_render(run, batch);
-		caller = MemoryContextSwitchTo(batch->claim->context);
+		caller = MemoryContextSwitchTo(batch->context);
 		put_request(preview, batch);
 		MemoryContextSwitchTo(caller);
-		MemoryContextDelete(batch->claim->context);
+		act_batch_discard(batch);
 	}
 }
 

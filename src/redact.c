@@ -94,17 +94,21 @@ by_length(const ListCell *a, const ListCell *b)
 }
 
 static List *
-secret_forms(const Destination *destination)
+add_secrets(List *forms, List *secrets)
 {
-	const char *username = act_destination_secret((void *) destination, "username");
-	const char *password = act_destination_secret((void *) destination, "password");
-	List	   *forms = NIL;
+	const char *username = NULL;
+	const char *password = NULL;
 	ListCell   *cell;
 
-	foreach(cell, destination->secrets)
+	foreach(cell, secrets)
 	{
-		char	   *value = ((HttpHeader *) lfirst(cell))->value;
+		const HttpHeader *secret = lfirst(cell);
+		char	   *value = secret->value;
 
+		if (strcmp(secret->name, "username") == 0)
+			username = value;
+		if (strcmp(secret->name, "password") == 0)
+			password = value;
 		if (strlen(value) < REDACT_MIN_BYTES || strcmp(value, MASK) == 0)
 			continue;
 		forms = add_form(forms, value);
@@ -116,23 +120,48 @@ secret_forms(const Destination *destination)
 	/* As basic authentication sends the two. */
 	if (username != NULL && password != NULL && strcmp(password, MASK) != 0)
 		forms = add_form(forms, base64_form(psprintf("%s:%s", username, password)));
+	return forms;
+}
+
+/* Those that were renewed, too: an answer to an earlier request may repeat them. */
+static List *
+secret_forms(const Destination *destination)
+{
+	List	   *forms = add_secrets(NIL, destination->secrets);
+	ListCell   *cell;
+
+	foreach(cell, destination->old_secrets)
+		forms = add_secrets(forms, lfirst(cell));
 	list_sort(forms, by_length);
 	return forms;
 }
 
 /* No form of a secret is shorter than the secret. */
 static bool
-shorter_than_secrets(const Destination *destination, const char *text)
+shorter_than(const char *text, List *secrets)
 {
 	size_t		len = strlen(text);
 	ListCell   *cell;
 
-	foreach(cell, destination->secrets)
+	foreach(cell, secrets)
 	{
 		if (len >= strlen(((HttpHeader *) lfirst(cell))->value))
 			return false;
 	}
 	return true;
+}
+
+static bool
+shorter_than_secrets(const Destination *destination, const char *text)
+{
+	ListCell   *cell;
+
+	foreach(cell, destination->old_secrets)
+	{
+		if (!shorter_than(text, lfirst(cell)))
+			return false;
+	}
+	return shorter_than(text, destination->secrets);
 }
 
 char *

@@ -83,6 +83,9 @@ typedef struct Row
 
 	/* made by delivery */
 	bool		at_most_once;	/* not sent again once it may have been applied */
+	bool		uncertain;		/* a try of it in this run may have been applied */
+	size_t		bytes;			/* that it adds to a request, about */
+	struct Claim *claim;		/* batch.h */
 
 	/* made by reading the answer; strings in UTF-8 */
 	RowOutcome	outcome;
