@@ -37,6 +37,8 @@ typedef struct Batch
 	int			generation;		/* of the credentials that it last went with */
 	bool		at_most_once;	/* some row of it is not sent again once it may have been applied */
 	bool		uncertain;		/* a try may have been applied */
+	bool		late;			/* and may still be: no answer to it was complete */
+	TimestampTz sent_at;		/* the last of them */
 	int64		not_before;		/* milliseconds; 0: at once */
 	int64		accepted_before;	/* rows accepted in the run when first sent */
 
@@ -49,12 +51,24 @@ typedef struct Batch
 	Unit	   *unit;			/* mode replace: what the request carries; rows are those that differ */
 } Batch;
 
+/* A batch being made. */
+typedef struct BatchFilling
+{
+	Batch	   *batch;			/* NULL: none is */
+	const ConnectorOperation *operation;	/* what it asks for */
+	int			limit;			/* rows that it takes */
+	size_t		max_bytes;
+	bool		full;
+} BatchFilling;
+
 /* Reads batches from a diff, in key order. */
 typedef struct BatchReader
 {
 	Run		   *run;
 	struct BatchSearch *search; /* rows that came back from it go along; NULL: there is none */
-	bool		more_may_come;	/* back from it: no request is made for a few of them alone */
+	bool		searching;		/* a search is under way: the last rows wait for company */
+	bool		more_may_come;	/* back: no request is made for a few such rows alone */
+	BatchFilling held;			/* the last rows that were read, waiting; not claimed */
 	Row		   *ahead;			/* read, but belongs to the next batch */
 	MemoryContext ahead_context;
 	bool		done;
@@ -72,8 +86,11 @@ extern void act_batch_render(const Run *run, Batch *batch);
 /* A batch of rows that are claimed already; its context is a child of parent. */
 extern Batch *act_batch_make(MemoryContext parent, Row **rows, int nrows);
 
-/* A try of it may have been applied: that sticks to its rows, wherever they go. */
-extern void act_batch_doubt(Batch *batch);
+/*
+ * A try of it may have been applied, and late: may still be, since no answer
+ * to it was complete.  That sticks to its rows, wherever they go.
+ */
+extern void act_batch_doubt(Batch *batch, bool late);
 
 /* Not its rows. */
 extern void act_batch_free(Batch *batch);

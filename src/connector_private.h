@@ -131,7 +131,8 @@ typedef enum AuthKind
 	AUTH_NONE,
 	AUTH_BEARER,
 	AUTH_BASIC,
-	AUTH_HMAC
+	AUTH_HMAC,
+	AUTH_URL
 } AuthKind;
 
 typedef struct Auth
@@ -143,6 +144,7 @@ typedef struct Auth
 	const Template *password;
 	const Template *key;
 	const Template *payload;
+	const Template *path;		/* what follows the request's own */
 	NamedTemplates headers;
 } Auth;
 

@@ -5,7 +5,9 @@
  *
  * The snapshot's fingerprint is what the destination certainly has; whatever
  * leaves that uncertain takes it away, and a row without one is sent again
- * whatever its value.  That is all that convergence needs.
+ * whatever its value.  That is all that convergence needs, as long as what was
+ * lost is over: a request that may still be applied late must not be overtaken,
+ * so until then only the very version that it carried may go.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +30,8 @@ static const char *const state_names[] = {
 	[STATE_LEAVING] = "leaving",
 	[STATE_LEFT] = "left",
 	[STATE_REMOVED] = "removed",
+	[STATE_GONE] = "gone",
+	[STATE_SKIPPED] = "skipped",
 	[STATE_FORGOTTEN] = "forgotten"
 };
 
@@ -100,6 +104,44 @@ try_again(const RowPolicy *policy, const RowState *state, Decision *decision)
 	decision->reuse_change_id = true;
 	decision->attempts = state->attempts;
 	decision->action = retry_action(policy, state);
+	if (decision->action == ACTION_DELAY || decision->action == ACTION_ABSENT)
+		decision->until = state->next_attempt_at;
+}
+
+/*
+ * Another version than the one that was lost would be overtaken by it, and
+ * then the destination has the older one for ever.  The row waits, and says
+ * so where that would not be seen: its version may have been accepted since.
+ */
+static void
+wait_for_late(const RowPolicy *policy, const RowState *state, Decision *decision)
+{
+	if (decision->action != ACTION_SEND || policy->as_unit || policy->now >= state->late_until ||
+		decision->reuse_change_id)
+		return;
+	decision->action = ACTION_DELAY;
+	decision->late = true;
+	decision->until = state->late_until;
+	if (decision->mark)
+		return;
+	decision->mark = state->state == STATE_ACCEPTED || state->state == STATE_LEFT || state->state == STATE_GONE ||
+		(state->state == STATE_DOUBT && state->next_attempt_at != state->late_until);
+	decision->mark_state = STATE_HELD_BACK;
+}
+
+/* Whatever is wanted of it: nobody asks the destination for anything. */
+static void
+skip_muted(const RowState *state, Decision *decision)
+{
+	if (decision->action == ACTION_NONE || decision->action == ACTION_MARK)
+		return;
+	decision->action = ACTION_SKIP;
+	decision->reuse_change_id = false;
+	/* What else is known of it goes on being known. */
+	decision->mark = state->state == STATE_ACCEPTED || state->state == STATE_LEFT ||
+		state->state == STATE_REMOVED || state->state == STATE_GONE ||
+		(state->state == STATE_LEAVING && !state->in_doubt);
+	decision->mark_state = STATE_SKIPPED;
 }
 
 /*
@@ -174,8 +216,12 @@ decide_gone(const RowPolicy *policy, const RowState *state, Decision *decision)
 	if (!state->there && !state->in_doubt)
 	{
 		/* Nothing of ours is there. */
-		if (state->state != STATE_REMOVED)
+		if (state->state == STATE_REMOVED)
+			return;
+		if (!state->muted && (policy->as_unit || policy->now >= state->late_until))
 			mark(decision, STATE_FORGOTTEN);
+		else if (state->state != STATE_GONE)
+			mark(decision, STATE_GONE);
 		return;
 	}
 	if (policy->removal == ROW_OP_NONE)
@@ -222,6 +268,9 @@ act_decide(const RowPolicy *policy, const uint8 *fingerprint,
 		decide_present(policy, fingerprint, state, decision);
 	else if (state->exists)
 		decide_gone(policy, state, decision);
+	wait_for_late(policy, state, decision);
+	if (state->muted)
+		skip_muted(state, decision);
 }
 
 void
@@ -273,7 +322,8 @@ settle_accepted(const Row *row, RowState *state)
 	{
 		state->there = false;
 		state->has_fingerprint = false;
-		state->state = act_row_op_keeps(row->op) ? STATE_REMOVED : STATE_FORGOTTEN;
+		state->state = act_row_op_keeps(row->op) ? STATE_REMOVED :
+			state->late_until != 0 ? STATE_GONE : STATE_FORGOTTEN;
 		return;
 	}
 	state->exists = true;
@@ -283,14 +333,23 @@ settle_accepted(const Row *row, RowState *state)
 	memcpy(state->fingerprint, row->fingerprint, ACT_DIGEST_LEN);
 }
 
+TimestampTz
+act_late_until(const Row *row, int64 late_ms, TimestampTz now)
+{
+	TimestampTz before = row->late_until > now ? row->late_until : 0;
+
+	return late_ms > 0 ? Max(now + late_ms * 1000, before) : before;
+}
+
 void
-act_settle_state(const Row *row, bool uncertain, int max_attempts,
+act_settle_state(const Row *row, bool uncertain, int64 late_ms, int max_attempts,
 				 TimestampTz now, RowState *state)
 {
 	RowOutcome	outcome = row->outcome;
 
 	if (outcome == ROW_ACCEPTED)
 	{
+		state->late_until = act_late_until(row, late_ms, now);
 		settle_accepted(row, state);
 		return;
 	}
@@ -301,6 +360,7 @@ act_settle_state(const Row *row, bool uncertain, int max_attempts,
 		outcome = ROW_DOUBT;
 	}
 
+	state->late_until = act_late_until(row, late_ms, now);
 	state->exists = true;
 	state->attempts = row->attempts;
 	state->in_doubt = state->in_doubt || uncertain ||

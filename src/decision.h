@@ -29,7 +29,10 @@ typedef enum SnapshotState
 	STATE_LEAVING,				/* gone from the model, within remove_after */
 	STATE_LEFT,					/* gone, on_removed ignore */
 	STATE_REMOVED,				/* archived, cleared or updated at the destination */
-	STATE_FORGOTTEN				/* not stored: the row of the snapshot goes */
+	STATE_GONE,					/* nothing of ours is there, but a lost request may come late, or the key is muted */
+	STATE_SKIPPED,				/* muted, and the destination has something else */
+	STATE_FORGOTTEN,			/* not stored: the row of the snapshot goes */
+	STATE_HELD_BACK				/* not stored: as it is, until a lost request can no longer come */
 } SnapshotState;
 
 extern const char *act_state_name(SnapshotState state);
@@ -51,6 +54,8 @@ typedef struct RowState
 	int			attempts;
 	TimestampTz next_attempt_at;	/* 0: none */
 	TimestampTz missing_since;	/* 0: not missing */
+	TimestampTz late_until;		/* before it a request whose answer was lost may still be applied; 0: none may */
+	bool		muted;			/* never sent, changed or removed */
 } RowState;
 
 /* What the sync wants, in the terms of a row. */
@@ -62,6 +67,7 @@ typedef struct RowPolicy
 	bool		never_again;	/* modes insert and append: an accepted key is done with */
 	int64		remove_after_ms;
 	bool		forced;			/* keys named by a person: back-off is ignored */
+	bool		as_unit;		/* rows go together: none waits by itself, see unit_state.c */
 	TimestampTz now;
 } RowPolicy;
 
@@ -72,7 +78,7 @@ typedef enum RowAction
 	ACTION_LEAVING,				/* counted as leaving */
 	ACTION_SEND,
 	ACTION_DELAY,				/* in back-off */
-	ACTION_SKIP,				/* parked or refused before */
+	ACTION_SKIP,				/* parked, refused before or muted */
 	ACTION_ABSENT,				/* known to be absent, asked again later */
 	ACTION_UNKNOWN,				/* waits for a person */
 	ACTION_WAIT					/* waits for a row that it refers to */
@@ -87,6 +93,8 @@ typedef struct Decision
 	bool		was_there;		/* the destination has it, as far as is known */
 	bool		reuse_change_id;
 	int			attempts;		/* charged to this version before */
+	bool		late;			/* delayed because another version may still arrive */
+	TimestampTz until;			/* delayed or absent: when it goes */
 	bool		mark;			/* the snapshot gets mark_state */
 	SnapshotState mark_state;
 } Decision;
@@ -110,9 +118,13 @@ extern TimestampTz act_next_attempt(int attempts, int max_attempts, TimestampTz 
 
 /*
  * The snapshot after an answer.  uncertain: an earlier try of the same
- * request, or this one, may have been applied without our knowing.
+ * request, or this one, may have been applied without our knowing.  late_ms:
+ * and so long from now on it may still be; 0: that is over.
  */
-extern void act_settle_state(const Row *row, bool uncertain, int max_attempts,
+extern void act_settle_state(const Row *row, bool uncertain, int64 late_ms, int max_attempts,
 							 TimestampTz now, RowState *state);
+
+/* Until when after that answer no other version of the row may go; 0: it may at once. */
+extern TimestampTz act_late_until(const Row *row, int64 late_ms, TimestampTz now);
 
 #endif							/* ACT_DECISION_H */

@@ -435,6 +435,7 @@ make_change(const Sync *old, Sync *new, const Model *new_model, Resend resend, c
 	/* Nothing is known of the other place; resend says that it is. */
 	new->first_run_pending = resend != RESEND_ALL &&
 		(old->first_run_pending || (moved && resend == RESEND_CHANGED));
+	act_definition_refuse_muted(old, new);
 	act_definition_tell_past(old, new);
 	store_changed(new);
 	if (renamed)

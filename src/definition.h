@@ -93,6 +93,9 @@ extern void act_definition_check_mode(const Sync *sync);
 extern void act_definition_check_removed_match(const Sync *sync);
 extern void act_definition_tell_past(const Sync *old, const Sync *new);
 
+/* 55000 where rows are muted and all are to go as one. */
+extern void act_definition_refuse_muted(const Sync *old, const Sync *new);
+
 /* In a NOTICE: the next run will take the rows as sent. */
 extern void act_definition_tell_baseline(const Sync *sync);
 

@@ -72,7 +72,7 @@ act_definition_check_removed_match(const Sync *sync)
 }
 
 static int64
-count_removed(const Sync *sync)
+count_rows(const Sync *sync, const char *which)
 {
 	Identity	identity;
 	int64		count;
@@ -80,8 +80,7 @@ count_removed(const Sync *sync)
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	act_sync_table_open(sync, AccessShareLock, false);
 	act_sql(SPI_OK_SELECT,
-			psprintf("SELECT pg_catalog.count(*) FROM %s WHERE activate_state OPERATOR(pg_catalog.=) 'removed'",
-					 act_sync_table_name(sync)), 0, NULL);
+			psprintf("SELECT pg_catalog.count(*) FROM %s WHERE %s", act_sync_table_name(sync), which), 0, NULL);
 	count = act_sql_int64(0, 1);
 	act_identity_leave(&identity);
 	return count;
@@ -105,12 +104,30 @@ act_definition_tell_past(const Sync *old, const Sync *new)
 	if (new->on_removed == REMOVED_IGNORE ||
 		(new->on_removed == old->on_removed && (new->on_removed != REMOVED_UPDATE || same_mapping)))
 		return;
-	removed = count_removed(old);
+	removed = count_rows(old, "activate_state OPERATOR(pg_catalog.=) 'removed'");
 	if (removed > 0)
 		ereport(NOTICE,
 				(errmsg(INT64_FORMAT " rows of sync \"%s\" that left the model before are removed already and stay as they are",
 						removed, new->name),
 				 errdetail("What was sent for them is not sent again; the change is for rows that leave from now on.")));
+}
+
+void
+act_definition_refuse_muted(const Sync *old, const Sync *new)
+{
+	int64		muted;
+
+	if (new->mode != MODE_REPLACE || old->mode == MODE_REPLACE)
+		return;
+	muted = count_rows(old, "activate_muted_at IS NOT NULL");
+	if (muted > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_plural("sync \"%s\" has %lld muted row, and mode replace sends all rows or none",
+							   "sync \"%s\" has %lld muted rows, and mode replace sends all rows or none",
+							   muted, new->name, (long long) muted),
+				 errhint("Leave what is not to be sent out of the model, and unmute the others: SELECT activate.unmute_row(%s, ...);",
+						 quote_literal_cstr(new->name))));
 }
 
 void

@@ -18,7 +18,10 @@
 
 #include "canary.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
+#include "destination_quota.h"
 #include "fault.h"
+#include "request_log.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "unit_run.h"
@@ -53,6 +56,7 @@ send_batch(Delivery *delivery, Batch *batch)
 							act_now() / USECS_PER_SEC +
 							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	act_http_send(delivery->loop, &request, batch);
+	batch->sent_at = act_now();
 	MemoryContextSwitchTo(caller);
 
 	delivery->in_flight = lappend(delivery->in_flight, batch);
@@ -68,20 +72,54 @@ in_flight_limit(const Delivery *delivery)
 	return act_search_doubtful(&delivery->search, delivery->accepted > 0) ? 1 : delivery->concurrency;
 }
 
+/*
+ * Batches that a crash now would have sent again.  One that was answered keeps
+ * its place until that is written down, so that a fault costs at most what is
+ * under way at a time: concurrency times batch_size rows.
+ */
+static int
+at_stake(const Delivery *delivery)
+{
+	return list_length(delivery->in_flight) + list_length(delivery->finished_claims);
+}
+
+/* Answers that keep others from being sent. */
+static bool
+answers_in_the_way(const Delivery *delivery)
+{
+	return delivery->finished_claims != NIL && delivery->ready != NIL &&
+		at_stake(delivery) >= in_flight_limit(delivery);
+}
+
+/* Whether the destination takes one more now, from all who send to it. */
+static bool
+may_send(Delivery *delivery, int64 now)
+{
+	int64		wait = act_limit_enter(delivery->run->limit);
+
+	delivery->limited_until = wait == 0 ? 0 : now + wait;
+	return wait == 0;
+}
+
 static void
 send_ready(Delivery *delivery)
 {
 	int64		now = act_delivery_now();
 	ListCell   *cell;
 
-	if (now < delivery->throttled_until && !delivery->run->stop.set)
-		return;
+	delivery->limited_until = 0;
+	if (delivery->ready != NIL)
+		act_destination_heed(delivery->run);
 	foreach(cell, delivery->ready)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		if (at_stake(delivery) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		{
+			if (list_length(delivery->in_flight) >= delivery->concurrency)
+				act_limit_want(delivery->run->limit);
 			break;
+		}
 		if (delivery->run->stop.set)
 		{
 			delivery->ready = foreach_delete_current(delivery->ready, cell);
@@ -90,6 +128,8 @@ send_ready(Delivery *delivery)
 		}
 		if (batch->not_before > now)
 			continue;
+		if (!may_send(delivery, now))
+			break;
 		delivery->ready = foreach_delete_current(delivery->ready, cell);
 		send_batch(delivery, batch);
 	}
@@ -97,20 +137,32 @@ send_ready(Delivery *delivery)
 		act_delivery_drop_waiting(delivery);
 }
 
-/* All that may still be refused, and send rows back, is in flight or goes soon. */
+/* Of what is in flight or goes at once: any, or any that is part of a search. */
 static bool
-more_may_come(const Delivery *delivery)
+any_due(const Delivery *delivery, bool probes)
 {
 	ListCell   *cell;
 
-	if (delivery->in_flight != NIL || delivery->unclaimed != NIL)
-		return true;
-	foreach(cell, delivery->ready)
+	foreach(cell, delivery->in_flight)
 	{
-		if (((Batch *) lfirst(cell))->not_before == 0)
+		if (!probes || ((Batch *) lfirst(cell))->probe)
 			return true;
 	}
-	return false;
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (batch->not_before == 0 && (!probes || batch->probe))
+			return true;
+	}
+	return !probes && delivery->unclaimed != NIL;
+}
+
+/* Whatever is to be sent has been made a batch. */
+bool
+act_delivery_all_read(const Delivery *delivery)
+{
+	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0;
 }
 
 /*
@@ -132,7 +184,8 @@ read_batches(Delivery *delivery)
 	{
 		Batch	   *batch;
 
-		delivery->reader.more_may_come = more_may_come(delivery);
+		delivery->reader.searching = any_due(delivery, true);
+		delivery->reader.more_may_come = any_due(delivery, false);
 		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
@@ -157,9 +210,11 @@ flush_due(const Delivery *delivery)
 		return false;
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
+	if (act_request_log_due(delivery->run))
+		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
-	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
+	return idle || answers_in_the_way(delivery) || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && act_delivery_now() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
 
@@ -168,7 +223,8 @@ finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
 		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
-		delivery->search.npool == 0 && (delivery->reader.done || delivery->run->stop.set);
+		delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
+		(delivery->reader.done || delivery->run->stop.set);
 }
 
 /* Until an answer, or until something that waits for its time is due. */
@@ -183,9 +239,11 @@ wait_time(const Delivery *delivery)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) < in_flight_limit(delivery))
-			until = Min(until, Max(batch->not_before, delivery->throttled_until));
+		if (at_stake(delivery) < in_flight_limit(delivery))
+			until = Min(until, Max(batch->not_before, delivery->limited_until));
 	}
+	if (answers_in_the_way(delivery))
+		until = Min(until, Max(now, delivery->locked_until));
 	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))
@@ -258,6 +316,7 @@ deliver_rows(Delivery *delivery)
 		act_delivery_decide_late(delivery);
 		if (flush_due(delivery) && !act_delivery_flush(delivery))
 			delivery->locked_until = act_delivery_now() + LOCKED_TABLE_PAUSE_MS;
+		act_quota_keep(run, false);
 		send_ready(delivery);
 		if (finished(delivery))
 			break;
@@ -280,6 +339,7 @@ act_deliver(Run *run)
 	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
 		return;
 	act_canary_choose(run);
+	act_destination_begin(run);
 	run->delivery = delivery_create(run);
 	deliver_rows(run->delivery);
 	if (run->canary != NULL && act_canary_passed(run))
@@ -314,7 +374,8 @@ act_deliver_abandon(Run *run)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		act_batch_doubt(batch);
+		act_delivery_log(delivery, batch, NULL, NULL);
+		act_batch_doubt(batch, true);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)
@@ -336,5 +397,7 @@ act_deliver_end(Run *run)
 {
 	if (run->delivery != NULL && run->delivery->loop != NULL)
 		act_http_loop_destroy(run->delivery->loop);
+	if (run->limit != NULL)
+		act_limit_drop(run->limit);
 	run->delivery = NULL;
 }

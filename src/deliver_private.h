@@ -32,7 +32,7 @@ struct Delivery
 	List	   *touched_claims; /* of Claim: some of its rows are settled; to be made anew without them */
 
 	int64		settled_since;	/* oldest of settled, milliseconds; 0: none */
-	int64		throttled_until;
+	int64		limited_until;	/* the destination takes no more before; 0: it has not been asked */
 	int			throttles;		/* in a row */
 	int64		locked_until;	/* the sync's table is locked by somebody */
 	int64		accepted;		/* rows in this run */
@@ -49,9 +49,16 @@ struct Delivery
 	bool		all_alike;		/* stopped for it: nobody is charged */
 };
 
+/* deliver.c: whatever is to be sent has been made a batch. */
+extern bool act_delivery_all_read(const Delivery *delivery);
+
 /* delivery_answer.c */
 extern int64 act_delivery_now(void);	/* milliseconds; of the process's own clock */
 extern void act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response);
+
+/* Logs the batch's request and its answer (NULL: the run ended before), as option log says. */
+extern void act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response,
+							 const ConnectorAnswer *answer);
 
 /*
  * The batch is done with: its rows wait to be written down; what is left of

@@ -16,8 +16,10 @@
 
 #include "brake.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
 #include "fault.h"
 #include "renewal.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "unit_run.h"
 
@@ -35,6 +37,7 @@ again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
 	batch->not_before = act_delivery_now() + pause_ms;
 	delivery->ready = lappend(delivery->ready, batch);
 	delivery->run->counts.retries++;
+	act_limit_again(delivery->run->limit);
 }
 
 /* What may have been applied, and may not be twice, is not asked for again. */
@@ -44,13 +47,16 @@ may_try_again(const Batch *batch)
 	return batch->tries < REQUEST_MAX_TRIES && !(batch->at_most_once && batch->uncertain);
 }
 
-/* All tries are used, and where nothing else came through meanwhile, the destination is down. */
+/*
+ * All tries are used, and where nothing else came through meanwhile, the
+ * destination is down; or others have found it so.
+ */
 static void
-stop_if_lost(Delivery *delivery, const Batch *batch, const char *message, const char *hint)
+stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *message, const char *hint)
 {
 	Run		   *run = delivery->run;
 
-	if (run->stop.set || !act_brake_lost(delivery, batch))
+	if (run->stop.set || !(act_brake_lost(delivery, batch) || down))
 		return;
 	act_run_stop(run, RUN_FAILED,
 				 psprintf("destination \"%s\" does not answer as it should", run->destination->name),
@@ -58,17 +64,20 @@ stop_if_lost(Delivery *delivery, const Batch *batch, const char *message, const 
 				 psprintf("%d tries, the last one: %s", batch->tries, message),
 				 hint);
 	run->unreachable = true;
+	act_limit_found_down(run->limit);
 }
 
 /* An answer that says try again. */
 static void
 retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	bool		down = act_limit_down(delivery->run->limit);
+
 	if (answer->verdict == VERDICT_UNCERTAIN)
-		act_batch_doubt(batch);
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+		act_batch_doubt(batch, batch->late);
+	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
-		stop_if_lost(delivery, batch, answer->message, answer->hint);
+		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
@@ -79,10 +88,9 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 static void
 leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
 {
+	act_limit_throttle(delivery->run->limit, act_now() + pause_ms * 1000);
 	if (pause_ms > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES)
 		act_request_throttle_stop(delivery->run, pause_ms, why);
-	else
-		delivery->throttled_until = Max(delivery->throttled_until, act_delivery_now() + pause_ms);
 }
 
 /*
@@ -92,7 +100,9 @@ leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
 static int64
 throttle_pause(Delivery *delivery, const ConnectorAnswer *answer)
 {
-	if (act_delivery_now() >= delivery->throttled_until)
+	LimitReason reason;
+
+	if (act_limit_held_until(delivery->run->limit, &reason) == 0)
 		delivery->throttles++;
 	return act_request_throttle_pause(delivery->run->destination, answer, delivery->throttles);
 }
@@ -113,25 +123,35 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	again_later(delivery, batch, pause);
 }
 
-/* Whether anything is left to be sent. */
+/* Whether anything is left to be sent but what is under way, and this batch that was. */
 static bool
-has_more(const Delivery *delivery)
+has_more(const Delivery *delivery, const Batch *batch)
 {
-	return !delivery->reader.done || delivery->search.npool > 0 || delivery->ready != NIL ||
-		delivery->unclaimed != NIL;
+	const Run  *run = delivery->run;
+	int64		rows = batch->nrows;
+	ListCell   *cell;
+
+	if (batch->unit != NULL)
+		return false;
+	foreach(cell, delivery->in_flight)
+		rows += ((const Batch *) lfirst(cell))->nrows;
+	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
+		rows += run->counts.outcomes[i];
+	return rows < run->diff.counts.to_send;
 }
 
 /* A success may say, too, that it was the last one for a while. */
 static void
-heed_limit(Delivery *delivery, const ConnectorAnswer *answer)
+heed_limit(Delivery *delivery, const Batch *batch, const ConnectorAnswer *answer)
 {
+	Run		   *run = delivery->run;
+
 	if (answer->limited_ms <= 0)
 		return;
-	if (has_more(delivery))
-		leave_alone(delivery, answer->limited_ms, "no requests are left until then");
+	if (answer->rows_put_off || has_more(delivery, batch))
+		leave_alone(delivery, answer->limited_ms, "The destination takes no more requests until then.");
 	else
-		delivery->run->throttled_until = Max(delivery->run->throttled_until,
-											 act_now() + answer->limited_ms * 1000);
+		run->throttled_until = Max(run->throttled_until, act_now() + answer->limited_ms * 1000);
 }
 
 /* Those that can be sent again soon come last: how many they are. */
@@ -170,14 +190,14 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	if (answer->rows_throttled)
 	{
 		pause = throttle_pause(delivery, answer);
-		leave_alone(delivery, pause, "a row was throttled");
+		leave_alone(delivery, pause, "It throttles single rows.");
 	}
 	if (delivery->run->stop.set || !may_try_again(batch) || pause > REQUEST_MAX_THROTTLE_MS)
 	{
 		const Row  *row = batch->rows[batch->nrows - 1];
 
 		if (count == batch->nrows)
-			stop_if_lost(delivery, batch, row->message ? row->message : "every row is to be sent again", NULL);
+			stop_if_lost(delivery, batch, false, row->message ? row->message : "every row is to be sent again", NULL);
 		return true;
 	}
 	if (count < batch->nrows)
@@ -187,6 +207,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		part->tries = batch->tries;
 		part->generation = batch->generation;
 		part->uncertain = batch->uncertain;
+		part->late = batch->late;
 		part->accepted_before = batch->accepted_before;
 	}
 	if (answer->rows_throttled)
@@ -364,6 +385,57 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	}
 }
 
+/*
+ * Whether the request, or a copy of it, may be applied after all that came
+ * back: nothing did, or only a gateway's word that it lost sight of it.  An
+ * application that answers in full is done with it.
+ */
+static bool
+may_come_late(const HttpResponse *response)
+{
+	return response->repeated || response->transport == HTTP_LOST ||
+		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
+}
+
+static bool
+all_accepted(const Batch *batch)
+{
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+			return false;
+	}
+	return true;
+}
+
+/* Those of its rows that are not accepted name it. */
+void
+act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	Run		   *run = delivery->run;
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->unit != NULL ? batch->unit->nrows : batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer != NULL && answer->verdict == VERDICT_ROWS && all_accepted(batch),
+	};
+	int64	   *id;
+
+	if (taken.accepted)
+	{
+		(void) act_request_log_take(run, &taken, NULL);
+		return;
+	}
+	id = act_request_log_take(run, &taken, act_request_log_number(run));
+	for (int i = 0; i < batch->nrows; i++)
+		batch->rows[i]->request_id = id;
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
@@ -377,12 +449,17 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 					   &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
+	act_limit_leave(run->limit,
+					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
+					response->duration_ms);
+	act_delivery_log(delivery, batch, response, &answer);
+	batch->late = batch->late || may_come_late(response);
 	if (response->repeated)
-		act_batch_doubt(batch);
+		act_batch_doubt(batch, true);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
-			heed_limit(delivery, &answer);
+			heed_limit(delivery, batch, &answer);
 			if (put_off(delivery, batch, &answer))
 				answered(delivery, batch);
 			break;

@@ -12,14 +12,24 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
+#include "compat.h"
 #include "deliver_private.h"
 #include "destination_state.h"
 #include "fault.h"
 #include "reference.h"
+#include "request_log.h"
 #include "run_lock.h"
+#include "standby.h"
 #include "transaction.h"
+
+/* How long a claim waits for a synchronous standby, and how often it looks. */
+#define STANDBY_PATIENCE_MS 10000
+#define STANDBY_PAUSE_MS 1
 
 static void
 claim_batches(Delivery *delivery)
@@ -35,8 +45,10 @@ claim_batches(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (batch->fresh->nrows > 0)
-			batch->fresh->claim_id = act_claim_insert(run->sync, run->run_id, batch->fresh->rows, batch->fresh->nrows);
+		/* A unit of which only the order differs has no rows, and may be lost all the same. */
+		if (batch->fresh->nrows > 0 || batch->unit != NULL)
+			batch->fresh->claim_id = act_claim_insert(run->sync, run->run_id, batch->fresh->rows, batch->fresh->nrows,
+													  run->destination->policy.timeout_ms);
 		if (batch->unit != NULL)
 			act_unit_claim(run->sync, batch->unit);
 	}
@@ -54,7 +66,8 @@ renew_claim(const Run *run, Claim *claim)
 			claim->rows[kept++] = claim->rows[i];
 	}
 	claim->nrows = kept;
-	claim->renewed_id = act_claim_insert(run->sync, run->run_id, claim->rows, kept);
+	claim->renewed_id = act_claim_insert(run->sync, run->run_id, claim->rows, kept,
+										 run->destination->policy.timeout_ms);
 }
 
 static void
@@ -131,6 +144,7 @@ write_down(Delivery *delivery)
 		return false;
 	}
 	claim_batches(delivery);
+	act_request_log_write(run);
 	/* Before its rows, so that its time is not after theirs. */
 	if (run->unit != NULL && run->unit->answered)
 		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
@@ -142,7 +156,9 @@ write_down(Delivery *delivery)
 		act_destination_state_look(run);
 	if (note)
 		act_reference_note_ids(run->sync);
-	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
+	act_transaction_commit(delivery->unclaimed != NIL || delivery->ready != NIL || brings_ids(delivery));
+	act_request_log_written(run);
+	run->counts.parked += act_settler_parked(run->settler);
 	run->ids_noted = run->ids_noted || note;
 	return true;
 }
@@ -171,12 +187,48 @@ forget_settled(Delivery *delivery)
 	delivery->settled_since = 0;
 }
 
+/*
+ * Where commits wait for a synchronous standby, so do claims, since the one
+ * that is promoted must know of every request that was begun: but no longer
+ * than a while, and whoever wants the run to end is heard.  What is claimed
+ * by then is ready, so that it counts as never sent.
+ */
+static void
+await_standby(Delivery *delivery)
+{
+	static uint32 wait_event = 0;
+	Run		   *run = delivery->run;
+	int64		until = act_delivery_now() + STANDBY_PATIENCE_MS;
+
+	while (!run->stop.set && !act_standby_has_commit())
+	{
+		act_run_poll(run);
+		if (run->stop.set)
+			return;
+		if (act_delivery_now() >= until)
+		{
+			act_run_stop(run, RUN_FAILED, "no synchronous standby confirms what is to be sent",
+						 psprintf("synchronous_standby_names is \"%s\", and for %d s it was not confirmed that a request is about to go out."
+								  " Without that a promoted standby would not know of it.",
+								  act_standby_names(), STANDBY_PATIENCE_MS / 1000),
+						 "Bring the standby back, or take it out of synchronous_standby_names;"
+						 " or let runs do without: ALTER ROLE ... SET synchronous_commit = local; for who runs the sync.");
+			return;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 STANDBY_PAUSE_MS, act_compat_wait_event(&wait_event, "PgActivateStandby"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 bool
 act_delivery_flush(Delivery *delivery)
 {
 	Run		   *run = delivery->run;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
+	bool		claims = delivery->unclaimed != NIL;
 	bool		written;
 
 	if (!act_run_lock_held(run->sync->sync_id))
@@ -201,11 +253,14 @@ act_delivery_flush(Delivery *delivery)
 	MemoryContextSwitchTo(delivery->context);
 	delivery->ready = list_concat(delivery->ready, delivery->unclaimed);
 	MemoryContextSwitchTo(caller);
-	if (delivery->unclaimed != NIL)
-		ACT_FAULT("after_claim");
-	else
-		ACT_FAULT("after_settle");
 	list_free(delivery->unclaimed);
 	delivery->unclaimed = NIL;
+	if (claims)
+	{
+		ACT_FAULT("after_claim");
+		await_standby(delivery);
+	}
+	else
+		ACT_FAULT("after_settle");
 	return true;
 }

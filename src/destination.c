@@ -335,24 +335,42 @@ fill_policy(Destination *destination, bool files)
 	policy->allowed_hosts = act_allowed_hosts != NULL ? pstrdup(act_allowed_hosts) : "";
 }
 
+/* What the user says holds, be it more or less than the connector's own. */
+static void
+fill_rate(Destination *destination)
+{
+	const ConnectorRate *own = act_connector_rate(destination->connector);
+	const char *text = act_option_get(destination->server_options, "rate_limit");
+	RateLimit  *rate = &destination->rate;
+
+	if (text != NULL)
+		(void) act_rate_limit_parse(text, rate);
+	else
+	{
+		rate->day_requests = own->day_requests;
+		if (own->requests > 0 && own->per_ms > 0)
+			rate->windows[rate->nwindows++] = (RateWindow) {own->requests, own->per_ms * INT64CONST(1000)};
+	}
+}
+
 /* Option time_zone, else what the document says, else UTC. */
 static void
-fill_midnights(Destination *destination)
+fill_zone(Destination *destination)
 {
-	const char *zone = act_option_get(destination->server_options, "time_zone");
+	const char *name = act_option_get(destination->server_options, "time_zone");
 
-	if (zone == NULL)
-		zone = act_connector_time_zone(destination->connector);
-	if (zone == NULL)
-		zone = "UTC";
-	if (act_schedule_zone(zone) == NULL)
+	if (name == NULL)
+		name = act_connector_time_zone(destination->connector);
+	if (name == NULL)
+		name = "UTC";
+	destination->zone = act_schedule_zone(name);
+	if (destination->zone == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("connector \"%s\" names time zone \"%s\", which is not known here",
-						destination->connector_name, zone),
+						destination->connector_name, name),
 				 errhint("ALTER SERVER %s OPTIONS (ADD time_zone 'Europe/Paris'); names are those of pg_timezone_names.",
 						 quote_identifier(destination->name))));
-	destination->midnights = act_schedule_parse("0 0 * * *", zone);
 }
 
 static char *
@@ -407,21 +425,12 @@ act_destination_load(const char *name, Oid role, bool need_secrets)
 	destination->concurrency = Min(act_max_in_flight,
 								   act_option_integer(server->options, "concurrency",
 													  act_connector_concurrency(destination->connector)));
+	fill_rate(destination);
 	fill_policy(destination, need_secrets);
-	fill_midnights(destination);
+	fill_zone(destination);
 	collect_secrets(destination, role, need_secrets);
 	act_connector_set_redactor(destination->connector, redact, destination);
 	return destination;
-}
-
-TimestampTz
-act_destination_midnight(const Destination *destination, TimestampTz now)
-{
-	TimestampTz next;
-
-	if (!act_schedule_next(destination->midnights, 0, 0, now, &next))
-		elog(ERROR, "there is no midnight");
-	return next;
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "connector.h"
 #include "datatype/timestamp.h"
+#include "rate_limit.h"
 
 typedef struct Destination
 {
@@ -20,13 +21,19 @@ typedef struct Destination
 	Connector  *connector;
 	char	   *base_url;
 	int			batch_size;		/* 0: the connector's */
-	int			concurrency;
+	int			concurrency;	/* requests at a time, all runs together */
+	RateLimit	rate;
 	HttpPolicy	policy;
+
+	/* destination_quota.c: what was written down of it */
+	int64		day_used;		/* requests of the day that ends then */
+	TimestampTz day_ends_at;	/* 0: nothing was */
+	bool		down;
 	List	   *server_options; /* of DefElem, as stored */
 	List	   *options;		/* of HttpHeader: server options by name, defaults of the connector included */
 	List	   *secrets;		/* of HttpHeader: values, files read */
 	List	   *extra_headers;	/* of HttpHeader: option "headers" */
-	struct Schedule *midnights; /* where its account is: when quotas of a day begin anew */
+	pg_tz	   *zone;			/* of its account: where the days of its quotas end */
 	int			generation;		/* of the secrets: how often they were renewed in this run */
 	List	   *old_secrets;	/* of List: those before (renewal.c) */
 } Destination;
@@ -55,14 +62,18 @@ extern void act_destination_require_allowed(const Destination *destination, cons
 extern const char *act_destination_option(void *arg, const char *name);
 extern const char *act_destination_secret(void *arg, const char *name);
 
-/* When the day ends that now is a part of, in the time zone of its account. */
-extern TimestampTz act_destination_midnight(const Destination *destination, TimestampTz now);
-
 /* Overwrites secrets in memory. Never throws. */
 extern void act_destination_wipe(Destination *destination);
 
 /* Replaces each secret value in text that comes from outside by asterisks. */
 extern char *act_destination_redact(const Destination *destination, const char *text);
+
+/*
+ * The same of bytes of any kind: what the first limit of them become, and how
+ * many that are.  A secret that begins among them goes, wherever it ends.
+ */
+extern char *act_destination_redact_bytes(const Destination *destination, const char *bytes, size_t len,
+										  size_t limit, size_t *written);
 
 /*
  * scheme://host:port that a server with these options (List of DefElem)

@@ -60,6 +60,7 @@ enum
 	STORE_FINGERPRINT,
 	STORE_CHANGE_ID,
 	STORE_ATTEMPTS,
+	STORE_LATE_UNTIL,
 	STORE_MESSAGE,
 	STORE_WANTED_OP,
 	STORE_FIRST_KEY
@@ -83,6 +84,7 @@ store_desc(int nkeys)
 	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_CHANGE_ID, "change_id", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_ATTEMPTS, "attempts", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, STORE_LATE_UNTIL, "late_until", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, STORE_MESSAGE, "message", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_WANTED_OP, "wanted_op", INT4OID, -1, 0);
 	for (int i = 0; i < nkeys; i++)
@@ -180,7 +182,8 @@ set_policy(const Model *model, bool forced, bool watched, RowPolicy *policy)
 	policy->never_again = sync->mode == MODE_INSERT || sync->mode == MODE_APPEND;
 	policy->remove_after_ms = sync->options.remove_after_ms;
 	/* Of a unit no row waits by itself: see unit_state.c. */
-	policy->forced = forced || (sync->mode == MODE_REPLACE && !watched);
+	policy->as_unit = sync->mode == MODE_REPLACE;
+	policy->forced = forced || (policy->as_unit && !watched);
 	policy->now = act_now();
 }
 
@@ -446,6 +449,7 @@ act_diff_next(Diff *diff)
 	slot_digest(slot, STORE_FINGERPRINT, row->fingerprint);
 	slot_digest(slot, STORE_CHANGE_ID, row->change_id);
 	row->attempts = slot_int(slot, STORE_ATTEMPTS);
+	row->late_until = DatumGetInt64(slot_getattr(slot, STORE_LATE_UNTIL, &isnull));
 	row->nkeys = diff->nkeys;
 	row->key_values = slot_keys(slot, diff->nkeys);
 	ExecClearTuple(slot);
@@ -470,6 +474,7 @@ act_diff_next_mark(Diff *diff)
 {
 	TupleTableSlot *slot = diff->slot;
 	DiffMark   *mark;
+	bool		isnull;
 
 	if (!tuplestore_gettupleslot(diff->marks, true, false, slot))
 		return NULL;
@@ -477,6 +482,7 @@ act_diff_next_mark(Diff *diff)
 	mark->state = (SnapshotState) slot_int(slot, STORE_OP);
 	mark->message = slot_text(slot, STORE_MESSAGE);
 	mark->op = (RowOp) slot_int(slot, STORE_WANTED_OP);
+	mark->late_until = DatumGetInt64(slot_getattr(slot, STORE_LATE_UNTIL, &isnull));
 	mark->key_values = slot_keys(slot, diff->nkeys);
 	ExecClearTuple(slot);
 	return mark;
@@ -515,6 +521,7 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
 	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);
 	values[STORE_ATTEMPTS - 1] = Int32GetDatum(row->attempts);
+	values[STORE_LATE_UNTIL - 1] = Int64GetDatum(row->late_until);
 	put_text(values, nulls, STORE_MESSAGE, row->message);
 	values[STORE_WANTED_OP - 1] = Int32GetDatum(row->op);
 	for (int i = 0; i < diff->nkeys; i++)

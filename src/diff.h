@@ -31,6 +31,7 @@ typedef struct DiffCounts
 	int64		delayed;		/* in back-off, or beyond max_rows */
 	int64		beyond;			/* of delayed, those beyond max_rows */
 	int64		skipped;
+	int64		refused_before; /* of delayed and skipped, those that were refused */
 	int64		absent;
 	int64		unknown;
 	int64		waiting;
@@ -126,7 +127,8 @@ typedef struct DiffMark
 	char	  **key_values;
 	SnapshotState state;
 	char	   *message;		/* of a row that waits: what for; UTF-8 */
-	RowOp		op;				/* of a row that waits: what is to be sent */
+	RowOp		op;				/* of a row that waits or is muted: what is to be sent */
+	TimestampTz late_until;		/* as the row has it */
 } DiffMark;
 extern DiffMark *act_diff_next_mark(Diff *diff);
 

@@ -70,6 +70,7 @@ typedef struct DiffState
 	Decision	group_decision;
 	uint8		group_fingerprint[ACT_DIGEST_LEN];
 	bool		group_in_model;
+	bool		group_muted;
 	const char *group_problem;	/* why it cannot be sent */
 	const char *group_code;
 } DiffState;

@@ -499,7 +499,8 @@ act_diff_query(const Model *model, DiffScope scope)
 						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
 						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
 						   " d.activate_change_id, d.activate_attempts, d.activate_next_attempt_at,"
-						   " d.activate_missing_since, d.activate_field_hashes, d.activate_payload, d.activate_message, j.problem FROM (SELECT ");
+						   " d.activate_missing_since, d.activate_field_hashes, d.activate_payload, d.activate_message,"
+						   " d.activate_late_until, d.activate_muted_at, j.problem FROM (SELECT ");
 	for (int i = 1; i <= nkeys; i++)
 		appendStringInfo(&buf, "COALESCE(m.k%d, s.k%d) AS k%d, ", i, i, i);
 	for (int i = 1; i <= model->nleaves; i++)

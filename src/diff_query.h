@@ -84,6 +84,8 @@ typedef enum DiffColumn
 	DIFF_FIELD_HASHES,
 	DIFF_PAYLOAD,
 	DIFF_MESSAGE,
+	DIFF_LATE_UNTIL,
+	DIFF_MUTED_AT,
 	DIFF_PROBLEM				/* of a careful diff: why the row cannot be sent */
 } DiffColumn;
 #define DIFF_COLUMN_COUNT (DIFF_PROBLEM + 1)

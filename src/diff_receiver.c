@@ -113,6 +113,8 @@ read_state(const DiffState *state, TupleTableSlot *slot, RowState *row)
 		row->attempts = DatumGetInt32(column_value(state, slot, DIFF_ATTEMPTS));
 	row->next_attempt_at = column_time(state, slot, DIFF_NEXT_ATTEMPT_AT);
 	row->missing_since = column_time(state, slot, DIFF_MISSING_SINCE);
+	row->late_until = column_time(state, slot, DIFF_LATE_UNTIL);
+	row->muted = !state->policy.as_unit && !column_isnull(state, slot, DIFF_MUTED_AT);
 	if (state->model->sync->in_doubt)
 		act_doubt_state(&state->policy, row);
 }
@@ -170,11 +172,13 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ROW_CHANGED:
 			counts->changed++;
-			if (!decision->in_doubt && decision->action != ACTION_WAIT)
+			if (!decision->in_doubt && decision->action != ACTION_WAIT && !state->group_muted)
 				counts->changed_certain++;
 			break;
 		case ROW_REMOVED:
 			counts->removed++;
+			if (state->group_muted)
+				break;
 			if (decision->was_there)
 				counts->removed_there++;
 			note_removed(state, row);
@@ -198,9 +202,11 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ACTION_DELAY:
 			counts->delayed++;
+			counts->refused_before += !decision->late;
 			break;
 		case ACTION_SKIP:
 			counts->skipped++;
+			counts->refused_before += !state->group_muted;
 			break;
 		case ACTION_ABSENT:
 			counts->absent++;
@@ -311,12 +317,12 @@ same_key(const DiffState *state, TupleTableSlot *slot)
 
 /* When the first of the rows in back-off is to be tried again. */
 static void
-note_next_attempt(DiffState *state, const RowState *row_state)
+note_next_attempt(DiffState *state)
 {
 	TimestampTz *first = &state->diff->next_attempt_at;
 
 	if (state->group_decision.action == ACTION_DELAY || state->group_decision.action == ACTION_ABSENT)
-		*first = *first == 0 ? row_state->next_attempt_at : Min(*first, row_state->next_attempt_at);
+		*first = *first == 0 ? state->group_decision.until : Min(*first, state->group_decision.until);
 }
 
 /*
@@ -347,7 +353,7 @@ static void
 look_for_reference(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 {
 	const Row  *row = state->group_row;
-	char	   *waits_for = state->group_problem != NULL || row->fields == NULL ? NULL :
+	char	   *waits_for = state->group_problem != NULL || row->fields == NULL || state->group_muted ? NULL :
 		act_reference_waits_for(state, row->fields);
 
 	if (waits_for != NULL)
@@ -383,7 +389,7 @@ counts_fields(const DiffState *state)
 
 /* What was decided, and for whom. */
 static void
-note_decision(DiffState *state, TupleTableSlot *slot)
+note_decision(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 {
 	const Decision *decision = &state->group_decision;
 	Row		   *row = state->group_row;
@@ -393,6 +399,7 @@ note_decision(DiffState *state, TupleTableSlot *slot)
 	row->in_doubt = decision->in_doubt;
 	row->was_there = decision->was_there;
 	row->attempts = decision->attempts;
+	row->late_until = row_state->late_until;
 	for (int i = 0; i < row->nkeys; i++)
 		row->key_values[i] = OutputFunctionCall(&state->key_output[i], slot->tts_values[i]);
 }
@@ -513,6 +520,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	state->group_open = true;
 	(void) column_digest(state, slot, DIFF_FINGERPRINT, state->group_fingerprint);
 	read_state(state, slot, &row_state);
+	state->group_muted = row_state.muted;
 	if (state->watched != NULL)
 	{
 		state->watched->state = row_state;
@@ -537,7 +545,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 			   &row_state, &state->group_decision);
 	if (state->baseline)
 		memset(&state->group_decision, 0, sizeof(Decision));	/* nothing to be done */
-	note_next_attempt(state, &row_state);
+	note_next_attempt(state);
 	if (key_problem != NULL)
 	{
 		state->group_code = "key";
@@ -545,7 +553,7 @@ open_group(DiffState *state, TupleTableSlot *slot)
 	}
 	else
 	{
-		note_decision(state, slot);
+		note_decision(state, slot, &row_state);
 		if (column_isnull(state, slot, DIFF_PROBLEM))
 			render(state, slot, &row_state);
 		else

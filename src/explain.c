@@ -39,9 +39,14 @@ typedef enum StoredColumn
 	STORED_HTTP_STATUS,
 	STORED_CODE,
 	STORED_MESSAGE,
-	STORED_PAYLOAD
+	STORED_PAYLOAD,
+	STORED_MUTED_AT,			/* from here on in words only, or elsewhere */
+	STORED_MUTED_BY,
+	STORED_MUTED_REASON,
+	STORED_REQUEST_ID
 } StoredColumn;
-#define STORED_COLUMNS (STORED_PAYLOAD + 1)
+#define STORED_SHOWN (STORED_PAYLOAD + 1)
+#define STORED_COLUMNS (STORED_REQUEST_ID + 1)
 
 typedef struct Explanation
 {
@@ -52,19 +57,6 @@ typedef struct Explanation
 	Datum		stored[STORED_COLUMNS];
 	bool		stored_nulls[STORED_COLUMNS];
 } Explanation;
-
-/* ------------------------------------------------------------------ the key */
-
-/* [key] */
-static Jsonb *
-key_array(const Sync *sync, Jsonb *key)
-{
-	char	   *text = psprintf("[%s]", JsonbToCString(NULL, &key->root, VARSIZE(key)));
-	Jsonb	   *keys = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
-
-	act_key_argument_check(sync, keys);
-	return keys;
-}
 
 /* ------------------------------------------------------------ what is stored */
 
@@ -85,7 +77,9 @@ read_stored(Explanation *explanation)
 	result = SPI_execute_with_args(psprintf("SELECT activate_state, activate_accepted_at, activate_external_id,"
 											" activate_op, activate_attempts, activate_last_at,"
 											" activate_next_attempt_at, activate_http_status, activate_code,"
-											" activate_message, activate_payload FROM %s WHERE ctid = $1",
+											" activate_message, activate_payload, activate_muted_at,"
+											" activate_muted_by, activate_muted_reason, activate_request_id"
+											" FROM %s WHERE ctid = $1",
 											act_sync_table_name(sync)), 1, types, place, NULL, true, 1);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of the row", SPI_result_code_string(result));
@@ -193,13 +187,13 @@ next_action(const Explanation *explanation)
 			return psprintf("send as %s", op);
 		case ACTION_DELAY:
 		case ACTION_ABSENT:
-			return psprintf("send as %s after %s", op, time_text(explanation->key.state.next_attempt_at));
+			return psprintf("send as %s after %s", op, time_text(decision->until));
 		case ACTION_LEAVING:
 			return removal_time(explanation) == 0 ?
 				psprintf("send as %s once remove_after has passed", op) :
 				psprintf("send as %s after %s", op, time_text(removal_time(explanation)));
 		case ACTION_SKIP:
-			return "nothing until it changes";
+			return explanation->key.state.muted ? "nothing until it is unmuted" : "nothing until it changes";
 		case ACTION_UNKNOWN:
 			return "wait for a person";
 		case ACTION_WAIT:
@@ -304,6 +298,12 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 	const char *at = stored_time(explanation, STORED_LAST_AT);
 	const char *answer = answer_text(explanation);
 
+	if (explanation->key.decision.late)
+	{
+		appendStringInfo(buf, "An earlier request of it, whose answer was lost, may still be applied, and would be over a newer one."
+						 " The first run after %s sends it.", time_text(explanation->key.decision.until));
+		return;
+	}
 	switch (explanation->key.decision.action)
 	{
 		case ACTION_DELAY:
@@ -319,12 +319,12 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 		default:
 			appendStringInfo(buf, state->state == STATE_REFUSED ?
 							 "The destination refused %s for good at %s (%s)." :
-							 "The destination refused %s at %s (%s), and all attempts are used.", op, at, answer);
+							 "The destination refused %s at %s (%s), and all attempts are used: it is parked.", op, at, answer);
 			break;
 	}
 	appendStringInfoString(buf, " It is sent ");
 	if (explanation->key.decision.action == ACTION_DELAY || explanation->key.decision.action == ACTION_ABSENT)
-		appendStringInfo(buf, "by the first run after %s, ", stored_time(explanation, STORED_NEXT_ATTEMPT_AT));
+		appendStringInfo(buf, "by the first run after %s, ", time_text(explanation->key.decision.until));
 	if (explanation->sync->mode == MODE_REPLACE)
 	{
 		appendStringInfoString(buf, "or when any row changes, with all the others.");
@@ -335,6 +335,23 @@ explain_refused(StringInfo buf, const Explanation *explanation)
 					 "only " : "when it changes, or ",
 					 quote_literal_cstr(explanation->sync->name),
 					 quote_literal_cstr(psprintf("[%s]", act_text_to_server(explanation->key.row->key))));
+	if (explanation->key.decision.action == ACTION_UNKNOWN)
+		appendStringInfo(buf, " To say what became of it: SELECT activate.settle_row(%s, %s, 'accepted'); or 'resend'.",
+						 quote_literal_cstr(explanation->sync->name),
+						 quote_literal_cstr(act_text_to_server(explanation->key.row->key)));
+}
+
+/* It is muted, and perhaps nothing would be sent anyway. */
+static void
+explain_muted(StringInfo buf, const Explanation *explanation)
+{
+	char	   *reason = stored_text(explanation, STORED_MUTED_REASON);
+
+	appendStringInfo(buf, "It is muted by %s since %s%s%s: it is not sent, changed or removed before activate.unmute_row(%s, %s).",
+					 stored_text(explanation, STORED_MUTED_BY) ? stored_text(explanation, STORED_MUTED_BY) : "somebody",
+					 stored_time(explanation, STORED_MUTED_AT), reason ? ", " : "", reason ? reason : "",
+					 quote_literal_cstr(explanation->sync->name),
+					 quote_literal_cstr(act_text_to_server(explanation->key.row->key)));
 }
 
 static bool
@@ -354,6 +371,8 @@ explain(const Explanation *explanation)
 	initStringInfo(&buf);
 	if (!key->found)
 		appendStringInfoString(&buf, "Neither the model has a row with this key nor anything that was sent.");
+	else if (key->state.muted)
+		explain_muted(&buf, explanation);
 	else if (awaits_baseline(explanation))
 		appendStringInfoString(&buf, "The first run takes it, as it is then, as sent: option first_run is baseline.");
 	else if (key->problem != NULL)
@@ -411,8 +430,8 @@ put_explanation(Preview *preview, const Explanation *explanation)
 	const DiffKey *key = &explanation->key;
 	bool		has_payload = key->found && key->problem == NULL &&
 		(explanation->in_model || key->decision.action == ACTION_SEND);
-	Datum		values[7 + STORED_COLUMNS];
-	bool		nulls[7 + STORED_COLUMNS] = {false};
+	Datum		values[7 + STORED_SHOWN];
+	bool		nulls[7 + STORED_SHOWN] = {false};
 	int			column = 3;
 
 	values[0] = BoolGetDatum(explanation->in_model);
@@ -435,6 +454,9 @@ put_explanation(Preview *preview, const Explanation *explanation)
 	values[column] = explanation->stored[STORED_PAYLOAD];
 	nulls[column++] = explanation->stored_nulls[STORED_PAYLOAD];
 	values[column] = act_preview_changes(key->found ? key->row->changed : NULL, &nulls[column]);
+	column++;
+	values[column] = explanation->stored[STORED_REQUEST_ID];
+	nulls[column] = explanation->stored_nulls[STORED_REQUEST_ID];
 	act_preview_put(preview, values, nulls);
 }
 
@@ -450,7 +472,8 @@ act_explain_row(PG_FUNCTION_ARGS)
 	act_require_argument(PG_ARGISNULL(1), "key", "SELECT * FROM activate.explain_row('customer_health', '42');");
 	preview = act_preview_begin(fcinfo, "SELECT * FROM activate.explain_row('customer_health', '42');");
 	explanation.sync = preview->run.sync;
-	keys = key_array(explanation.sync, PG_GETARG_JSONB_P(1));
+	keys = act_key_argument_one(PG_GETARG_JSONB_P(1));
+	act_key_argument_check(explanation.sync, keys);
 	preview->run.model = act_model_resolve(preview->run.sync);
 	act_preview_tell_model(preview);
 	act_diff_key(preview->run.model, keys, &explanation.key);

@@ -102,6 +102,24 @@ check(const Sync *sync, JsonbValue *key)
 }
 
 void
+act_key_argument_require_array(Jsonb *keys)
+{
+	if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("keys must be a JSON array of keys"),
+				 errhint("keys => '[42, 43]', or '[{\"a\": 1, \"b\": 2}]' for a key of two columns.")));
+}
+
+Jsonb *
+act_key_argument_one(Jsonb *key)
+{
+	char	   *text = psprintf("[%s]", JsonbToCString(NULL, &key->root, VARSIZE(key)));
+
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
+void
 act_key_argument_check(const Sync *sync, Jsonb *keys)
 {
 	for (uint32 i = 0; i < JB_ROOT_COUNT(keys); i++)

@@ -11,6 +11,12 @@
 #include "model.h"
 #include "utils/jsonb.h"
 
+/* 22023 unless it is one, as a caller is to give it. */
+extern void act_key_argument_require_array(Jsonb *keys);
+
+/* [key] */
+extern Jsonb *act_key_argument_one(Jsonb *key);
+
 /* keys, an array: has each what a key of the sync has, and nothing else? */
 extern void act_key_argument_check(const Sync *sync, Jsonb *keys);
 

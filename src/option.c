@@ -29,6 +29,7 @@
 #include "registry.h"
 #include "nearest.h"
 #include "option.h"
+#include "rate_limit.h"
 #include "schedule.h"
 #include "url.h"
 
@@ -65,7 +66,7 @@ static const char *const removed_words[] = {
 static const OptionRule rules[] = {
 	{"connector", OPTION_TEXT},
 	{"base_url", OPTION_URL},
-	{"rate_limit", OPTION_RATE, LATER},
+	{"rate_limit", OPTION_RATE},
 	{"concurrency", OPTION_INTEGER, 0, 1, 256},
 	{"batch_size", OPTION_INTEGER, 0, 1, 100000},
 	{"timeout", OPTION_DURATION, 0, 10, ACT_HOUR_MS},
@@ -408,7 +409,10 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 		case OPTION_FILE:
 			check_file_name(name, value);
 			break;
-		case OPTION_RATE:		/* refused before */
+		case OPTION_RATE:
+			problem = act_rate_limit_parse(value, NULL);
+			if (problem != NULL)
+				report_value(name, problem, RATE_LIMIT_EXAMPLES);
 			break;
 	}
 }

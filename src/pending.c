@@ -91,15 +91,21 @@ put_pending(ReturnSetInfo *result, const Sync *sync)
 	SqlArgument args[] = {SQL_TEXT(removal)};
 
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	/* A row in doubt is one that waits for the next run. */
+	/* A row in doubt is one that waits for the next run; one that is muted waits for nothing. */
 	count = act_sql(SPI_OK_SELECT,
 					psprintf("SELECT %s, COALESCE(CASE s.activate_op WHEN 'update_removed' THEN 'update' WHEN 'replace_removed' THEN 'replace' ELSE s.activate_op END, CASE s.activate_state WHEN 'leaving' THEN $1 END),"
-							 " CASE s.activate_state WHEN 'doubt' THEN 'delayed' ELSE s.activate_state END,"
-							 " s.activate_attempts, s.activate_first_at, s.activate_last_at, s.activate_next_attempt_at,"
-							 " s.activate_http_status, COALESCE(s.activate_code, CASE s.activate_state WHEN 'doubt' THEN 'in_doubt' END),"
-							 " s.activate_message, s.activate_request_id"
+							 " CASE WHEN s.activate_muted_at IS NOT NULL THEN 'skipped'"
+							 " WHEN s.activate_state = 'doubt' THEN 'delayed' ELSE s.activate_state END,"
+							 " s.activate_attempts, s.activate_first_at, s.activate_last_at,"
+							 " CASE WHEN s.activate_muted_at IS NULL THEN s.activate_next_attempt_at END, s.activate_http_status,"
+							 " CASE WHEN s.activate_muted_at IS NOT NULL THEN 'muted'"
+							 " ELSE COALESCE(s.activate_code, CASE WHEN s.activate_state = 'doubt' THEN"
+							 " CASE WHEN s.activate_in_doubt THEN 'in_doubt' WHEN s.activate_late_until IS NOT NULL THEN 'late_request' END END) END,"
+							 " CASE WHEN s.activate_muted_at IS NOT NULL THEN concat('muted by ', s.activate_muted_by, ' at ',"
+							 " date_trunc('second', s.activate_muted_at), ': ' || s.activate_muted_reason)"
+							 " ELSE s.activate_message END, s.activate_request_id"
 							 " FROM %s AS s WHERE s.activate_state <> 'accepted'"
-							 " AND s.activate_state NOT IN ('left', 'removed') ORDER BY s.activate_last_at",
+							 " AND s.activate_state NOT IN ('left', 'removed', 'gone') ORDER BY s.activate_last_at",
 							 key_object(sync), act_sync_table_name(sync)), 1, args);
 	act_identity_leave(&identity);
 	for (uint64 i = 0; i < count; i++)
@@ -125,9 +131,9 @@ put_counts(ReturnSetInfo *result, const Sync *sync)
 
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	act_sql(SPI_OK_SELECT,
-			psprintf("SELECT pg_catalog.count(*) FILTER (WHERE s.activate_state IN ('rejected', 'refused')),"
+			psprintf("SELECT pg_catalog.count(*) FILTER (WHERE s.activate_state IN ('rejected', 'refused') AND s.activate_muted_at IS NULL),"
 					 " pg_catalog.count(*) FROM %s AS s WHERE s.activate_state <> 'accepted'"
-					 " AND s.activate_state NOT IN ('left', 'removed')", act_sync_table_name(sync)), 0, NULL);
+					 " AND s.activate_state NOT IN ('left', 'removed', 'gone') AND s.activate_muted_at IS NULL", act_sync_table_name(sync)), 0, NULL);
 	act_identity_leave(&identity);
 	values[0] = Int64GetDatum(sync->sync_id);
 	values[1] = Int64GetDatum(act_sql_int64(0, 1));

@@ -35,7 +35,7 @@ act_request_throttle_pause(const Destination *destination, const ConnectorAnswer
 	{
 		TimestampTz now = act_now();
 
-		return (act_destination_midnight(destination, now) - now) / 1000 + 1;
+		return (act_rate_limit_day_end(destination->zone, now) - now) / 1000 + 1;
 	}
 	/* "At once" is no answer to whoever was just told to go slower. */
 	return answer->wait_ms > 0 ? answer->wait_ms : act_request_retry_pause(throttles);
@@ -47,9 +47,9 @@ act_request_throttle_stop(Run *run, int64 pause_ms, const char *why)
 	if (run->stop.set)
 		return;
 	run->throttled_until = act_now() + pause_ms * 1000;
+	/* How a run ended is told in its message, also where nobody shows the detail. */
 	act_run_stop(run, RUN_PARTIAL,
-				 psprintf("destination \"%s\" limits its rate", run->destination->name),
-				 psprintf("It asks to wait for " INT64_FORMAT " s, until %s: %s",
-						  pause_ms / 1000, timestamptz_to_str(run->throttled_until), why),
-				 "What was not sent is delayed; no row is charged.");
+				 psprintf("destination \"%s\" limits its rate: it is left alone for " INT64_FORMAT " s, until %s",
+						  run->destination->name, pause_ms / 1000, timestamptz_to_str(run->throttled_until)),
+				 why, NULL);
 }

@@ -63,12 +63,14 @@ retry_sql(const Sync *sync)
 
 	return psprintf("SELECT COALESCE((SELECT jsonb_agg(d.k) FROM (SELECT %s AS k FROM %s AS s"
 					" WHERE s.activate_state <> 'accepted'"
-					" AND (s.activate_next_attempt_at <= $1 OR s.activate_state = 'waiting')"
+					" AND (s.activate_next_attempt_at <= $1 OR s.activate_late_until <= $1 OR s.activate_state = 'waiting')"
+					" AND s.activate_muted_at IS NULL"
 					" ORDER BY s.activate_state = 'waiting' DESC, s.activate_next_attempt_at LIMIT %d) AS d), '[]')::text,"
-					" count(*) FILTER (WHERE t.activate_next_attempt_at <= $1),"
-					" min(t.activate_next_attempt_at) FILTER (WHERE t.activate_next_attempt_at > $1),"
+					" count(*) FILTER (WHERE t.activate_next_attempt_at <= $1 OR t.activate_late_until <= $1),"
+					" LEAST(min(t.activate_next_attempt_at) FILTER (WHERE t.activate_next_attempt_at > $1),"
+					" min(t.activate_late_until) FILTER (WHERE t.activate_late_until > $1)),"
 					" count(*) FILTER (WHERE t.activate_state = 'waiting')"
-					" FROM %s AS t WHERE t.activate_state <> 'accepted'",
+					" FROM %s AS t WHERE t.activate_state <> 'accepted' AND t.activate_muted_at IS NULL",
 					key_object(sync), table, 2 * MAX_RETRIED, table);
 }
 

@@ -80,10 +80,12 @@ typedef struct Row
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	uint8		change_id[ACT_DIGEST_LEN];
 	int			attempts;		/* charged to this version before this run */
+	int64		late_until;		/* TimestampTz: before it a lost request of this key may still be applied; 0: none may */
 
 	/* made by delivery */
 	bool		at_most_once;	/* not sent again once it may have been applied */
 	bool		uncertain;		/* a try of it in this run may have been applied */
+	bool		late;			/* and may still be */
 	size_t		bytes;			/* that it adds to a request, about */
 	struct Claim *claim;		/* batch.h */
 
@@ -93,6 +95,7 @@ typedef struct Row
 	char	   *code;
 	char	   *message;
 	char	   *new_external_id;
+	const int64 *request_id;	/* of what decided it, once that is written down (request_log.h); NULL: not logged */
 } Row;
 
 /* With all its strings, in the current memory context. */

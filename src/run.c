@@ -29,6 +29,8 @@
 #include "canary.h"
 #include "compat.h"
 #include "deliver.h"
+#include "destination_limit.h"
+#include "destination_quota.h"
 #include "destination_state.h"
 #include "event.h"
 #include "fault.h"
@@ -37,8 +39,10 @@
 #include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
+#include "request_log.h"
 #include "retry.h"
 #include "run.h"
+#include "run_event.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "snapshot.h"
@@ -226,7 +230,7 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	act_ledger_unknown(run, act_claim_recover(run->settler));
+	act_run_event_unknown(run, act_claim_recover(run->sync, run->settler));
 	act_cluster_doubts(run);
 	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
@@ -280,6 +284,7 @@ resolve(Run *run)
 	act_transaction_writable();
 	run->resolving = true;
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	act_quota_load(run->destination);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
@@ -517,12 +522,15 @@ run_finish(Run *run)
 	status = final_status(run);
 	if (run->settler != NULL)
 		act_run_note_retry(run, act_settler_next_attempt(run->settler));
+	act_quota_keep(run, true);
 	ACT_FAULT("before_finish");
 	act_transaction_writable();
+	act_request_log_finish(run);
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
 	ACT_FAULT("in_finish");
 	act_transaction_commit(true);
+	act_request_log_written(run);
 	run->recorded = true;
 	ACT_FAULT("after_finish");
 #ifdef ACT_TEST
@@ -636,6 +644,8 @@ static void
 run_release(Run *run)
 {
 	act_deliver_end(run);
+	act_limit_detach(run->limit);
+	run->limit = NULL;
 	act_diff_end(&run->diff);
 	if (run->unit != NULL)
 		act_unit_end(run->unit);

@@ -22,6 +22,7 @@
 #include "utils/portal.h"
 
 #include "key_argument.h"
+#include "request_log.h"
 #include "run.h"
 #include "run_lock.h"
 #include "transaction.h"
@@ -81,6 +82,11 @@ report(const Run *run, RunStatus status)
 	bool		only_untried = run->unit == NULL && nrefused + counts->invalid + nabsent + nunknown + nwaiting == 0 &&
 		delayed == counts->beyond + run->counts.untried;
 
+	if (run->log != NULL && run->log->unlogged > 0)
+		ereport(NOTICE,
+				(errmsg(INT64_FORMAT " more requests of run " INT64_FORMAT " that failed are not in activate.requests",
+						run->log->unlogged, run->run_id),
+				 errdetail("It has the first %d of a run.", REQUEST_LOG_MAX_FAILED)));
 	if (status == RUN_SUCCEEDED)
 		return;
 	if (status == RUN_PARTIAL)
@@ -176,11 +182,7 @@ act_run_sync(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 	{
 		keys = DatumGetJsonbPCopy(PG_GETARG_DATUM(2));
-		if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("keys must be a JSON array of keys"),
-					 errhint("keys => '[42, 43]', or '[{\"a\": 1, \"b\": 2}]' for a key of two columns.")));
+		act_key_argument_require_array(keys);
 	}
 	MemoryContextSwitchTo(caller);
 

@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * settle.c
- *	  Claims before a request, and what an answer makes of the snapshot.
+ *	  What an answer makes of the snapshot.
  *
- * Claims are rows of the extension's with keys as text, so that no code of a
- * user runs as the extension; the snapshot is the owner's and is written as
- * the owner, who may have types, domains and triggers of his own.
+ * The snapshot is the owner's and is written as the owner, who may have types,
+ * domains and triggers of his own.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +27,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "settle.h"
+#include "snapshot.h"
 #include "transaction.h"
 
 /* Marks written with one statement. */
@@ -41,9 +41,12 @@ struct Settler
 	char	   *accepted_sql;
 	char	   *refused_sql;
 	char	   *delete_sql;
+	char	   *gone_sql;
 	char	   *mark_sql;
+	char	   *hold_sql;
 	char	   *wait_sql;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
+	int64		parked;
 };
 
 static void
@@ -99,16 +102,16 @@ accepted_sql(const Settler *settler)
 	appendStringInfo(&buf, "INSERT INTO %s AS s (", act_sync_table_name(settler->sync));
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ", activate_external_id, activate_fingerprint, activate_accepted_at,"
-						   " activate_state, activate_field_hashes, activate_payload) SELECT ");
+						   " activate_state, activate_late_until, activate_field_hashes, activate_payload) SELECT ");
 	append_cast_keys(&buf, settler);
 	/* Columns of what is not kept are cleared, and none are made for them. */
-	appendStringInfo(&buf, ", u.id, u.fp, u.at, 'accepted', %s, %s",
+	appendStringInfo(&buf, ", u.id, u.fp, u.at, 'accepted', u.late, %s, %s",
 					 options->changed_fields_only ? "u.hashes" : "NULL",
 					 options->keep_payload ? "u.payload" : "NULL");
 	append_unnest(&buf, settler,
-				  psprintf("id, fp, at%s%s", options->changed_fields_only ? ", hashes" : "",
+				  psprintf("id, fp, at, late%s%s", options->changed_fields_only ? ", hashes" : "",
 						   options->keep_payload ? ", payload" : ""),
-				  3 + options->changed_fields_only + options->keep_payload);
+				  4 + options->changed_fields_only + options->keep_payload);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET"
@@ -119,7 +122,8 @@ accepted_sql(const Settler *settler)
 						   " activate_op = NULL, activate_change_id = NULL, activate_attempts = 0,"
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
-						   " activate_missing_since = NULL,"
+						   " activate_missing_since = NULL, activate_late_until = EXCLUDED.activate_late_until,"
+						   " activate_request_id = NULL,"
 						   " activate_field_hashes = EXCLUDED.activate_field_hashes,"
 						   " activate_payload = EXCLUDED.activate_payload");
 	return buf.data;
@@ -136,12 +140,13 @@ refused_sql(const Settler *settler)
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ", activate_state, activate_in_doubt, activate_tried, activate_op,"
 						   " activate_change_id, activate_attempts, activate_first_at, activate_last_at,"
-						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message)"
-						   " SELECT ");
+						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message,"
+						   " activate_late_until, activate_request_id) SELECT ");
 	append_cast_keys(&buf, settler);
 	appendStringInfoString(&buf, ", u.state, u.doubt, u.tried, u.op, u.change, u.attempts, u.at, u.at,"
-						   " u.next, u.status, u.code, u.message");
-	append_unnest(&buf, settler, "state, doubt, tried, op, change, attempts, at, next, status, code, message", 11);
+						   " u.next, u.status, u.code, u.message, u.late, u.request");
+	append_unnest(&buf, settler,
+				  "state, doubt, tried, op, change, attempts, at, next, status, code, message, late, request", 13);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = EXCLUDED.activate_state,"
@@ -161,10 +166,13 @@ refused_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
-						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message");
+						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
+						   " activate_late_until = GREATEST(s.activate_late_until, EXCLUDED.activate_late_until),"
+						   " activate_request_id = EXCLUDED.activate_request_id");
 	return buf.data;
 }
 
+/* Without those that something is still to be known of: they follow with gone_sql. */
 static char *
 delete_sql(const Settler *settler)
 {
@@ -172,7 +180,23 @@ delete_sql(const Settler *settler)
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "DELETE FROM %s AS s USING (SELECT u.*", act_sync_table_name(settler->sync));
-	append_unnest(&buf, settler, "", 0);
+	append_unnest(&buf, settler, "late", 1);
+	appendStringInfoString(&buf, ") AS u WHERE u.late IS NULL AND s.activate_muted_at IS NULL AND ");
+	append_match_keys(&buf, settler);
+	return buf.data;
+}
+
+/* A lost request may still make them anew, or they are muted: nothing else is left of them. */
+static char *
+gone_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "UPDATE %s AS s SET activate_state = 'gone', activate_late_until = u.late,"
+					 " activate_external_id = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(settler->sync));
+	appendStringInfoString(&buf, " FROM (SELECT u.*");
+	append_unnest(&buf, settler, "late", 1);
 	appendStringInfoString(&buf, ") AS u WHERE ");
 	append_match_keys(&buf, settler);
 	return buf.data;
@@ -185,8 +209,13 @@ delete_sql(const Settler *settler)
 static char *
 mark_sql(const Settler *settler)
 {
-	static const char *const tried[] = {
-		"tried", "op", "change_id", "first_at", "last_at", "http_status", "code", "message"
+	static const struct
+	{
+		const char *name;
+		const char *skipped;	/* what it is of a row that begins to be skipped; NULL: nothing */
+	}			tried[] = {
+		{"tried"}, {"op", "u.op"}, {"change_id"}, {"first_at", "u.at"}, {"last_at", "u.at"},
+		{"http_status"}, {"code"}, {"message"}, {"request_id"}
 	};
 	StringInfoData buf;
 
@@ -197,10 +226,33 @@ mark_sql(const Settler *settler)
 					 act_sync_table_name(settler->sync));
 	for (int i = 0; i < lengthof(tried); i++)
 		appendStringInfo(&buf, ", activate_%s = CASE WHEN u.state = 'unknown'"
-						 " OR u.state = 'leaving' AND s.activate_state = 'unknown' THEN s.activate_%s END",
-						 tried[i], tried[i]);
+						 " OR u.state = 'leaving' AND s.activate_state = 'unknown' THEN s.activate_%s"
+						 " WHEN u.state = 'skipped' THEN %s END",
+						 tried[i].name, tried[i].name, tried[i].skipped != NULL ? tried[i].skipped : "NULL");
 	appendStringInfoString(&buf, " FROM (SELECT u.*");
-	append_unnest(&buf, settler, "state, at", 2);
+	append_unnest(&buf, settler, "state, at, op", 3);
+	appendStringInfoString(&buf, ") AS u WHERE ");
+	append_match_keys(&buf, settler);
+	return buf.data;
+}
+
+/*
+ * A newer version that waits until a lost request can no longer come: the row
+ * is one to be looked at then, and everything else of it stays.
+ */
+static char *
+hold_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "UPDATE %s AS s SET activate_state = 'doubt', activate_next_attempt_at = u.late,"
+					 " activate_first_at = COALESCE(s.activate_first_at, u.at),"
+					 " activate_last_at = COALESCE(s.activate_last_at, u.at),"
+					 " activate_message = COALESCE(s.activate_message,"
+					 " 'an earlier request, whose answer was lost, may still be applied') FROM (SELECT u.*",
+					 act_sync_table_name(settler->sync));
+	append_unnest(&buf, settler, "late, at", 2);
 	appendStringInfoString(&buf, ") AS u WHERE ");
 	append_match_keys(&buf, settler);
 	return buf.data;
@@ -227,7 +279,7 @@ wait_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
 						   " activate_tried = NULL, activate_change_id = NULL, activate_attempts = 0,"
-						   " activate_next_attempt_at = NULL, activate_http_status = NULL,"
+						   " activate_next_attempt_at = NULL, activate_http_status = NULL, activate_request_id = NULL,"
 						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op IN ('update_removed', 'clear')"
 						   " THEN s.activate_missing_since END");
 	return buf.data;
@@ -255,7 +307,7 @@ act_settler_create(const Sync *sync)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table %s of sync \"%s\" has no key column \"%s\"",
 							act_sync_table_name(sync), sync->name, sync->key[i]),
-					 errhint("Only the extension changes this table. Drop the sync and create it again.")));
+					 errhint("Only the extension changes this table. %s", act_sync_table_hint(sync))));
 		att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 		settler->key_type_oids[i] = att->atttypid;
 		settler->key_types[i] = format_type_extended(att->atttypid, att->atttypmod,
@@ -265,7 +317,9 @@ act_settler_create(const Sync *sync)
 	settler->accepted_sql = accepted_sql(settler);
 	settler->refused_sql = refused_sql(settler);
 	settler->delete_sql = delete_sql(settler);
+	settler->gone_sql = gone_sql(settler);
 	settler->mark_sql = mark_sql(settler);
+	settler->hold_sql = hold_sql(settler);
 	settler->wait_sql = wait_sql(settler);
 	return settler;
 }
@@ -280,6 +334,12 @@ TimestampTz
 act_settler_next_attempt(const Settler *settler)
 {
 	return settler->next_attempt_at;
+}
+
+int64
+act_settler_parked(const Settler *settler)
+{
+	return settler->parked;
 }
 
 static void
@@ -299,20 +359,55 @@ make_keys(int nkeys, int capacity)
 	return keys;
 }
 
-/* Runs a statement over key columns followed by others. */
+/*
+ * What stands in the way was put there: a trigger, a constraint, a key that is
+ * gone.  Nothing of what the statement was to write is lost: its claim stays.
+ */
 static void
-run_columns(int expected, const char *sql, const Column *keys, int nkeys,
+explain_refusal(const Sync *sync, ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (error->hint != NULL || category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR ||
+		category == ERRCODE_TRANSACTION_ROLLBACK)
+		return;
+	error->message = psprintf("table %s of sync \"%s\" does not take what the destination answered: %s",
+							  act_sync_table_name(sync), sync->name, error->message);
+	error->hint = psprintf("Only the extension changes this table. %s", act_sync_table_hint(sync));
+}
+
+/* Runs a statement over key columns followed by others; how many rows it met. */
+static uint64
+run_columns(const Sync *sync, int expected, const char *sql, const Column *keys, int nkeys,
 			const Column *columns, int ncolumns)
 {
+	MemoryContext context = CurrentMemoryContext;
 	SqlArgument *args = palloc(sizeof(SqlArgument) * (nkeys + ncolumns));
+	volatile uint64 met = 0;
 
 	if (keys[0].count == 0)
-		return;
+		return 0;
 	for (int i = 0; i < nkeys; i++)
 		args[i] = act_column_argument(&keys[i]);
 	for (int i = 0; i < ncolumns; i++)
 		args[nkeys + i] = act_column_argument(&columns[i]);
-	act_sql(expected, sql, nkeys + ncolumns, args);
+	PG_TRY();
+	{
+		met = act_sql(expected, sql, nkeys + ncolumns, args);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		explain_refusal(sync, error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	return met;
 }
 
 static void
@@ -322,9 +417,9 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 	int			nkeys = settler->sync->nkeys;
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
-	Column		columns[5] = {act_column_make(TEXTOID, capacity), act_column_make(UUIDOID, capacity),
-	act_column_make(TIMESTAMPTZOID, capacity)};
-	int			ncolumns = 3;
+	Column		columns[6] = {act_column_make(TEXTOID, capacity), act_column_make(UUIDOID, capacity),
+	act_column_make(TIMESTAMPTZOID, capacity), act_column_make(TIMESTAMPTZOID, capacity)};
+	int			ncolumns = 4;
 	Column	   *hashes = options->changed_fields_only ? &columns[ncolumns++] : NULL;
 	Column	   *payloads = options->keep_payload ? &columns[ncolumns++] : NULL;
 	ListCell   *cell;
@@ -345,29 +440,47 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		act_column_add_text(&columns[0], act_text_to_server_exact(row->new_external_id));
 		act_column_add_digest(&columns[1], row->fingerprint, settled->differs);
 		act_column_add_time(&columns[2], now);
+		act_column_add_time(&columns[3], act_late_until(row, settled->late_ms, now));
 		if (hashes != NULL)
 			act_column_add_text(hashes, settled->differs ? NULL : row->field_hashes);
 		if (payloads != NULL)
 			act_column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
+	run_columns(settler->sync, SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
+}
+
+/* Rows muted while this ran are not forgotten either, so what the first leaves the second finds. */
+static void
+forget_rows(const Settler *settler, const Column *keys, const Column *late)
+{
+	uint64		gone;
+
+	if (keys[0].count == 0)
+		return;
+	gone = run_columns(settler->sync, SPI_OK_DELETE, settler->delete_sql, keys, settler->sync->nkeys, late, 1);
+	if (gone < (uint64) keys[0].count)
+		(void) run_columns(settler->sync, SPI_OK_UPDATE, settler->gone_sql, keys, settler->sync->nkeys, late, 1);
 }
 
 static void
-settle_gone(const Settler *settler, List *rows)
+settle_gone(const Settler *settler, List *rows, TimestampTz now)
 {
 	int			nkeys = settler->sync->nkeys;
 	Column	   *keys = make_keys(nkeys, list_length(rows));
+	Column		late = act_column_make(TIMESTAMPTZOID, list_length(rows));
 	ListCell   *cell;
 
 	foreach(cell, rows)
 	{
-		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+		const SettledRow *settled = lfirst(cell);
+		const Row  *row = settled->row;
 
-		if (row->outcome == ROW_ACCEPTED && act_row_op_removes(row->op) && !act_row_op_keeps(row->op))
-			add_keys(keys, nkeys, row->key_values);
+		if (row->outcome != ROW_ACCEPTED || !act_row_op_removes(row->op) || act_row_op_keeps(row->op))
+			continue;
+		add_keys(keys, nkeys, row->key_values);
+		act_column_add_time(&late, act_late_until(row, settled->late_ms, now));
 	}
-	run_columns(SPI_OK_DELETE, settler->delete_sql, keys, nkeys, NULL, 0);
+	forget_rows(settler, keys, &late);
 }
 
 static void
@@ -377,7 +490,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
 	Oid			types[] = {TEXTOID, BOOLOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID};
+	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID};
 	Column		columns[lengthof(types)];
 	ListCell   *cell;
 
@@ -395,10 +508,12 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 			continue;
 		if (row->outcome == ROW_DELAYED && !settled->uncertain)
 			continue;
-		act_settle_state(row, settled->uncertain, settler->sync->options.max_attempts, now, &state);
+		act_settle_state(row, settled->uncertain, settled->late_ms, settler->sync->options.max_attempts, now, &state);
 		if (state.next_attempt_at != 0 &&
 			(settler->next_attempt_at == 0 || state.next_attempt_at < settler->next_attempt_at))
 			settler->next_attempt_at = state.next_attempt_at;
+		if (state.state == STATE_REJECTED && state.next_attempt_at == 0)
+			settler->parked++;
 		add_keys(keys, nkeys, row->key_values);
 		act_column_add_text(&columns[0], act_state_name(state.state));
 		act_column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
@@ -411,8 +526,11 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add(&columns[8], Int32GetDatum(row->http_status), row->http_status == 0);
 		act_column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
 		act_column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
+		act_column_add_time(&columns[11], state.late_until);
+		act_column_add(&columns[12], Int64GetDatum(row->request_id ? *row->request_id : 0),
+					   accepted || row->request_id == NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
+	run_columns(settler->sync, SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
 
 void
@@ -422,11 +540,12 @@ act_settler_rows(Settler *settler, List *rows)
 	TimestampTz now = act_now();
 	Identity	identity;
 
+	settler->parked = 0;
 	if (rows == NIL)
 		return;
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	settle_accepted(settler, rows, now);
-	settle_gone(settler, rows);
+	settle_gone(settler, rows, now);
 	settle_refused(settler, rows, now);
 	act_identity_leave(&identity);
 }
@@ -449,7 +568,11 @@ act_settler_marks(Settler *settler, Diff *diff)
 		Column	   *changed = make_keys(nkeys, MARKS_PER_STATEMENT);
 		Column	   *forgotten = make_keys(nkeys, MARKS_PER_STATEMENT);
 		Column	   *waiting = make_keys(nkeys, MARKS_PER_STATEMENT);
-		Column		columns[2] = {act_column_make(TEXTOID, MARKS_PER_STATEMENT),
+		Column	   *held = make_keys(nkeys, MARKS_PER_STATEMENT);
+		Column		columns[3] = {act_column_make(TEXTOID, MARKS_PER_STATEMENT),
+		act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT), act_column_make(TEXTOID, MARKS_PER_STATEMENT)};
+		Column		nothing = act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT);
+		Column		holds[2] = {act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT),
 		act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT)};
 		Column		waits[3] = {act_column_make(TEXTOID, MARKS_PER_STATEMENT),
 		act_column_make(TIMESTAMPTZOID, MARKS_PER_STATEMENT), act_column_make(TEXTOID, MARKS_PER_STATEMENT)};
@@ -466,6 +589,14 @@ act_settler_marks(Settler *settler, Diff *diff)
 			if (mark->state == STATE_FORGOTTEN)
 			{
 				add_keys(forgotten, nkeys, mark->key_values);
+				act_column_add_time(&nothing, 0);
+				continue;
+			}
+			if (mark->state == STATE_HELD_BACK)
+			{
+				add_keys(held, nkeys, mark->key_values);
+				act_column_add_time(&holds[0], mark->late_until);
+				act_column_add_time(&holds[1], now);
 				continue;
 			}
 			if (mark->state == STATE_WAITING)
@@ -479,154 +610,15 @@ act_settler_marks(Settler *settler, Diff *diff)
 			add_keys(changed, nkeys, mark->key_values);
 			act_column_add_text(&columns[0], act_state_name(mark->state));
 			act_column_add_time(&columns[1], now);
+			act_column_add_text(&columns[2], mark->op != ROW_OP_NONE ? act_row_op_name(mark->op) : NULL);
 		}
-		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
-		run_columns(SPI_OK_DELETE, settler->delete_sql, forgotten, nkeys, NULL, 0);
-		run_columns(SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
+		run_columns(settler->sync, SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
+		forget_rows(settler, forgotten, &nothing);
+		run_columns(settler->sync, SPI_OK_UPDATE, settler->hold_sql, held, nkeys, holds, lengthof(holds));
+		run_columns(settler->sync, SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
 		MemoryContextReset(context);
 	}
 	act_identity_leave(&identity);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-}
-
-int64
-act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows)
-{
-	Column		ops = act_column_make(TEXTOID, nrows);
-	Column		keys = act_column_make(TEXTOID, nrows * sync->nkeys);
-	Column		fingerprints = act_column_make(UUIDOID, nrows);
-	Column		change_ids = act_column_make(UUIDOID, nrows);
-	Column		once = act_column_make(BOOLOID, nrows);
-	Identity	identity;
-	int64		claim_id;
-
-	for (int i = 0; i < nrows; i++)
-	{
-		act_column_add_text(&ops, act_row_op_name(rows[i]->op));
-		for (int k = 0; k < sync->nkeys; k++)
-			act_column_add_text(&keys, rows[i]->key_values[k]);
-		act_column_add_digest(&fingerprints, rows[i]->fingerprint, false);
-		act_column_add_digest(&change_ids, rows[i]->change_id, false);
-		act_column_add(&once, BoolGetDatum(rows[i]->at_most_once), false);
-	}
-	act_identity_extension(&identity);
-	{
-		SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_INT8(run_id),
-			act_column_argument(&ops), act_column_argument(&keys),
-		act_column_argument(&fingerprints), act_column_argument(&change_ids), act_column_argument(&once)};
-
-		act_sql(SPI_OK_INSERT_RETURNING,
-				"INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids, once)"
-				" VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING claim_id", lengthof(args), args);
-	}
-	claim_id = act_sql_int64(0, 1);
-	/* One for each batch: they would pile up until the run's end. */
-	SPI_freetuptable(SPI_tuptable);
-	act_identity_leave(&identity);
-	return claim_id;
-}
-
-void
-act_claim_delete(const int64 *ids, int count)
-{
-	Column		column = act_column_make(INT8OID, count);
-	Identity	identity;
-
-	if (count == 0)
-		return;
-	for (int i = 0; i < count; i++)
-		act_column_add(&column, Int64GetDatum(ids[i]), false);
-	act_identity_extension(&identity);
-	{
-		SqlArgument args[] = {act_column_argument(&column)};
-
-		act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE claim_id = ANY ($1)", 1, args);
-	}
-	act_identity_leave(&identity);
-}
-
-/* The rows of one claim, as rows whose answer was lost. */
-static List *
-claim_rows(uint64 result_row, int nkeys)
-{
-	List	   *rows = NIL;
-	static const Oid types[] = {TEXTOID, TEXTOID, UUIDOID, UUIDOID, BOOLOID};
-	Datum	   *elements[lengthof(types)];
-	int			counts[lengthof(types)];
-
-	for (int i = 0; i < lengthof(types); i++)
-	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[result_row], SPI_tuptable->tupdesc, 2 + i, &isnull);
-		int16		len;
-		bool		byval;
-		char		align;
-
-		if (isnull)
-			return NIL;
-		get_typlenbyvalalign(types[i], &len, &byval, &align);
-		deconstruct_array(DatumGetArrayTypePCopy(value), types[i], len, byval, align,
-						  &elements[i], NULL, &counts[i]);
-	}
-	for (int n = 0; n < counts[0]; n++)
-	{
-		SettledRow *settled = palloc0(sizeof(SettledRow));
-		Row		   *row = palloc0(sizeof(Row));
-
-		if ((n + 1) * nkeys > counts[1] || n >= counts[2] || n >= counts[3])
-			break;
-		row->op = act_row_op_parse(TextDatumGetCString(elements[0][n]));
-		row->nkeys = nkeys;
-		row->key_values = palloc(sizeof(char *) * nkeys);
-		for (int k = 0; k < nkeys; k++)
-			row->key_values[k] = TextDatumGetCString(elements[1][n * nkeys + k]);
-		memcpy(row->fingerprint, DatumGetUUIDP(elements[2][n])->data, ACT_DIGEST_LEN);
-		memcpy(row->change_id, DatumGetUUIDP(elements[3][n])->data, ACT_DIGEST_LEN);
-		/* As it was when it was sent: the definition may be another by now. */
-		row->at_most_once = n < counts[4] && DatumGetBool(elements[4][n]);
-		row->outcome = row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
-		row->message = "the run ended before an answer arrived";
-		settled->row = row;
-		settled->uncertain = true;
-		rows = lappend(rows, settled);
-	}
-	return rows;
-}
-
-int64
-act_claim_recover(Settler *settler)
-{
-	const Sync *sync = settler->sync;
-	SqlArgument args[] = {SQL_INT8(sync->sync_id)};
-	Identity	identity;
-	List	   *claims = NIL;
-	int64	   *ids;
-	uint64		count;
-	int64		unknown = 0;
-	ListCell   *cell;
-
-	act_identity_extension(&identity);
-	count = act_sql(SPI_OK_SELECT,
-					"SELECT claim_id, ops, key_values, fingerprints, change_ids, once"
-					" FROM activate.claim WHERE sync_id = $1 ORDER BY claim_id", 1, args);
-	ids = palloc(sizeof(int64) * Max(count, 1));
-	for (uint64 i = 0; i < count; i++)
-	{
-		ids[i] = act_sql_int64(i, 1);
-		claims = lappend(claims, claim_rows(i, sync->nkeys));
-	}
-	act_identity_leave(&identity);
-
-	/* In their order: the version tried last is the one remembered. */
-	foreach(cell, claims)
-	{
-		ListCell   *row;
-
-		foreach(row, (List *) lfirst(cell))
-			unknown += ((SettledRow *) lfirst(row))->row->outcome == ROW_UNKNOWN;
-		act_settler_rows(settler, lfirst(cell));
-	}
-	act_claim_delete(ids, count);
-	return unknown;
 }

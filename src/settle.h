@@ -19,6 +19,7 @@ typedef struct SettledRow
 {
 	Row		   *row;
 	bool		uncertain;		/* some try of its request may have been applied */
+	int			late_ms;		/* so long from now on a lost one may still be; 0: it may not */
 	bool		differs;		/* found there, with other values: accepted, but for what it has */
 } SettledRow;
 
@@ -38,17 +39,27 @@ extern bool act_settler_lock(Settler *settler);
 /* When the first of the rows settled so far is to be tried again; 0: none is. */
 extern TimestampTz act_settler_next_attempt(const Settler *settler);
 
+/* How many of the rows of the last call were refused for the last time that is tried. */
+extern int64 act_settler_parked(const Settler *settler);
+
 /* Writes rows (of SettledRow) to the snapshot; the lock is held. */
 extern void act_settler_rows(Settler *settler, List *rows);
 
 /* Writes the diff's marks, all of them, in as many statements as it takes. */
 extern void act_settler_marks(Settler *settler, Diff *diff);
 
-/* A batch about to be sent, durable with the transaction; returns its id. */
-extern int64 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows);
+/*
+ * claim.c: a batch about to be sent, durable with the transaction; returns its
+ * id.  timeout_ms: so long after its answer was lost it may still be applied.
+ */
+extern int64 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows, int timeout_ms);
 /* ids: an array of bigint */
 extern void act_claim_delete(const int64 *ids, int count);
-/* Claims of a run that never settled them: their rows are in doubt, or unknown. Returns how many are unknown. */
-extern int64 act_claim_recover(Settler *settler);
+/*
+ * Claims of a run that never settled them: their rows are in doubt, or unknown,
+ * and may be applied as late as if they were lost now.  Returns how many are
+ * unknown.
+ */
+extern int64 act_claim_recover(const Sync *sync, Settler *settler);
 
 #endif							/* ACT_SETTLE_H */

@@ -48,6 +48,10 @@ static const char engine_columns[] =
 " activate_message pg_catalog.text,"
 " activate_request_id pg_catalog.int8,"
 " activate_missing_since pg_catalog.timestamptz,"
+" activate_late_until pg_catalog.timestamptz,"
+" activate_muted_at pg_catalog.timestamptz,"
+" activate_muted_by pg_catalog.text,"
+" activate_muted_reason pg_catalog.text,"
 " activate_field_hashes pg_catalog.text,"
 " activate_payload pg_catalog.json";
 
@@ -58,7 +62,7 @@ static const struct
 }			column_comments[] =
 {
 	{"activate_external_id", "the destination's id of the record; null: it told none"},
-	{"activate_state", "accepted, rejected, refused, absent, doubt, unknown, waiting, leaving, left or removed"},
+	{"activate_state", "accepted, rejected, refused, absent, doubt, unknown, waiting, leaving, left, removed, skipped or gone"},
 	{"activate_accepted_at", "when the destination last accepted the row, or a baseline took it for accepted; null: never, or nothing of it is left there"},
 	{"activate_fingerprint", "digest of the mapped values that the destination has; null: not known"},
 	{"activate_in_doubt", "an answer was lost: what the destination has is not certain"},
@@ -72,9 +76,13 @@ static const struct
 	{"activate_http_status", "status of the HTTP answer to what was last tried; null: there was none"},
 	{"activate_code", "the destination's word for the reason; null: none given"},
 	{"activate_message", "the reason as a sentence, mostly the destination's own; null: none given"},
-	{"activate_request_id", "number of the request; always null in this version"},
+	{"activate_request_id", "number of the request that decided it, in the view requests; null: none did, or it is not logged"},
 	{"activate_field_hashes", "option changed_fields_only: a digest of each field that the destination has; null: not kept, or not known"},
 	{"activate_payload", "option keep_payload: what the destination last accepted; null: not kept, or not known"},
+	{"activate_late_until", "until when a request of the row whose answer was lost may still be applied: no other version goes before; null: none was lost"},
+	{"activate_muted_at", "when mute_row() was called for the row; null: it is not muted"},
+	{"activate_muted_by", "who muted it"},
+	{"activate_muted_reason", "why; null: not said"},
 	{"activate_missing_since", "when a run first missed the row in the model; null: it is there, or nobody waits for remove_after"},
 };
 
@@ -224,8 +232,8 @@ act_snapshot_check_key(const Sync *sync, const Model *model)
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("key column \"%s\" of sync \"%s\" has type %s now, and its table has %s",
 							sync->key[i], sync->name, format_type_be(model->key_types[i]), format_type_be(type)),
-					 errhint("Let the model cast it to %s, or drop the sync and create it again.",
-							 format_type_be(type))));
+					 errhint("Let the model cast it to %s, or have the table made anew, and every row sent again: SELECT activate.reset_sync(%s, 'resend');",
+							 format_type_be(type), quote_literal_cstr(sync->name))));
 	}
 	return same;
 }
@@ -295,7 +303,10 @@ act_snapshot_forget(const Sync *sync)
 
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s", act_sync_table_name(sync)), 0, NULL);
+	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s WHERE activate_muted_at IS NULL", act_sync_table_name(sync)), 0, NULL);
+	/* What a person muted stays so. */
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_state = 'gone', activate_late_until = NULL,"
+									" activate_external_id = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(sync)), 0, NULL);
 	act_identity_leave(&identity);
 
 	/* What a run that died left in doubt was sent to what is forgotten now. */
@@ -340,8 +351,11 @@ write_baseline(const Model *const *models, void *arg)
 	act_diff_query_append_model(&buf, model, false);
 	appendStringInfoString(&buf, " AS m WHERE ");
 	act_diff_query_append_key_match(&buf, model, "m", "s", true);
-	appendStringInfoChar(&buf, ')');
+	appendStringInfoString(&buf, ") AND s.activate_muted_at IS NULL");
 	act_sql(SPI_OK_DELETE, buf.data, 0, NULL);
+	/* Those that are muted are taken for what the model makes of them, below. */
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_state = 'gone', activate_late_until = NULL,"
+									ACT_SNAPSHOT_NOTHING_THERE " WHERE activate_muted_at IS NOT NULL", table), 0, NULL);
 
 	resetStringInfo(&buf);
 	appendStringInfo(&buf, "INSERT INTO %s AS s (", table);

@@ -18,6 +18,15 @@
 /* Fingerprints of another format are not comparable: stored with each sync. */
 #define SNAPSHOT_FORMAT 1
 
+/* Of an UPDATE: what a row is of which the destination has nothing, but for its state and its id. */
+#define ACT_SNAPSHOT_NOTHING_THERE \
+	" activate_accepted_at = NULL, activate_fingerprint = NULL," \
+	" activate_in_doubt = false, activate_tried = NULL, activate_op = NULL, activate_change_id = NULL," \
+	" activate_attempts = 0, activate_first_at = NULL, activate_last_at = NULL," \
+	" activate_next_attempt_at = NULL, activate_http_status = NULL, activate_code = NULL," \
+	" activate_message = NULL, activate_missing_since = NULL, activate_field_hashes = NULL," \
+	" activate_payload = NULL"
+
 
 /*
  * All of these are called inside a transaction with SPI connected and change
@@ -59,5 +68,13 @@ extern void act_snapshot_resend_all(const Sync *sync);
  * made that this server knows nothing of.  Returns how many rows.
  */
 extern int64 act_snapshot_doubt(const Sync *sync, const char *reason);
+
+/*
+ * snapshot_rebuild.c: whether the table is not as it was made, so that writing
+ * to it may fail or do something else; and another one in its place, empty,
+ * with the same owner.  Not of a table that is gone.
+ */
+extern bool act_snapshot_altered(const Sync *sync);
+extern void act_snapshot_rebuild(Sync *sync);
 
 #endif							/* ACT_SNAPSHOT_H */

@@ -330,6 +330,27 @@ act_sync_state_run_now(const Sync *sync)
 	act_wake_at_commit();
 }
 
+/* As for rows whose back-off ends now; a run of the whole that is to come takes them with it. */
+bool
+act_sync_state_retry_rows(const Sync *sync)
+{
+	Identity	identity;
+	SyncState	state;
+	TimestampTz now = act_now();
+
+	if (is_manual(sync->schedule))
+		return false;
+	act_identity_extension(&identity);
+	(void) act_sync_state_load(sync->sync_id, true, &state);
+	if (state.retry_at == 0)
+		state.retry_rows = true;
+	state.retry_at = state.retry_at == 0 ? now : Min(state.retry_at, now);
+	act_sync_state_store(&state);
+	act_identity_leave(&identity);
+	act_wake_at_commit();
+	return true;
+}
+
 /* ----------------------------------------------------------------
  *		A run begins
  * ----------------------------------------------------------------
@@ -589,14 +610,24 @@ finish_part(const Run *run, SyncState *state)
 	state->retry_at = earlier(state->retry_at, run->rows_retry_at);
 }
 
+static bool
+asked_meanwhile(const Run *run, const SyncState *state)
+{
+	return state->retry_at != 0 && state->retry_at >= run->started_at && state->retry_at <= act_now();
+}
+
 static void
 finish_whole(const Run *run, RunStatus status, SyncState *state)
 {
 	const int64 *outcomes = run->counts.outcomes;
 	bool		left = status == RUN_PARTIAL && outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] > 0;
 
-	state->retry_at = run->rows_retry_at;
-	state->retry_rows = true;
+	/* Rows that somebody wants tried again, and said so after it began, are not those it saw. */
+	if (!asked_meanwhile(run, state))
+	{
+		state->retry_at = run->rows_retry_at;
+		state->retry_rows = true;
+	}
 	if (status == RUN_HELD)
 		state->retry_at = 0;
 	if (status == RUN_CANCELLED && run->retry_rows)

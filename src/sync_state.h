@@ -21,6 +21,9 @@
 extern void act_sync_state_define(const Sync *sync, bool new_schedule);
 extern void act_sync_state_drop(int64 sync_id);
 
+/* Some rows of it are due at once; false: it runs only when called. */
+extern bool act_sync_state_retry_rows(const Sync *sync);
+
 /* Due at once, whatever its schedule. */
 extern void act_sync_state_run_now(const Sync *sync);
 
@@ -30,6 +33,7 @@ typedef struct DueSync
 	int64		sync_id;
 	char	   *name;
 	Oid			owner;
+	Oid			server;			/* its destination; InvalidOid: there is none any more */
 	int			priority;
 	TimestampTz due_at;
 	int64		last_run_id;	/* of any run so far; 0: none.  Another one: it has run since */

@@ -461,7 +461,21 @@ wait_for_time(Unit *unit, const Sync *sync, Diff *diff)
 		counts->delayed += counts->to_send;
 		diff->next_attempt_at = unit->before.next_attempt_at;
 	}
+	counts->refused_before += counts->to_send;
 	counts->to_send = 0;
+}
+
+/* A lost request would be applied over it: the rows wait until none can be. */
+static void
+wait_for_late(Unit *unit, Diff *diff)
+{
+	if (act_now() >= unit->before.late_until)
+		return;
+	unit->send = false;
+	unit->waits = unit->late = true;
+	diff->counts.delayed += diff->counts.to_send;
+	diff->counts.to_send = 0;
+	diff->next_attempt_at = unit->before.late_until;
 }
 
 static void
@@ -474,6 +488,8 @@ decide(Unit *unit, const Sync *sync, Diff *diff)
 	unit->record = !unit->send && (!same_order || before->has_tried);
 	if (unit->send && was_tried(unit))
 		wait_for_time(unit, sync, diff);
+	else if (unit->send)
+		wait_for_late(unit, diff);
 }
 
 /* What refers to a record that is not there yet keeps all of them back. */

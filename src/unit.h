@@ -29,6 +29,7 @@ typedef struct UnitState
 	uint8		tried[ACT_DIGEST_LEN];	/* last sent and not accepted; without digest: in doubt */
 	int			attempts;		/* how often that one was refused */
 	TimestampTz next_attempt_at;	/* 0: none */
+	TimestampTz late_until;		/* before it a lost request may still be applied; 0: none may */
 } UnitState;
 
 typedef struct Unit Unit;
@@ -37,7 +38,8 @@ struct Unit
 	UnitState	before;			/* as the run found it */
 	bool		send;
 	bool		record;			/* nothing is sent, but the order is known now */
-	bool		waits;			/* it was refused as it is, and its time has not come */
+	bool		waits;			/* it was refused as it is, or an older one may still arrive, and its time has not come */
+	bool		late;			/* that an older one may still arrive is why */
 	bool		has_digest;		/* it was read */
 	uint8		digest[ACT_DIGEST_LEN];
 	uint8		id[ACT_DIGEST_LEN]; /* of the request: new for each run */
@@ -51,6 +53,7 @@ struct Unit
 	bool		answered;		/* and not settled yet */
 	RowOutcome	outcome;
 	bool		uncertain;
+	int			late_ms;		/* so long from now on a lost one may still be applied */
 };
 
 /*
@@ -85,6 +88,12 @@ extern void act_unit_claim(const Sync *sync, const Unit *unit);
 
 /* In the transaction that settles the answer; returns when it is to go again, 0: not by itself. */
 extern TimestampTz act_unit_settle(const Sync *sync, const Unit *unit);
+
+/* It goes again with the next run, as if never refused. */
+extern void act_unit_retry(const Sync *sync);
+
+/* A run died with a request under way: as if that were lost now. */
+extern void act_unit_lost(const Sync *sync, int late_ms);
 
 /*
  * Nothing is known of the order any more; send: the next run sends the unit

@@ -71,6 +71,9 @@ act_unit_run_wait(Run *run)
 		return;
 	if (run->diff.counts.waiting > 0)
 		why = "the rows are sent when all records that they refer to are known";
+	else if (unit->late)
+		why = psprintf("an earlier request, whose answer was lost, may still be applied; the rows are sent after %s",
+					   timestamptz_to_str(unit->before.late_until));
 	else if (unit->before.attempts >= run->sync->options.max_attempts)
 		why = psprintf("the destination refused these rows %d times; they are sent when one of them changes",
 					   unit->before.attempts);

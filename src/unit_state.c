@@ -48,7 +48,7 @@ act_unit_load(int64 sync_id, UnitState *state)
 	memset(state, 0, sizeof(*state));
 	act_identity_extension(&identity);
 	if (act_sql(SPI_OK_SELECT,
-				"SELECT unit_digest, unit_tried, unit_attempts, unit_next_attempt_at"
+				"SELECT unit_digest, unit_tried, unit_attempts, unit_next_attempt_at, unit_late_until"
 				" FROM activate.sync_state WHERE sync_id = $1", 1, args) == 1)
 	{
 		state->has_digest = read_digest(1, state->digest);
@@ -57,6 +57,9 @@ act_unit_load(int64 sync_id, UnitState *state)
 		state->next_attempt_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull));
 		if (isnull)
 			state->next_attempt_at = 0;
+		state->late_until = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5, &isnull));
+		if (isnull)
+			state->late_until = 0;
 	}
 	act_identity_leave(&identity);
 }
@@ -72,7 +75,8 @@ store(const Sync *sync, const UnitState *state)
 		{UUIDOID, UUIDPGetDatum(&digest), !state->has_digest},
 		{UUIDOID, UUIDPGetDatum(&tried), !state->has_tried},
 		SQL_INT4(state->attempts),
-		{TIMESTAMPTZOID, TimestampTzGetDatum(state->next_attempt_at), state->next_attempt_at == 0}
+		{TIMESTAMPTZOID, TimestampTzGetDatum(state->next_attempt_at), state->next_attempt_at == 0},
+		{TIMESTAMPTZOID, TimestampTzGetDatum(state->late_until), state->late_until == 0}
 	};
 
 	memcpy(digest.data, state->digest, UUID_LEN);
@@ -80,7 +84,7 @@ store(const Sync *sync, const UnitState *state)
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_UPDATE,
 			"UPDATE activate.sync_state SET unit_digest = $2, unit_tried = $3, unit_attempts = $4,"
-			" unit_next_attempt_at = $5 WHERE sync_id = $1", lengthof(args), args);
+			" unit_next_attempt_at = $5, unit_late_until = $6 WHERE sync_id = $1", lengthof(args), args);
 	act_identity_leave(&identity);
 }
 
@@ -116,6 +120,30 @@ act_unit_claim(const Sync *sync, const Unit *unit)
 {
 	UnitState	state = in_doubt(unit);
 
+	state.late_until = unit->before.late_until;
+	store(sync, &state);
+}
+
+void
+act_unit_retry(const Sync *sync)
+{
+	UnitState	state;
+
+	act_unit_load(sync->sync_id, &state);
+	if (state.attempts == 0)
+		return;
+	state.attempts = 0;
+	state.next_attempt_at = act_now();
+	store(sync, &state);
+}
+
+void
+act_unit_lost(const Sync *sync, int late_ms)
+{
+	UnitState	state;
+
+	act_unit_load(sync->sync_id, &state);
+	state.late_until = Max(state.late_until, act_now() + late_ms * INT64CONST(1000));
 	store(sync, &state);
 }
 
@@ -123,6 +151,8 @@ TimestampTz
 act_unit_settle(const Sync *sync, const Unit *unit)
 {
 	UnitState	state = unit->before;
+	TimestampTz now = act_now();
+	TimestampTz late_until = unit->late_ms > 0 ? now + unit->late_ms * INT64CONST(1000) : 0;
 
 	switch (unit->outcome)
 	{
@@ -133,7 +163,7 @@ act_unit_settle(const Sync *sync, const Unit *unit)
 		case ROW_REFUSED:
 			state = in_doubt(unit);
 			state.attempts++;
-			state.next_attempt_at = act_next_attempt(state.attempts, sync->options.max_attempts, act_now());
+			state.next_attempt_at = act_next_attempt(state.attempts, sync->options.max_attempts, now);
 			/* The no is certain of this request; what an earlier try of it did is not. */
 			if (!unit->uncertain)
 			{
@@ -146,6 +176,7 @@ act_unit_settle(const Sync *sync, const Unit *unit)
 				state = in_doubt(unit);
 			break;
 	}
+	state.late_until = Max(late_until, unit->before.late_until > now ? unit->before.late_until : 0);
 	store(sync, &state);
 	return state.next_attempt_at;
 }

@@ -54,7 +54,7 @@ SELECT r.run_id, s.name AS sync, r.cause, r.status, r.started_at, r.finished_at,
 	r.absent, r.skipped, r.held_out, r.duplicates, r.requests, r.retries, r.bytes_sent,
 	CASE WHEN s.owned THEN r.error END AS error, r.leaving, r.unchanged,
 	CASE WHEN s.owned THEN r.detail END AS detail, CASE WHEN s.owned THEN r.hint END AS hint,
-	r.pid, r.approved_by, r.approved_at, r.queued_at, r.missed
+	r.pid, r.approved_by, r.approved_at, r.queued_at, r.missed, r.requests_unlogged
 FROM activate.run AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id
 WHERE r.merged_into IS NULL;
 COMMENT ON VIEW activate.runs IS 'runs: added + changed + removed = accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out';
@@ -78,6 +78,29 @@ FROM activate.pending AS p
 WHERE p.state OPERATOR(pg_catalog.=) ANY (ARRAY['rejected', 'refused', 'invalid']);
 COMMENT ON VIEW activate.rejections IS 'pending rows that the destination or the mapping refused';
 GRANT SELECT ON activate.rejections TO PUBLIC;
+
+CREATE FUNCTION activate.request_curl(headers pg_catalog.jsonb, method pg_catalog.text, url pg_catalog.text,
+	body pg_catalog.text)
+RETURNS pg_catalog.text
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'act_request_curl';
+COMMENT ON FUNCTION activate.request_curl(pg_catalog.jsonb, pg_catalog.text, pg_catalog.text, pg_catalog.text)
+	IS 'a request as a curl command: behind the view requests';
+
+/* Paths name records, headers may name anything: of those that are watched only, what the statistics need. */
+CREATE VIEW activate.requests WITH (security_barrier) AS
+SELECT r.request_id, s.name AS sync, r.run_id, r.at, r.method,
+	CASE WHEN s.owned THEN r.url ELSE pg_catalog.substring(r.url, '^[a-zA-Z]+://[^/?]*') END AS url,
+	CASE WHEN s.owned THEN r.request_headers END AS request_headers,
+	CASE WHEN s.owned THEN r.request_body END AS request_body, r.http_status,
+	CASE WHEN s.owned THEN r.response_headers END AS response_headers,
+	CASE WHEN s.owned THEN r.response_body END AS response_body, r.rows, r.attempt, r.duration,
+	r.ops, r.class, CASE WHEN s.owned THEN r.problem END AS problem, r.request_bytes, r.response_bytes,
+	CASE WHEN s.owned AND NOT r.request_cut
+		THEN activate.request_curl(r.request_headers, r.method, r.url, r.request_body) END AS curl
+FROM activate.request AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id;
+COMMENT ON VIEW activate.requests IS 'requests and their answers, as option log says; secrets are masked, long bodies cut';
+GRANT SELECT ON activate.requests TO PUBLIC;
 
 CREATE VIEW activate.events WITH (security_barrier) AS
 SELECT e.event_id, e.at, e.kind, e.severity, e.sync, e.destination, e.run_id, e.message, e.details

@@ -21,7 +21,10 @@
  *   - What may have been applied, and may not be twice, is not sent again
  *     before another version was, and in append nothing else is either, unless
  *     a person names the key.
- *   - Without claims there are states that stay wrong.
+ *   - A request whose answer was lost may be applied late, and no other version
+ *     of the row is sent before that is over.
+ *   - Without claims there are states that stay wrong, and so there are without
+ *     that wait.
  *
  * Run by make -C test/unit; prints how many states there were.
  *
@@ -39,6 +42,7 @@
 #define NOW ((TimestampTz) 1000 * DAY)
 #define LATER (NOW + 10 * DAY)	/* all that waits is due */
 #define QUIET_RUNS 8
+#define TIMEOUT_MS 30000
 
 /* What model and destination hold. */
 enum
@@ -99,6 +103,7 @@ typedef struct Mode
 	RowOp		other_removal;
 	bool		dedupe;			/* the destination remembers change_ids */
 	bool		claims;
+	bool		hasty;			/* a newer version goes at once, whatever may still arrive */
 } Mode;
 
 static const Mode modes[] = {
@@ -311,7 +316,8 @@ settle(World *world, const Version *version, RowOutcome outcome, bool uncertain)
 	Row			row = row_of(version, outcome);
 
 	row.attempts = version->attempts;
-	act_settle_state(&row, uncertain, MAX_ATTEMPTS, NOW, &world->snapshot);
+	row.late_until = world->snapshot.late_until;
+	act_settle_state(&row, uncertain, uncertain && !mode->hasty ? TIMEOUT_MS : 0, MAX_ATTEMPTS, NOW, &world->snapshot);
 	if (outcome != ROW_DELAYED || uncertain)
 	{
 		world->tried = *version;
@@ -339,6 +345,13 @@ write_mark(World *world, SnapshotState state, TimestampTz now)
 {
 	RowState   *s = &world->snapshot;
 
+	if (state == STATE_HELD_BACK)
+	{
+		/* hold_sql */
+		s->state = STATE_DOUBT;
+		s->next_attempt_at = s->late_until;
+		return;
+	}
 	if (state != STATE_UNKNOWN && !(state == STATE_LEAVING && s->state == STATE_UNKNOWN))
 		s->has_tried = false;
 	s->state = state;
@@ -483,6 +496,15 @@ goal(const World *world)
 
 /* --------------------------------------------------------------- the search */
 
+/* What is sent now would be lost under what arrives late. */
+static void
+check_late(const World *from, int at)
+{
+	if (mode->claims && !mode->hasty && from->late.op != ROW_OP_NONE &&
+		(from->late.op != from->flight.op || from->late.value != from->flight.value))
+		fail(at, "sent while an older version may still be applied");
+}
+
 static void
 step(const World *from, int at)
 {
@@ -505,15 +527,20 @@ step(const World *from, int at)
 	if (mode->op == ROW_OP_UPDATE && from->phase == IDLE && from->claim.op == ROW_OP_NONE &&
 		from->destination == NOTHING && !from->snapshot.there)
 		MOVE("others make the record", next.destination = KEPT);
-	/* What was lost arrives after all, but before a newer version. */
+	/* What was lost arrives after all, or never; and nobody waits for ever. */
 	if (from->late.op != ROW_OP_NONE)
+	{
 		MOVE("the lost request is applied late", apply(&next, &from->late); forget(&next.late));
+		MOVE("the lost request never arrives", forget(&next.late));
+	}
+	else if (from->phase == IDLE && from->snapshot.late_until != 0)
+		MOVE("the timeout has passed", next.snapshot.late_until = 0);
 
 	switch (from->phase)
 	{
 		case IDLE:
 			MOVE("run", (void) start_run(&next, NOW, false, at));
-			MOVE("run, much later", (void) start_run(&next, LATER, false, at));
+			MOVE("run, much later", forget(&next.late); (void) start_run(&next, LATER, false, at));
 			MOVE("run of this key", (void) start_run(&next, NOW, true, at));
 			break;
 		case DIFFED:
@@ -527,12 +554,12 @@ step(const World *from, int at)
 			MOVE("killed after the claim", next.phase = IDLE);
 			MOVE("send", next.phase = SENT;
 				 if (next.flight.id != next.tried.id) next.overtaken = next.snapshot.has_tried;
-				 if (next.flight.id != next.late.id) forget(&next.late);
+				 check_late(from, at);
 				 if (mode->once) next.unsure = next.flight);
 			break;
 		case SENT:
 			MOVE("applied", apply(&next, &from->flight); next.phase = APPLIED);
-			MOVE("killed while it is on its way", next.phase = IDLE);
+			MOVE("killed while it is on its way", next.phase = IDLE; next.late = next.flight);
 			MOVE("refused", next.phase = ANSWERED; next.outcome = ROW_REJECTED);
 			MOVE("refused for good", next.phase = ANSWERED; next.outcome = ROW_REFUSED);
 			MOVE("429, given up", next.phase = ANSWERED; next.outcome = ROW_DELAYED;
@@ -613,17 +640,24 @@ search(void)
 		refused = false;
 		if (!quiet(&from, false, at, &refused) && !refused)
 		{
-			if (stuck++ == 0 && mode->claims)
+			if (stuck++ == 0 && mode->claims && !mode->hasty)
 				fail(at, "the destination stays wrong");
 			continue;
 		}
 		if (!quiet(&from, true, at, &refused))
 		{
-			if (stuck++ == 0 && mode->claims)
+			if (stuck++ == 0 && mode->claims && !mode->hasty)
 				fail(at, "the destination stays wrong although a person named the key");
 		}
 	}
 	return stuck;
+}
+
+/* An insert that was applied late is what insert wants. */
+static bool
+may_go_wrong(const Mode *built)
+{
+	return built->op != ROW_OP_INSERT;
 }
 
 int
@@ -631,20 +665,29 @@ main(void)
 {
 	for (int i = 0; i < lengthof(modes); i++)
 	{
-		for (int variant = 0; variant < 4; variant++)
+		for (int variant = 0; variant < 5; variant++)
 		{
 			Mode		built = modes[i];
 			int			stuck;
 
+			/* One definition is enough to show what the wait is for. */
+			if (variant == 4 && built.alters)
+				continue;
 			built.dedupe = (variant & 1) != 0;
 			built.claims = (variant & 2) == 0;
+			built.hasty = (variant & 4) != 0;
 			mode = &built;
 			stuck = search();
 			printf("%-42s %-14s %-24s %7d states, %d stuck\n", built.name,
-				   built.claims ? "claims" : "without claims",
+				   built.hasty ? "no wait" : built.claims ? "claims" : "without claims",
 				   built.dedupe ? "change_ids remembered" : "", nworlds, stuck);
-			if (built.claims && stuck > 0)
+			if (built.claims && !built.hasty && stuck > 0)
 				failures++;
+			if (built.hasty && stuck == 0 && may_go_wrong(&built))
+			{
+				fprintf(stderr, "convergence_test: %s: no stuck state without a wait\n", built.name);
+				failures++;
+			}
 			/* An insert that was applied is what insert wants. */
 			if (!built.claims && stuck == 0 && built.op != ROW_OP_INSERT)
 			{
