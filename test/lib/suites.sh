@@ -91,19 +91,33 @@ tap_environment()
 	mkdir -p "$TESTLOGDIR" "$TESTDATADIR"
 }
 
-# The tests bring their own clusters and destinations.
+# prove, of tests that are given; each of their runs is looked at by Sums.pm.
+prove_tests()
+{
+	local jobs=$1
+	shift
+	[ $# -gt 0 ] || return 0
+	# shellcheck disable=SC2086
+	prove --timer --norc --exec 'perl -MSums' -j "$jobs" ${PROVE_FLAGS:-} "$@" </dev/null 2>&1
+}
+
+# The tests bring their own clusters and destinations, so several go at a time;
+# those that say "Runs alone" measure time, processors or memory.
 suite_tap()
 {
 	[ $# -gt 0 ] || { echo "no tests"; return 0; }
 	echo "== tap"
 	tap_environment
 	rm -rf build/tap/tmp_check	# what a test that failed left to look at
-	local log=build/tap/prove.log passed
+	local log=build/tap/prove.log passed file
+	local together=() alone=()
+	for file in "$@"; do
+		if grep -q '^# Runs alone' "$file"; then alone+=("$file"); else together+=("$file"); fi
+	done
 	(
 		unset PGHOST PGPORT PGUSER
-		# shellcheck disable=SC2086
-		# Sums.pm looks at the runs of each.
-		prove --timer --norc --exec 'perl -MSums' -j "${PROVE_JOBS:-1}" ${PROVE_FLAGS:-} "$@" </dev/null 2>&1
+		prove_tests "${PROVE_JOBS:-3}" ${together[@]+"${together[@]}"}
+		prove_tests 1 ${alone[@]+"${alone[@]}"}
 	) | tee "$log" || true
 	passed=$(grep -cE '\.pl \.+ (ok|skipped)' "$log" || true)
 	PASSED=$((PASSED + passed))
