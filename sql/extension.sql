@@ -43,7 +43,7 @@ SELECT attrelid::regclass, attname, atttypid::regtype FROM pg_attribute
 WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace IN ('activate'::regnamespace, 'activate_data'::regnamespace))
 	AND atttypid::regtype::text LIKE 'reg%';
 
--- settings go with a dump: every table but what the event triggers write again
+-- settings go with a dump: every table but requests, of which the numbers go, and what the event triggers write again
 SELECT c.relname AS not_dumped FROM pg_class AS c
 WHERE c.relnamespace = 'activate'::regnamespace AND c.relkind IN ('r', 'S')
 	AND NOT c.oid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'pg_activate')::oid[])

@@ -4,7 +4,9 @@
  *	  Rows that travel in one request.
  *
  * Needs no transaction: rows are rendered already, and the connector turns
- * them into a body without looking anything up.
+ * them into a body without looking anything up.  A batch is made of rows
+ * that the reader reads for it, which are claimed then, in a context of their
+ * own, and of rows that came back from other batches, which are claimed.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "batch.h"
+#include "batch_search.h"
 #include "canary.h"
 
 /* Where neither connector nor destination limit a body. */
@@ -80,6 +83,7 @@ read_unit(BatchReader *reader)
 	MemoryContext context;
 	MemoryContext caller;
 	Batch	   *batch;
+	Claim	   *claim;
 
 	if (reader->done)
 		return NULL;
@@ -87,8 +91,11 @@ read_unit(BatchReader *reader)
 	context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	batch = palloc0(sizeof(Batch));
+	batch->context = context;
 	batch->unit = run->unit;
-	batch->rows = MemoryContextAllocHuge(context, sizeof(Row *) * Max(run->diff.counts.to_send, 1));
+	batch->fresh = claim = palloc0(sizeof(Claim));
+	claim->context = context;
+	claim->rows = MemoryContextAllocHuge(context, sizeof(Row *) * Max(run->diff.counts.to_send, 1));
 	for (;;)
 	{
 		Row		   *row = act_diff_next(&run->diff);
@@ -97,92 +104,208 @@ read_unit(BatchReader *reader)
 			break;
 		/* One answer for all of them, so one back-off. */
 		row->attempts = run->unit->attempts;
-		batch->rows[batch->nrows++] = row;
+		row->claim = claim;
+		claim->rows[claim->nrows++] = row;
 	}
-	batch->claim = palloc0(sizeof(Claim));
-	batch->claim->open = 1;
-	batch->claim->context = context;
+	batch->rows = claim->rows;
+	batch->nrows = claim->open = claim->nrows;
 	MemoryContextSwitchTo(caller);
 	return batch;
 }
 
+/* ------------------------------------------------------------------- filling */
+
+static void
+begin_filling(BatchReader *reader, BatchFilling *filling, const ConnectorOperation *operation)
+{
+	const BatchSearch *search = reader->search;
+
+	filling->operation = operation;
+	filling->limit = act_batch_limit(reader->run, operation);
+	filling->max_bytes = operation->max_bytes > 0 ? operation->max_bytes : DEFAULT_MAX_BYTES;
+	if (search != NULL)
+		filling->limit = act_search_limit(search, filling->limit);
+	if (search != NULL && search->max_bytes > 0)
+		filling->max_bytes = Min(filling->max_bytes, search->max_bytes);
+	filling->batch->rows = MemoryContextAlloc(filling->batch->context, sizeof(Row *) * filling->limit);
+}
+
+/* Whether the row goes with the others; then it is one of them. */
+static bool
+add_row(BatchReader *reader, BatchFilling *filling, Row *row)
+{
+	const Run  *run = reader->run;
+	const ConnectorOperation *own = row_operation(run, row);
+	Batch	   *batch = filling->batch;
+
+	if (!same_request(filling->operation, own))
+		return false;
+	if (row->bytes == 0)
+		row->bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
+	if (batch->nrows > 0 && batch->bytes + row->bytes > filling->max_bytes)
+	{
+		filling->full = true;
+		return false;
+	}
+	row->at_most_once = act_batch_at_most_once(run, own);
+	batch->at_most_once = batch->at_most_once || row->at_most_once;
+	batch->rows[batch->nrows++] = row;
+	batch->bytes += row->bytes;
+	filling->full = batch->nrows >= filling->limit;
+	return true;
+}
+
+static void
+add_pooled(BatchReader *reader, BatchFilling *filling)
+{
+	BatchSearch *search = reader->search;
+	int			kept = 0;
+
+	if (search == NULL)
+		return;
+	for (int i = 0; i < search->npool; i++)
+	{
+		Row		   *row = search->pool[i];
+
+		if (filling->full || !add_row(reader, filling, row))
+			search->pool[kept++] = row;
+	}
+	search->npool = kept;
+}
+
+static void
+claim_row(BatchFilling *filling, Row *row)
+{
+	Claim	   *claim = filling->batch->fresh;
+
+	if (claim->rows == NULL)
+		claim->rows = MemoryContextAlloc(claim->context, sizeof(Row *) * filling->limit);
+	row->claim = claim;
+	claim->rows[claim->nrows++] = row;
+	claim->open++;
+}
+
+/* The row that is read ahead keeps its context, which becomes that of the claim. */
+static Claim *
+begin_claim(BatchReader *reader)
+{
+	MemoryContext context = reader->ahead != NULL ? reader->ahead_context :
+		AllocSetContextCreate(reader->run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+	Claim	   *claim = MemoryContextAllocZero(context, sizeof(Claim));
+
+	claim->context = context;
+	return claim;
+}
+
 /*
- * Rows in the batch's own context, but for the one that turned out to belong
- * to the next: that one starts the next batch's context.
+ * Rows that were not read yet, in the context of the batch's claim.  The one
+ * that turns out to belong to the next batch begins the context of that one's.
+ */
+static void
+add_fresh(BatchReader *reader, BatchFilling *filling)
+{
+	Run		   *run = reader->run;
+	Batch	   *batch = filling->batch;
+
+	while (!reader->done && !filling->full)
+	{
+		Row		   *row = reader->ahead;
+
+		if (batch->fresh == NULL)
+			batch->fresh = begin_claim(reader);
+		MemoryContextSwitchTo(batch->fresh->context);
+		reader->ahead = NULL;
+		if (row == NULL)
+			row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
+		if (row == NULL)
+			reader->done = true;
+		else if (add_row(reader, filling, row))
+			claim_row(filling, row);
+		else
+		{
+			reader->ahead_context = AllocSetContextCreate(run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+			MemoryContextSwitchTo(reader->ahead_context);
+			reader->ahead = act_row_copy(row);
+			break;
+		}
+	}
+	if (batch->fresh != NULL && batch->fresh->nrows == 0)
+	{
+		MemoryContextDelete(batch->fresh->context);
+		batch->fresh = NULL;
+	}
+}
+
+/* The last rows go when there are no others that could come along. */
+static bool
+must_wait(const BatchReader *reader, const BatchFilling *filling)
+{
+	return reader->search != NULL && reader->done && !filling->full &&
+		(filling->batch->fresh != NULL ? reader->searching : reader->more_may_come);
+}
+
+/* The next row is known before the batch that it may be part of. */
+static void
+read_ahead(BatchReader *reader)
+{
+	Run		   *run = reader->run;
+	MemoryContext context;
+
+	if (reader->done || reader->ahead != NULL)
+		return;
+	context = AllocSetContextCreate(run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	reader->ahead = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
+	reader->ahead_context = context;
+	if (reader->ahead != NULL)
+		return;
+	reader->done = true;
+	MemoryContextDelete(context);
+}
+
+/*
+ * The next row to be read says what kind of request it is; those that came
+ * back go first, so that they go soon.  When all is read they go by
+ * themselves.  But for the last of each kind all batches are full: that
+ * bounds what a search costs.
  */
 Batch *
 act_batch_read(BatchReader *reader)
 {
 	Run		   *run = reader->run;
+	BatchSearch *search = reader->search;
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context;
-	const ConnectorOperation *operation = NULL;
-	Batch	   *batch;
-	size_t		bytes = 0;
-	int			limit = 0;
+	BatchFilling filling = reader->held;
 
 	if (run->unit != NULL)
 		return read_unit(reader);
-	if (reader->done && reader->ahead == NULL)
-		return NULL;
-	context = reader->ahead != NULL ? reader->ahead_context :
-		AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(context);
-	batch = palloc0(sizeof(Batch));
-	for (;;)
+	if (filling.batch == NULL)
 	{
-		const ConnectorOperation *own;
-		Row		   *row = reader->ahead;
-		size_t		row_bytes;
+		MemoryContext context;
 
-		if (row == NULL && !reader->done)
-			row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
-		reader->ahead = NULL;
-		if (row == NULL)
-		{
-			reader->done = true;
-			break;
-		}
-		own = row_operation(run, row);
-		row_bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
-		if (operation == NULL)
-		{
-			operation = own;
-			limit = act_batch_limit(run, own);
-			batch->rows = palloc(sizeof(Row *) * limit);
-		}
-		else if (!same_request(operation, own) ||
-				 bytes + row_bytes > (operation->max_bytes > 0 ? operation->max_bytes : DEFAULT_MAX_BYTES))
-		{
-			reader->ahead = row;
-			break;
-		}
-		row->at_most_once = act_batch_at_most_once(run, own);
-		batch->at_most_once = batch->at_most_once || row->at_most_once;
-		batch->rows[batch->nrows++] = row;
-		bytes += row_bytes;
-		if (batch->nrows >= limit)
-			break;
-	}
-	if (batch->nrows == 0)
-	{
+		read_ahead(reader);
 		MemoryContextSwitchTo(caller);
-		MemoryContextDelete(context);
-		return NULL;
+		if (reader->done && (search == NULL || search->npool == 0))
+			return NULL;
+		context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
+		filling.batch = MemoryContextAllocZero(context, sizeof(Batch));
+		filling.batch->context = context;
+		begin_filling(reader, &filling, row_operation(run, reader->ahead != NULL ? reader->ahead : search->pool[0]));
 	}
-	batch->claim = palloc0(sizeof(Claim));
-	batch->claim->open = 1;
-	batch->claim->context = context;
-	if (reader->ahead != NULL)
-	{
-		/* The row was read into this batch's context: give it one of its own. */
-		reader->ahead_context = AllocSetContextCreate(run->context, "pg_activate batch",
-													  ALLOCSET_DEFAULT_SIZES);
-		MemoryContextSwitchTo(reader->ahead_context);
-		reader->ahead = act_row_copy(reader->ahead);
-	}
+	add_pooled(reader, &filling);
+	add_fresh(reader, &filling);
 	MemoryContextSwitchTo(caller);
-	return batch;
+	memset(&reader->held, 0, sizeof(reader->held));
+	if (!must_wait(reader, &filling))
+		return filling.batch;
+	if (filling.batch->fresh != NULL)
+		reader->held = filling;
+	else
+	{
+		act_search_return(search, filling.batch->rows, filling.batch->nrows);
+		act_batch_free(filling.batch);
+	}
+	return NULL;
 }
 
 /* All rows of the model, for as long as it takes to render them. */
@@ -191,7 +314,7 @@ render_unit(const Run *run, Batch *batch)
 {
 	Unit	   *unit = batch->unit;
 	const Connector *connector = run->destination->connector;
-	MemoryContext context = AllocSetContextCreate(batch->claim->context, "pg_activate unit", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(batch->context, "pg_activate unit", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Row		  **rows = MemoryContextAllocHuge(context, sizeof(Row *) * Max(unit->nrows, 1));
 	int			nrows = 0;
@@ -199,7 +322,7 @@ render_unit(const Run *run, Batch *batch)
 	act_unit_rewind(unit);
 	while (nrows < unit->nrows && (rows[nrows] = act_unit_next(unit)) != NULL)
 		nrows++;
-	MemoryContextSwitchTo(batch->claim->context);
+	MemoryContextSwitchTo(batch->context);
 	act_connector_render_unit(connector, &run->scope, rows, nrows, unit->id, &batch->request);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
@@ -208,7 +331,7 @@ render_unit(const Run *run, Batch *batch)
 void
 act_batch_render(const Run *run, Batch *batch)
 {
-	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
+	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
 	if (batch->unit != NULL)
 	{
@@ -223,17 +346,49 @@ act_batch_render(const Run *run, Batch *batch)
 }
 
 Batch *
-act_batch_part(const Batch *batch, int from, int to)
+act_batch_make(MemoryContext parent, Row **rows, int nrows)
 {
-	Batch	   *part = MemoryContextAllocZero(batch->claim->context, sizeof(Batch));
+	MemoryContext context = AllocSetContextCreate(parent, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
+	Batch	   *batch = MemoryContextAllocZero(context, sizeof(Batch));
 
-	part->claim = batch->claim;
-	part->claim->open++;
-	part->rows = batch->rows + from;
-	part->nrows = to - from;
-	part->at_most_once = batch->at_most_once;
-	part->uncertain = batch->uncertain;
-	part->late = batch->late;
-	part->accepted_before = batch->accepted_before;
-	return part;
+	batch->context = context;
+	batch->rows = MemoryContextAlloc(context, sizeof(Row *) * nrows);
+	memcpy(batch->rows, rows, sizeof(Row *) * nrows);
+	batch->nrows = nrows;
+	for (int i = 0; i < nrows; i++)
+	{
+		batch->bytes += rows[i]->bytes;
+		batch->at_most_once = batch->at_most_once || rows[i]->at_most_once;
+	}
+	return batch;
+}
+
+void
+act_batch_doubt(Batch *batch, bool late)
+{
+	batch->uncertain = true;
+	batch->late = batch->late || late;
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		Row		   *row = batch->rows[i];
+
+		row->uncertain = true;
+		row->late = row->late || late;
+	}
+}
+
+void
+act_batch_free(Batch *batch)
+{
+	/* A unit's rows are in it, and go when they are written down. */
+	if (batch->unit == NULL)
+		MemoryContextDelete(batch->context);
+}
+
+void
+act_batch_discard(Batch *batch)
+{
+	if (batch->fresh != NULL && batch->unit == NULL)
+		MemoryContextDelete(batch->fresh->context);
+	MemoryContextDelete(batch->context);
 }

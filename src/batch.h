@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * batch.h
- *	  Rows that travel in one request, and how a refused batch is taken apart.
+ *	  Rows that travel in one request.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,44 +11,64 @@
 #include "run.h"
 
 /*
- * One row of activate.claim while its request may be under way.  A batch that
- * is taken apart shares its claim among the parts; rows and parts live in its
- * context.
+ * One row of activate.claim: rows that were read together.  They live in its
+ * context, whichever batches they travel in, until the last is written down.
  */
 typedef struct Claim
 {
 	int64		claim_id;		/* 0: not written yet */
-	int			open;			/* batches that are not finished */
+	int64		renewed_id;		/* the same for the transaction under way, which writes it anew */
+	int			nrows;
+	Row		  **rows;
+	int			open;			/* rows that are not settled yet: row->claim is set */
+	bool		touched;		/* and some of its rows are, since it was written */
 	MemoryContext context;
 } Claim;
 
 typedef struct Batch
 {
-	Claim	   *claim;
+	MemoryContext context;		/* of itself and its request; a unit's is that of its rows, too */
+	Claim	   *fresh;			/* those of its rows that were read for it; NULL: it has none */
 	Row		  **rows;
 	int			nrows;
+	size_t		bytes;			/* of its rows, about */
 	HttpRequest request;		/* without credentials; url NULL: not rendered */
 	int			tries;
+	int			generation;		/* of the credentials that it last went with */
 	bool		at_most_once;	/* some row of it is not sent again once it may have been applied */
 	bool		uncertain;		/* a try may have been applied */
 	bool		late;			/* and may still be: no answer to it was complete */
+	TimestampTz sent_at;		/* the last of them */
 	int64		not_before;		/* milliseconds; 0: at once */
 	int64		accepted_before;	/* rows accepted in the run when first sent */
 
-	/*
-	 * Search for a row that makes the destination refuse a batch: this is one
-	 * part of it, rest the other.  When this one is refused, the
-	 * rest is sent as if new; when it is accepted, the culprit is in the rest.
-	 */
-	struct Batch *rest;
+	/* batch_search.h */
+	bool		probe;			/* sent to find a row that is refused */
+	bool		straight;		/* nothing was accepted since that search began */
+	Row		  **rest;			/* there is one among these and the batch's own */
+	int			nrest;
 
 	Unit	   *unit;			/* mode replace: what the request carries; rows are those that differ */
 } Batch;
+
+/* A batch being made. */
+typedef struct BatchFilling
+{
+	Batch	   *batch;			/* NULL: none is */
+	const ConnectorOperation *operation;	/* what it asks for */
+	int			limit;			/* rows that it takes */
+	size_t		max_bytes;
+	bool		full;
+} BatchFilling;
 
 /* Reads batches from a diff, in key order. */
 typedef struct BatchReader
 {
 	Run		   *run;
+	struct BatchSearch *search; /* rows that came back from it go along; NULL: there is none */
+	bool		searching;		/* a search is under way: the last rows wait for company */
+	bool		more_may_come;	/* back: no request is made for a few such rows alone */
+	BatchFilling held;			/* the last rows that were read, waiting; not claimed */
 	Row		   *ahead;			/* read, but belongs to the next batch */
 	MemoryContext ahead_context;
 	bool		done;
@@ -60,10 +80,22 @@ extern int	act_batch_limit(const Run *run, const ConnectorOperation *operation);
 /* Option delivery, and without it whether the operation may be asked for twice. */
 extern bool act_batch_at_most_once(const Run *run, const ConnectorOperation *operation);
 
-extern Batch *act_batch_read(BatchReader *reader);	/* NULL: no more */
+extern Batch *act_batch_read(BatchReader *reader);	/* NULL: no more, or none yet */
 extern void act_batch_render(const Run *run, Batch *batch);
 
-/* Part of a batch with the rows [from, to); shares its claim. */
-extern Batch *act_batch_part(const Batch *batch, int from, int to);
+/* A batch of rows that are claimed already; its context is a child of parent. */
+extern Batch *act_batch_make(MemoryContext parent, Row **rows, int nrows);
+
+/*
+ * A try of it may have been applied, and late: may still be, since no answer
+ * to it was complete.  That sticks to its rows, wherever they go.
+ */
+extern void act_batch_doubt(Batch *batch, bool late);
+
+/* Not its rows. */
+extern void act_batch_free(Batch *batch);
+
+/* With the rows that were read for it. */
+extern void act_batch_discard(Batch *batch);
 
 #endif							/* ACT_BATCH_H */

@@ -10,11 +10,14 @@
 
 #include "deliver_private.h"
 
-/* A row was refused alone, out of a batch that was refused as a whole. */
-extern void act_brake_refused(Delivery *delivery, Row *row);
+/* What became of a row, one after the other as answers come; stops nothing. */
+extern void act_brake_note(Delivery *delivery, const Row *row);
 
-/* A batch was answered row by row. */
-extern void act_brake_answered(Delivery *delivery, Batch *batch);
+/* A row was refused alone, as the destination was asked; probe: by a search, out of a batch. */
+extern void act_brake_refused(Delivery *delivery, bool probe);
+
+/* So many rows were answered row by row. */
+extern void act_brake_answered(Delivery *delivery, int nrows);
 
 /* A batch is given up, and may have been applied: true where the destination seems to be down. */
 extern bool act_brake_lost(Delivery *delivery, const Batch *batch);

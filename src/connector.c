@@ -19,13 +19,12 @@
 #define MAX_SPEC_VERSION 1000000
 #define MAX_BATCH_ROWS 1000000
 #define MAX_BATCH_BYTES (512 * 1024 * 1024)
-#define MAX_CONCURRENCY 1000
 
 static const char *const document_members[] = {
-	"name", "spec_version", "title", "takes_key", "match", "concurrency", "base_url", "headers", "options",
-	"secrets", "auth", "reason", "rules", "check", "operations", NULL
+	"name", "spec_version", "title", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url", "headers",
+	"options", "secrets", "auth", "reason", "rules", "check", "operations", NULL
 };
-static const char *const later_document_members[] = {"extends", "objects", "types", "rate", "token", NULL};
+static const char *const later_document_members[] = {"extends", "objects", "types", "token", NULL};
 
 static const char *const option_members[] = {"kind", "required", "default", NULL};
 static const char *const match_members[] = {"compare", NULL};
@@ -123,10 +122,10 @@ act_connector_match_compare(const Connector *connector)
 	return connector->match_compare;
 }
 
-int
-act_connector_concurrency(const Connector *connector)
+const char *
+act_connector_time_zone(const Connector *connector)
 {
-	return connector->concurrency;
+	return connector->time_zone;
 }
 
 const ConnectorOption *
@@ -139,6 +138,13 @@ const char *const *
 act_connector_secrets(const Connector *connector)
 {
 	return connector->secrets;
+}
+
+void
+act_connector_set_redactor(Connector *connector, char *(*redact) (void *arg, const char *text), void *arg)
+{
+	connector->redact = redact;
+	connector->redact_arg = arg;
 }
 
 static Connector *
@@ -161,7 +167,8 @@ compile_document(Document *document)
 	(void) act_document_string(document, root, "title");
 	connector->takes_key = act_document_bool(document, root, "takes_key", false);
 	compile_match(document, act_document_member(root, "match"), connector);
-	connector->concurrency = act_document_int(document, root, "concurrency", 1, MAX_CONCURRENCY, 1);
+	connector->time_zone = act_document_string(document, root, "time_zone");
+	act_rate_compile(document, connector);
 	document->options = connector->options =
 		compile_options(document, act_document_member(root, "options"));
 	document->secrets = connector->secrets =

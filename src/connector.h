@@ -13,7 +13,7 @@
 #ifndef ACT_CONNECTOR_H
 #define ACT_CONNECTOR_H
 
-#include "http.h"
+#include "answer_class.h"
 #include "lib/stringinfo.h"
 #include "row.h"
 
@@ -52,6 +52,15 @@ typedef struct ConnectorOperation
 	bool		irreversible;	/* no mode's work: only forget does it */
 } ConnectorOperation;
 
+/* What the document says about the pace that the API allows (section "rate"). */
+typedef struct ConnectorRate
+{
+	int			requests;		/* within per_ms; 0: no limit */
+	int			per_ms;
+	int			concurrency;	/* requests under way at a time */
+	int			day_requests;	/* until midnight in the account's time zone; 0: no limit */
+} ConnectorRate;
+
 /* How one option of a server may look; options are a table, not code. */
 typedef enum OptionKind
 {
@@ -73,19 +82,6 @@ typedef struct ConnectorOption
 	const char *default_value;	/* NULL: none */
 } ConnectorOption;
 
-/* What an answer means for the batch as a whole. */
-typedef enum Verdict
-{
-	VERDICT_ROWS,				/* each row has its outcome */
-	VERDICT_REFUSED,			/* certain refusal of the batch, no row named */
-	VERDICT_TOO_LARGE,			/* halve it */
-	VERDICT_THROTTLED,			/* certainly not applied; wait, charge nothing */
-	VERDICT_UNREACHED,			/* certainly not applied; try again */
-	VERDICT_UNCERTAIN,			/* may have been applied; try again */
-	VERDICT_AUTH,				/* credentials refused: stop, charge nothing */
-	VERDICT_CONFIGURATION		/* wrong URL, TLS, DNS, redirect: stop, charge nothing */
-} Verdict;
-
 typedef struct ConnectorAnswer
 {
 	Verdict		verdict;
@@ -93,7 +89,13 @@ typedef struct ConnectorAnswer
 	char	   *code;			/* machine-readable reason, or NULL */
 	char	   *message;		/* the destination's words, or the transport's; never NULL unless ROWS */
 	char	   *hint;
-	int64		wait_ms;		/* Retry-After; -1: it said nothing */
+	bool		final;			/* VERDICT_REFUSED: the row that causes it is refused for good */
+	bool		renew;			/* VERDICT_AUTH: other credentials may do */
+	bool		rows_put_off;	/* VERDICT_ROWS: those that are delayed can be sent again soon */
+	bool		rows_throttled; /* ... when the destination takes requests again */
+	bool		until_midnight; /* in place of wait_ms: the day's quota is used up */
+	int64		wait_ms;		/* what it asks to wait; -1: it said nothing */
+	int64		limited_ms;		/* a success: no more requests for so long; -1: it said nothing */
 } ConnectorAnswer;
 
 /*
@@ -111,6 +113,10 @@ extern const struct Filter *const *act_connector_match_compare(const Connector *
 extern char *act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row);
 
 extern int	act_connector_concurrency(const Connector *connector);	/* its default */
+extern const ConnectorRate *act_connector_rate(const Connector *connector); /* never NULL */
+
+/* Of the accounts there, by name; NULL: the document does not say. */
+extern const char *act_connector_time_zone(const Connector *connector);
 
 /*
  * The address that all its requests begin with: option base_url, else its
@@ -156,6 +162,12 @@ extern bool act_connector_read_check(const Connector *connector, const HttpRespo
  */
 extern void act_connector_authorize(const Connector *connector, const ConnectorScope *scope,
 									HttpRequest *request, int64 now_s);
+
+/*
+ * Takes secrets out of what answers say, before anything of it is cut: a part
+ * of one would not be known any more.  NULL: nobody does.
+ */
+extern void act_connector_set_redactor(Connector *connector, char *(*redact) (void *arg, const char *text), void *arg);
 
 /*
  * Reads an answer: fills in each row's outcome when the verdict is

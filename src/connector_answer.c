@@ -19,6 +19,9 @@
 #define MAX_MESSAGE 2000
 #define MAX_EXCERPT 500			/* of a body that is no message */
 #define MAX_CODE 200
+/* So far beyond a cut a secret that begins before it may go on, in any form (redact.c). */
+#define SECRET_REACH (256 * 1024)
+
 #define MAX_EXTERNAL_ID 1000	/* longer than any; a cut one would be wrong */
 
 /* One answer being read. */
@@ -31,6 +34,7 @@ typedef struct Reading
 	char	   *problem;		/* why it cannot */
 	Row		  **rows;
 	int			nrows;
+	RateReading rate;
 	AnswerReader reader;		/* of somebody else's results; NULL: of rows */
 	void	   *reader_arg;
 	ConnectorAnswer *answer;
@@ -45,53 +49,18 @@ typedef struct RowReading
 	char	   *external_id;
 } RowReading;
 
-/* What statuses mean where no rule says otherwise; the first match decides. */
-typedef struct DefaultRule
-{
-	int			from;
-	int			to;
-	bool		with_retry_after;	/* only where the answer says when */
-	Verdict		verdict;
-} DefaultRule;
-
-static const DefaultRule default_rules[] = {
-	{200, 299, false, VERDICT_ROWS},
-	{429, 429, false, VERDICT_THROTTLED},
-	{503, 503, true, VERDICT_THROTTLED},
-	{408, 408, false, VERDICT_UNCERTAIN},
-	{401, 401, false, VERDICT_AUTH},
-	{403, 403, false, VERDICT_AUTH},
-	{407, 407, false, VERDICT_AUTH},
-	{300, 399, false, VERDICT_CONFIGURATION},
-	{404, 405, false, VERDICT_CONFIGURATION},
-	{410, 410, false, VERDICT_CONFIGURATION},
-	{413, 413, false, VERDICT_TOO_LARGE},
-	{400, 499, false, VERDICT_REFUSED},
-};
-
-static const Verdict effect_verdicts[] = {
-	[THEN_ROWS] = VERDICT_ROWS,
-	[THEN_REFUSE] = VERDICT_REFUSED,
-	[THEN_HALVE] = VERDICT_TOO_LARGE,
-	[THEN_THROTTLE] = VERDICT_THROTTLED,
-	[THEN_RETRY] = VERDICT_UNREACHED,
-	[THEN_UNCERTAIN] = VERDICT_UNCERTAIN,
-	[THEN_AUTH] = VERDICT_AUTH,
-	[THEN_CONFIGURATION] = VERDICT_CONFIGURATION,
-};
-
 static void read_transport(const HttpResponse *response, ConnectorAnswer *answer);
 static bool is_json_type(const HttpResponse *response);
 static void judge(Reading *reading);
-static Verdict default_verdict(const HttpResponse *response, int64 wait_ms);
 static void read_rows(Reading *reading);
 static bool read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int index,
 					 RowReading *row);
 static void accept_all(Reading *reading);
 static void doubt(Reading *reading, const char *why);
-static char *pointed_text(const JsonPointer *pointer, const cJSON *root, size_t limit);
-static char *status_message(const HttpResponse *response, const char *text);
-static char *hint_for(const HttpResponse *response, Verdict verdict);
+static char *clipped(const Connector *connector, char *text, size_t limit);
+static char *pointed_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit);
+static char *status_message(const Connector *connector, const HttpResponse *response, const char *text);
+static char *hint_for(const Connector *connector, const HttpResponse *response, Verdict verdict);
 
 static void
 read_answer(Reading *reading, int64 now_ms)
@@ -101,13 +70,14 @@ read_answer(Reading *reading, int64 now_ms)
 
 	memset(answer, 0, sizeof(ConnectorAnswer));
 	answer->http_status = response->status;
-	answer->wait_ms = -1;
+	answer->wait_ms = answer->limited_ms = -1;
 	if (response->transport != HTTP_ANSWERED)
 	{
 		read_transport(response, answer);
 		return;
 	}
-	answer->wait_ms = act_http_retry_after(response, now_ms);
+	reading->rate = act_rate_read(reading->connector, response, now_ms);
+	answer->wait_ms = reading->rate.retry_after_ms;
 	reading->is_json = is_json_type(response);
 	if (reading->is_json)
 		reading->root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &reading->problem);
@@ -120,6 +90,11 @@ read_answer(Reading *reading, int64 now_ms)
 		cJSON_Delete(reading->root);
 	}
 	PG_END_TRY();
+	if ((answer->verdict == VERDICT_THROTTLED || answer->rows_throttled) &&
+		answer->wait_ms < 0 && !answer->until_midnight)
+		answer->wait_ms = reading->rate.reset_ms;
+	if (answer->verdict == VERDICT_ROWS && reading->rate.used_up)
+		answer->limited_ms = reading->rate.reset_ms;
 }
 
 void
@@ -147,22 +122,7 @@ act_answer_read(const Connector *connector, const HttpResponse *response, int64 
 static void
 read_transport(const HttpResponse *response, ConnectorAnswer *answer)
 {
-	switch (response->transport)
-	{
-		case HTTP_UNREACHED:
-			answer->verdict = VERDICT_UNREACHED;
-			break;
-		case HTTP_FORBIDDEN:
-		case HTTP_UNRESOLVED:
-		case HTTP_UNTRUSTED:
-			answer->verdict = VERDICT_CONFIGURATION;
-			break;
-		case HTTP_ANSWERED:
-		case HTTP_LOST:
-		case HTTP_TOO_LARGE:
-			answer->verdict = VERDICT_UNCERTAIN;
-			break;
-	}
+	answer->verdict = act_answer_classes[act_answer_transports[response->transport].class].verdict;
 	answer->message = pstrdup(response->problem == NULL ? "no answer" : response->problem);
 	answer->hint = response->hint == NULL ? NULL : pstrdup(response->hint);
 }
@@ -212,9 +172,19 @@ judge(Reading *reading)
 	ConnectorAnswer *answer = reading->answer;
 	const AnswerRule *rule = find_rule(reading);
 	const ReasonPointers *fallback = &reading->connector->reason;
+	AnswerClass class;
 	char	   *text;
 
-	answer->verdict = rule != NULL ? effect_verdicts[rule->then] : default_verdict(response, answer->wait_ms);
+	class = rule != NULL ? rule->then : act_answer_status_class(response->status, answer->wait_ms >= 0);
+	answer->verdict = act_answer_classes[class].verdict;
+	answer->final = class == ANSWER_REFUSED_FOR_GOOD;
+	/* Of 403 only the document can know that it is about the credentials. */
+	answer->renew = class == ANSWER_AUTH && (rule != NULL || response->status == 401);
+	if (rule != NULL && (rule->wait_ms >= 0 || rule->until_midnight))
+	{
+		answer->wait_ms = rule->wait_ms;
+		answer->until_midnight = rule->until_midnight;
+	}
 	if (answer->verdict == VERDICT_ROWS && reading->reader != NULL)
 	{
 		reading->reader(reading->root, reading->is_json ? reading->problem : "it is no JSON",
@@ -226,26 +196,14 @@ judge(Reading *reading)
 		read_rows(reading);
 		return;
 	}
-	answer->code = pointed_text(rule != NULL && rule->reason.code != NULL ? rule->reason.code : fallback->code,
+	answer->code = pointed_text(reading->connector,
+								rule != NULL && rule->reason.code != NULL ? rule->reason.code : fallback->code,
 								reading->root, MAX_CODE);
-	text = pointed_text(rule != NULL && rule->reason.message != NULL ? rule->reason.message : fallback->message,
+	text = pointed_text(reading->connector,
+						rule != NULL && rule->reason.message != NULL ? rule->reason.message : fallback->message,
 						reading->root, MAX_MESSAGE);
-	answer->message = status_message(response, text);
-	answer->hint = hint_for(response, answer->verdict);
-}
-
-static Verdict
-default_verdict(const HttpResponse *response, int64 wait_ms)
-{
-	for (int i = 0; i < lengthof(default_rules); i++)
-	{
-		const DefaultRule *rule = &default_rules[i];
-
-		if (response->status >= rule->from && response->status <= rule->to &&
-			(!rule->with_retry_after || wait_ms >= 0))
-			return rule->verdict;
-	}
-	return VERDICT_UNCERTAIN;	/* 5xx, and what no server should say */
+	answer->message = status_message(reading->connector, response, text);
+	answer->hint = hint_for(reading->connector, response, answer->verdict);
 }
 
 /* The results of an answer, in the order of the rows, or NULL with *why set. */
@@ -337,17 +295,20 @@ read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int ind
 
 	for (int i = 0; i < answers->nrules && row->outcome == ROW_UNDECIDED; i++)
 	{
-		if (act_rules_test(&answers->rules[i].test, item))
-			row->outcome = answers->rules[i].then;
+		if (!act_rules_test(&answers->rules[i].test, item))
+			continue;
+		row->outcome = answers->rules[i].then;
+		reading->answer->rows_put_off |= row->outcome == ROW_DELAYED;
+		reading->answer->rows_throttled |= answers->rules[i].throttles;
 	}
 	if (row->outcome == ROW_UNDECIDED)
 	{
 		StringInfoData shown;
 
 		initStringInfo(&shown);
-		act_json_append(&shown, item, MAX_CODE);
+		act_json_append(&shown, item, MAX_CODE + SECRET_REACH);
 		doubt(reading, psprintf("result %d of the answer has no known status: %s", index + 1,
-								pnstrdup(shown.data, act_utf8_clip(shown.data, shown.len, MAX_CODE))));
+								clipped(reading->connector, shown.data, MAX_CODE)));
 		return false;
 	}
 
@@ -367,8 +328,8 @@ read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int ind
 			row->external_id = NULL;
 		return true;
 	}
-	row->code = pointed_text(answers->reason.code, item, MAX_CODE);
-	row->message = pointed_text(answers->reason.message, item, MAX_MESSAGE);
+	row->code = pointed_text(reading->connector, answers->reason.code, item, MAX_CODE);
+	row->message = pointed_text(reading->connector, answers->reason.message, item, MAX_MESSAGE);
 	return true;
 }
 
@@ -391,16 +352,30 @@ static void
 doubt(Reading *reading, const char *why)
 {
 	reading->answer->verdict = VERDICT_UNCERTAIN;
+	reading->answer->rows_put_off = reading->answer->rows_throttled = false;
 	reading->answer->message = psprintf("HTTP %d, but %s", reading->response->status, why);
+}
+
+/* At most so many bytes of it, without secrets; a part of one is none that could be found. */
+static char *
+clipped(const Connector *connector, char *text, size_t limit)
+{
+	size_t		len;
+
+	if (connector->redact != NULL)
+		text = connector->redact(connector->redact_arg, text);
+	len = strlen(text);
+	if (len > limit)
+		text[act_utf8_clip(text, len, limit)] = '\0';
+	return text;
 }
 
 /* The text at a pointer, or NULL; objects and arrays as JSON. */
 static char *
-pointed_text(const JsonPointer *pointer, const cJSON *root, size_t limit)
+pointed_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit)
 {
 	const cJSON *value = pointer == NULL || root == NULL ? NULL : act_json_pointer_resolve(pointer, root);
 	char	   *text;
-	size_t		len;
 
 	if (value == NULL || cJSON_IsNull(value))
 		return NULL;
@@ -410,18 +385,16 @@ pointed_text(const JsonPointer *pointer, const cJSON *root, size_t limit)
 		StringInfoData json;
 
 		initStringInfo(&json);
-		act_json_append(&json, value, (int) limit);
+		act_json_append(&json, value, (int) limit + SECRET_REACH);
 		text = json.data;
 	}
-	len = strlen(text);
-	if (len > limit)
-		text[act_utf8_clip(text, len, limit)] = '\0';
+	text = clipped(connector, text, limit);
 	return *text == '\0' ? NULL : text;
 }
 
 /* "HTTP 400: ...", with the beginning of the body where nothing better is known */
 static char *
-status_message(const HttpResponse *response, const char *text)
+status_message(const Connector *connector, const HttpResponse *response, const char *text)
 {
 	StringInfoData message;
 	StringInfoData excerpt;
@@ -437,8 +410,8 @@ status_message(const HttpResponse *response, const char *text)
 
 	initStringInfo(&excerpt);
 	act_utf8_append(&excerpt, response->body,
-					act_utf8_clip(response->body, response->body_len, MAX_EXCERPT));
-	for (const char *c = excerpt.data; *c != '\0'; c++)
+					act_utf8_clip(response->body, response->body_len, MAX_EXCERPT + SECRET_REACH));
+	for (const char *c = clipped(connector, excerpt.data, MAX_EXCERPT); *c != '\0'; c++)
 	{
 		if ((unsigned char) *c <= 0x20 || *c == 0x7f)
 		{
@@ -456,7 +429,7 @@ status_message(const HttpResponse *response, const char *text)
 }
 
 static char *
-hint_for(const HttpResponse *response, Verdict verdict)
+hint_for(const Connector *connector, const HttpResponse *response, Verdict verdict)
 {
 	const char *location = act_http_header(response, "Location");
 	StringInfoData hint;
@@ -468,10 +441,8 @@ hint_for(const HttpResponse *response, Verdict verdict)
 	if (response->status < 300 || response->status > 399 || location == NULL)
 		return pstrdup("Check the server's option base_url and the object of the sync.");
 	initStringInfo(&hint);
-	appendStringInfoString(&hint, "Redirects are not followed; this one leads to ");
-	act_utf8_append(&hint, location, act_utf8_clip(location, strlen(location), MAX_EXCERPT));
-	appendStringInfoChar(&hint, '.');
-	return hint.data;
+	act_utf8_append(&hint, location, strlen(location));
+	return psprintf("Redirects are not followed; this one leads to %s.", clipped(connector, hint.data, MAX_EXCERPT));
 }
 
 bool
@@ -489,6 +460,6 @@ act_connector_read_check(const Connector *connector, const HttpResponse *respons
 		? act_rules_status_in(&connector->check_fails, response->status)
 		: !is_success(response);
 	if (fails)
-		*problem = status_message(response, NULL);
+		*problem = status_message(connector, response, NULL);
 	return !fails;
 }

@@ -17,12 +17,13 @@
 
 #include "connector_private.h"
 #include "filter.h"
+#include "url.h"
 
 /* How receivers tell a repeated request from a new one. */
 #define IDEMPOTENCY_HEADER "Idempotency-Key"
 
 /* In the order of AuthKind. */
-static const char *const auth_names[] = {"none", "bearer", "basic", "hmac", NULL};
+static const char *const auth_names[] = {"none", "bearer", "basic", "hmac", "url", NULL};
 static const char *const later_auth_names[] = {"header", "oauth2", "token_request", "sigv4", "jwt", NULL};
 
 /* The members of each kind. */
@@ -31,11 +32,14 @@ static const char *const bearer_members[] = {"when", "kind", "token", NULL};
 static const char *const basic_members[] = {"when", "kind", "username", "password", NULL};
 static const char *const hmac_members[] = {"when", "kind", "key", "payload", "headers", NULL};
 
+static const char *const url_members[] = {"when", "kind", "path", NULL};
+
 static const char *const *const kind_members[] = {
 	[AUTH_NONE] = none_members,
 	[AUTH_BEARER] = bearer_members,
 	[AUTH_BASIC] = basic_members,
 	[AUTH_HMAC] = hmac_members,
+	[AUTH_URL] = url_members,
 };
 
 static void compile_auth(const Document *document, const cJSON *at, Auth *auth);
@@ -43,6 +47,7 @@ static bool auth_names_secret(const Auth *auth, const char *secret);
 static const Auth *choose_auth(const Connector *connector, const ConnectorScope *scope);
 static char *auth_problem(const Auth *auth, const ConnectorScope *scope);
 static void authorize_basic(const Connector *connector, const Auth *auth, TemplateInput *input, HttpRequest *request);
+static void authorize_url(const Connector *connector, const Auth *auth, TemplateInput *input, HttpRequest *request);
 static void authorize_hmac(const Connector *connector, const Auth *auth, TemplateInput *input,
 						   HttpRequest *request, int64 now_s);
 
@@ -98,13 +103,17 @@ compile_auth(const Document *document, const cJSON *at, Auth *auth)
 			act_document_need(document, at, "headers");
 			auth->headers = act_connector_compile_named(document, at, "headers", TEMPLATE_IN_AUTH);
 			break;
+		case AUTH_URL:
+			auth->path = needed_template(document, at, "path");
+			break;
 	}
 }
 
 static bool
 auth_names_secret(const Auth *auth, const char *secret)
 {
-	const Template *const templates[] = {auth->token, auth->username, auth->password, auth->key, auth->payload};
+	const Template *const templates[] = {auth->token, auth->username, auth->password, auth->key, auth->payload,
+	auth->path};
 
 	if (auth->when != NULL && strcmp(auth->when, secret) == 0)
 		return true;
@@ -213,6 +222,15 @@ auth_problem(const Auth *auth, const ConnectorScope *scope)
 	if (auth->key != NULL &&
 		(act_template_render_text(auth->key, &input, &text) != TEMPLATE_DONE || text.len == 0))
 		return psprintf("the value of secret \"%s\" is no signing key", auth->when);
+	resetStringInfo(&text);
+	if (auth->path != NULL)
+	{
+		const char *problem = act_template_render_text(auth->path, &input, &text) == TEMPLATE_DONE ?
+			act_url_suffix_problem(text.data) : "is malformed";
+
+		if (problem != NULL)
+			return psprintf("the value of secret \"%s\" %s", auth->when, problem);
+	}
 	return NULL;
 }
 
@@ -252,7 +270,40 @@ act_connector_authorize(const Connector *connector, const ConnectorScope *scope,
 		case AUTH_HMAC:
 			authorize_hmac(connector, auth, &input, request, now_s);
 			break;
+		case AUTH_URL:
+			authorize_url(connector, auth, &input, request);
+			break;
 	}
+}
+
+/*
+ * A hook whose address is its secret: the secret, as it was given, between
+ * the path of the request and its query.  It can name neither another host
+ * nor a path above.
+ */
+static void
+authorize_url(const Connector *connector, const Auth *auth, TemplateInput *input, HttpRequest *request)
+{
+	size_t		path_len = strcspn(request->url, "?");
+	const char *query = request->url + path_len;
+	StringInfoData path;
+	StringInfoData url;
+
+	initStringInfo(&path);
+	need_text(auth->path, input, &path);
+	if (act_url_suffix_problem(path.data) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the secret that ends the address %s", connector->name,
+						act_url_suffix_problem(path.data))));
+	while (path_len > 0 && request->url[path_len - 1] == '/')
+		path_len--;
+	initStringInfo(&url);
+	appendBinaryStringInfo(&url, request->url, (int) path_len);
+	appendStringInfo(&url, "/%s", path.data + strspn(path.data, "/"));
+	if (*query != '\0')
+		appendStringInfo(&url, "%c%s", strchr(path.data, '?') != NULL ? '&' : '?', query + 1);
+	request->url = url.data;
 }
 
 static void

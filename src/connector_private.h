@@ -2,7 +2,7 @@
  *
  * connector_private.h
  *	  A compiled connector, for the files that make and run it:
- *	  connector.c and connector_rules.c (compile), connector_request.c
+ *	  connector.c, connector_rules.c and connector_rate.c (compile), connector_request.c
  *	  (render), connector_auth.c (credentials), connector_answer.c (judge).
  *
  *-------------------------------------------------------------------------
@@ -58,26 +58,18 @@ typedef struct TestValue
 	char	   *text;			/* of a string or number */
 } TestValue;
 
-/* Is the value at a pointer there, and one of these? */
+/* Is the value at a pointer there, and does all hold that is said of it? */
 typedef struct AnswerTest
 {
 	const JsonPointer *at;		/* NULL: always true */
-	int			nvalues;		/* 0: any value will do */
+	int			nvalues;		/* 0: any value will do; else it is one of these */
 	TestValue  *values;
+	const char *contains;		/* NULL: whatever its text */
+	bool		has_lt;
+	bool		has_gt;
+	double		lt;				/* a number below, above these */
+	double		gt;
 } AnswerTest;
-
-/* What a rule makes of an answer; the order is that of then_names[]. */
-typedef enum RuleEffect
-{
-	THEN_ROWS,
-	THEN_REFUSE,
-	THEN_HALVE,
-	THEN_THROTTLE,
-	THEN_RETRY,
-	THEN_UNCERTAIN,
-	THEN_AUTH,
-	THEN_CONFIGURATION
-} RuleEffect;
 
 /* Where an answer says why. */
 typedef struct ReasonPointers
@@ -90,14 +82,17 @@ typedef struct AnswerRule
 {
 	StatusRanges statuses;
 	AnswerTest	test;
-	RuleEffect	then;
+	AnswerClass then;
+	int			wait_ms;		/* whatever the answer says; -1: as that says */
+	bool		until_midnight;
 	ReasonPointers reason;
 } AnswerRule;
 
 typedef struct RowRule
 {
 	AnswerTest	test;
-	RowOutcome	then;
+	RowOutcome	then;			/* DELAYED: sent again soon */
+	bool		throttles;		/* and not before the destination takes requests again */
 } RowRule;
 
 /* How results are told apart; the order is that of by_names[]. */
@@ -136,7 +131,8 @@ typedef enum AuthKind
 	AUTH_NONE,
 	AUTH_BEARER,
 	AUTH_BASIC,
-	AUTH_HMAC
+	AUTH_HMAC,
+	AUTH_URL
 } AuthKind;
 
 typedef struct Auth
@@ -148,6 +144,7 @@ typedef struct Auth
 	const Template *password;
 	const Template *key;
 	const Template *payload;
+	const Template *path;		/* what follows the request's own */
 	NamedTemplates headers;
 } Auth;
 
@@ -176,12 +173,34 @@ typedef struct Lookup
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
 } Lookup;
 
+/* Section "rate": the pace, and which headers of an answer speak of it. */
+typedef struct RateSection
+{
+	ConnectorRate public;
+	const char *retry_after;	/* names of headers; */
+	const char *reset;			/* NULL: none */
+	HttpTimeForm reset_as;
+	const char *remaining;		/* NULL: none */
+	int			throttle_ms;	/* where an answer does not say how long; -1: nothing set */
+} RateSection;
+
+/* What the headers of one answer say of waiting; -1: nothing. */
+typedef struct RateReading
+{
+	int64		retry_after_ms;
+	int64		reset_ms;		/* until requests are counted anew, or as long as the document says */
+	bool		used_up;		/* none is left until then */
+} RateReading;
+
 struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	const char *time_zone;		/* or NULL */
+	RateSection rate;
+	char	   *(*redact) (void *arg, const char *text);	/* or NULL */
+	void	   *redact_arg;
 	const Filter **match_compare;	/* NULL-ended */
-	int			concurrency;
 	const Template *base_url;	/* NULL: the server's option must say */
 	NamedTemplates headers;
 	const ConnectorOption *options;
@@ -241,6 +260,15 @@ extern const Lookup *act_lookup_compile(const Document *document, const cJSON *a
 typedef void (*AnswerReader) (const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg);
 extern void act_answer_read(const Connector *connector, const HttpResponse *response, int64 now_ms,
 							AnswerReader reader, void *arg, ConnectorAnswer *answer);
+
+/*
+ * connector_rate.c
+ */
+extern void act_rate_compile(const Document *document, Connector *connector);
+/* A member that is a duration, in milliseconds; fallback where it is not there. */
+extern int act_rate_compile_duration(const Document *document, const cJSON *object, const char *name,
+									 int min_ms, int fallback);
+extern RateReading act_rate_read(const Connector *connector, const HttpResponse *response, int64 now_ms);
 
 /*
  * connector_rules.c

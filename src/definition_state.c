@@ -76,6 +76,7 @@ forget_sync(const Sync *sync)
 		"DELETE FROM activate.sync_relation WHERE sync_id = $1",
 		"DELETE FROM activate.claim WHERE sync_id = $1",
 		"DELETE FROM activate.invalid_row WHERE sync_id = $1",
+		"DELETE FROM activate.request WHERE sync_id = $1",
 		"DELETE FROM activate.event WHERE sync_id = $1",
 		"DELETE FROM activate.run WHERE sync_id = $1",
 		"DELETE FROM activate.sync WHERE sync_id = $1"
@@ -208,8 +209,10 @@ act_resume_sync(PG_FUNCTION_ARGS)
 }
 
 static void
-reset_resend(const Sync *sync)
+reset_resend(Sync *sync)
 {
+	if (act_snapshot_altered(sync))
+		act_snapshot_rebuild(sync);
 	act_snapshot_forget(sync);
 	act_unit_forget(sync, true);
 	update_sync(sync, SPI_OK_UPDATE,

@@ -18,7 +18,10 @@
 
 #include "canary.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
+#include "destination_quota.h"
 #include "fault.h"
+#include "request_log.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "unit_run.h"
@@ -43,15 +46,17 @@ send_batch(Delivery *delivery, Batch *batch)
 	if (batch->tries == 0)
 		batch->accepted_before = delivery->accepted;
 	batch->tries++;
+	batch->generation = run->destination->generation;
 
 	/* Signatures carry the time, so credentials are put on for each try. */
-	caller = MemoryContextSwitchTo(batch->claim->context);
+	caller = MemoryContextSwitchTo(batch->context);
 	request = batch->request;
 	request.headers = list_concat_copy(batch->request.headers, run->destination->extra_headers);
 	act_connector_authorize(run->destination->connector, &run->scope, &request,
 							act_now() / USECS_PER_SEC +
 							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	act_http_send(delivery->loop, &request, batch);
+	batch->sent_at = act_now();
 	MemoryContextSwitchTo(caller);
 
 	delivery->in_flight = lappend(delivery->in_flight, batch);
@@ -60,11 +65,40 @@ send_batch(Delivery *delivery, Batch *batch)
 	ACT_FAULT("after_send");
 }
 
-/* While the destination is asked whether it refuses everything, one by one. */
+/* While it is asked whether it refuses everything, one by one. */
 static int
 in_flight_limit(const Delivery *delivery)
 {
-	return delivery->probing && delivery->accepted == 0 ? 1 : delivery->concurrency;
+	return act_search_doubtful(&delivery->search, delivery->accepted > 0) ? 1 : delivery->concurrency;
+}
+
+/*
+ * Batches that a crash now would have sent again.  One that was answered keeps
+ * its place until that is written down, so that a fault costs at most what is
+ * under way at a time: concurrency times batch_size rows.
+ */
+static int
+at_stake(const Delivery *delivery)
+{
+	return list_length(delivery->in_flight) + list_length(delivery->finished_claims);
+}
+
+/* Answers that keep others from being sent. */
+static bool
+answers_in_the_way(const Delivery *delivery)
+{
+	return delivery->finished_claims != NIL && delivery->ready != NIL &&
+		at_stake(delivery) >= in_flight_limit(delivery);
+}
+
+/* Whether the destination takes one more now, from all who send to it. */
+static bool
+may_send(Delivery *delivery, int64 now)
+{
+	int64		wait = act_limit_enter(delivery->run->limit);
+
+	delivery->limited_until = wait == 0 ? 0 : now + wait;
+	return wait == 0;
 }
 
 static void
@@ -73,33 +107,68 @@ send_ready(Delivery *delivery)
 	int64		now = act_delivery_now();
 	ListCell   *cell;
 
-	if (now < delivery->throttled_until && !delivery->run->stop.set)
-		return;
+	delivery->limited_until = 0;
+	if (delivery->ready != NIL)
+		act_destination_heed(delivery->run);
 	foreach(cell, delivery->ready)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		if (at_stake(delivery) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		{
+			if (list_length(delivery->in_flight) >= delivery->concurrency)
+				act_limit_want(delivery->run->limit);
 			break;
+		}
 		if (delivery->run->stop.set)
 		{
 			delivery->ready = foreach_delete_current(delivery->ready, cell);
-			if (batch->rest != NULL)
-				act_delivery_finish_with(delivery, batch->rest, ROW_DELAYED, NULL, NULL, 0);
-			batch->rest = NULL;
 			act_delivery_finish_with(delivery, batch, ROW_DELAYED, NULL, NULL, 0);
 			continue;
 		}
 		if (batch->not_before > now)
 			continue;
+		if (!may_send(delivery, now))
+			break;
 		delivery->ready = foreach_delete_current(delivery->ready, cell);
 		send_batch(delivery, batch);
 	}
+	if (delivery->run->stop.set)
+		act_delivery_drop_waiting(delivery);
+}
+
+/* Of what is in flight or goes at once: any, or any that is part of a search. */
+static bool
+any_due(const Delivery *delivery, bool probes)
+{
+	ListCell   *cell;
+
+	foreach(cell, delivery->in_flight)
+	{
+		if (!probes || ((Batch *) lfirst(cell))->probe)
+			return true;
+	}
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (batch->not_before == 0 && (!probes || batch->probe))
+			return true;
+	}
+	return !probes && delivery->unclaimed != NIL;
+}
+
+/* Whatever is to be sent has been made a batch. */
+bool
+act_delivery_all_read(const Delivery *delivery)
+{
+	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0;
 }
 
 /*
  * Batches are read ahead, so that a freed place is filled without a commit in
- * between; but not those that would be left to a person, unsent, by a crash.
+ * between; but not those that would be left to a person, unsent, by a crash,
+ * and none as long as everything may be refused.
  */
 static void
 read_batches(Delivery *delivery)
@@ -107,24 +176,28 @@ read_batches(Delivery *delivery)
 	int			wanted = delivery->first_batch_pending ? 1 : 2 * delivery->concurrency;
 	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
 
-	while (!delivery->run->stop.set && !delivery->reader.done &&
+	if (act_search_doubtful(&delivery->search, delivery->accepted > 0))
+		wanted = 1;
+	while (!delivery->run->stop.set &&
 		   list_length(delivery->unclaimed) + list_length(delivery->ready) +
 		   list_length(delivery->in_flight) < wanted)
 	{
-		Batch	   *batch = act_batch_read(&delivery->reader);
+		Batch	   *batch;
 
+		delivery->reader.searching = any_due(delivery, true);
+		delivery->reader.more_may_come = any_due(delivery, false);
+		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
-		delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		if (batch->fresh != NULL)
+			delivery->unclaimed = lappend(delivery->unclaimed, batch);
+		else
+			delivery->ready = lappend(delivery->ready, batch);
 		if (batch->at_most_once)
 			wanted = Min(wanted, delivery->concurrency);
 	}
 	if (delivery->run->stop.set)
-	{
-		/* Never claimed, never sent: they count as delayed at the end. */
-		list_free(delivery->unclaimed);
-		delivery->unclaimed = NIL;
-	}
+		act_delivery_drop_waiting(delivery);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -137,11 +210,11 @@ flush_due(const Delivery *delivery)
 		return false;
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
 		return true;
+	if (act_request_log_due(delivery->run))
+		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
-	if (act_delivery_undecided(delivery))
-		return false;
-	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
+	return idle || answers_in_the_way(delivery) || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && act_delivery_now() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
 
@@ -149,7 +222,8 @@ static bool
 finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
-		delivery->settled == NIL && delivery->finished_claims == NIL &&
+		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
+		delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
 		(delivery->reader.done || delivery->run->stop.set);
 }
 
@@ -165,10 +239,12 @@ wait_time(const Delivery *delivery)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) < in_flight_limit(delivery))
-			until = Min(until, Max(batch->not_before, delivery->throttled_until));
+		if (at_stake(delivery) < in_flight_limit(delivery))
+			until = Min(until, Max(batch->not_before, delivery->limited_until));
 	}
-	if (delivery->settled_since != 0 && !act_delivery_undecided(delivery))
+	if (answers_in_the_way(delivery))
+		until = Min(until, Max(now, delivery->locked_until));
+	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))
 		until = Min(until, Max(now, delivery->locked_until));
@@ -195,6 +271,7 @@ take_answers(Delivery *delivery)
 		delivery->in_flight = list_delete_ptr(delivery->in_flight, owner);
 		act_delivery_judge(delivery, owner, response);
 		MemoryContextReset(answer);
+		ACT_FAULT("after_answer");
 	}
 	MemoryContextDelete(answer);
 	MemoryContextSwitchTo(caller);
@@ -210,9 +287,11 @@ delivery_create(Run *run)
 
 	delivery->run = run;
 	delivery->context = context;
+	delivery->search.context = context;
 	delivery->reader.run = run;
+	delivery->reader.search = &delivery->search;
 	delivery->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
-	delivery->first_batch_pending = run->sync->first_batch_alone;
+	delivery->first_batch_pending = run->sync->first_batch_alone || run->tries_destination;
 	delivery->reported_at = act_delivery_now();
 	delivery->loop = act_http_loop_create(&run->destination->policy);
 	MemoryContextSwitchTo(caller);
@@ -234,8 +313,10 @@ deliver_rows(Delivery *delivery)
 	while (!finished(delivery))
 	{
 		read_batches(delivery);
+		act_delivery_decide_late(delivery);
 		if (flush_due(delivery) && !act_delivery_flush(delivery))
 			delivery->locked_until = act_delivery_now() + LOCKED_TABLE_PAUSE_MS;
+		act_quota_keep(run, false);
 		send_ready(delivery);
 		if (finished(delivery))
 			break;
@@ -258,6 +339,7 @@ act_deliver(Run *run)
 	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
 		return;
 	act_canary_choose(run);
+	act_destination_begin(run);
 	run->delivery = delivery_create(run);
 	deliver_rows(run->delivery);
 	if (run->canary != NULL && act_canary_passed(run))
@@ -292,18 +374,18 @@ act_deliver_abandon(Run *run)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		batch->uncertain = batch->late = true;
+		act_delivery_log(delivery, batch, NULL, NULL);
+		act_batch_doubt(batch, true);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (batch->rest != NULL)
-			act_delivery_finish_with(delivery, batch->rest, ROW_DELAYED, NULL, NULL, 0);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, NULL, "the run ended before an answer arrived", 0);
 	}
-	delivery->unclaimed = NIL;
+	act_delivery_drop_waiting(delivery);
+	act_delivery_decide(delivery);
 
 	/* Who cancelled does not wait for a locked table: claims that stay say what is in doubt. */
 	while (!act_delivery_flush(delivery) && !ends_at_once(run))
@@ -315,5 +397,7 @@ act_deliver_end(Run *run)
 {
 	if (run->delivery != NULL && run->delivery->loop != NULL)
 		act_http_loop_destroy(run->delivery->loop);
+	if (run->limit != NULL)
+		act_limit_drop(run->limit);
 	run->delivery = NULL;
 }

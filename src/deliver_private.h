@@ -2,15 +2,16 @@
  *
  * deliver_private.h
  *	  A delivery under way: shared by deliver.c (the loop), delivery_answer.c
- *	  (what answers mean), brake.c (when to stop it), delivery_flush.c (its
- *	  transactions) and delivery_progress.c.
+ *	  (what answers mean), delivery_rows.c (what becomes of rows), brake.c
+ *	  (when to stop it), delivery_flush.c (its transactions) and
+ *	  delivery_progress.c.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef ACT_DELIVER_PRIVATE_H
 #define ACT_DELIVER_PRIVATE_H
 
-#include "batch.h"
+#include "batch_search.h"
 #include "deliver.h"
 
 struct Delivery
@@ -24,11 +25,14 @@ struct Delivery
 	List	   *unclaimed;		/* of Batch: read, not yet claimed */
 	List	   *ready;			/* of Batch: claimed, to be sent (again) */
 	List	   *in_flight;		/* of Batch */
+	BatchSearch search;			/* for rows that make it refuse batches */
+	List	   *undecided;		/* of Row: refused since a row was last accepted; charged, or not */
 	List	   *settled;		/* of SettledRow: to be written down */
 	List	   *finished_claims;	/* of Claim: to be deleted with them */
+	List	   *touched_claims; /* of Claim: some of its rows are settled; to be made anew without them */
 
 	int64		settled_since;	/* oldest of settled, milliseconds; 0: none */
-	int64		throttled_until;
+	int64		limited_until;	/* the destination takes no more before; 0: it has not been asked */
 	int			throttles;		/* in a row */
 	int64		locked_until;	/* the sync's table is locked by somebody */
 	int64		accepted;		/* rows in this run */
@@ -36,21 +40,46 @@ struct Delivery
 	bool		first_batch_pending;	/* it goes alone */
 	int64		reported_at;
 
-	/* the brake */
-	int			same_refusals;	/* rows refused alone in a row, with one reason */
-	char	   *refusal;		/* that reason, digits and quoted values masked */
-	bool		probing;		/* a batch was refused as a whole before any row was accepted */
+	/* the brake: rows refused one after the other, none accepted in between */
+	char	   *refusal;		/* the last one's reason, digits and quoted values masked */
+	int			same_refusals;	/* rows in a row with that reason */
+	int			same_alone;		/* those of them that a search asked alone */
+	int			same_answers;	/* answers in a row that refused each row with that reason */
+	int			alone;			/* rows that a search asked alone, for whatever reason */
 	bool		all_alike;		/* stopped for it: nobody is charged */
 };
+
+/* deliver.c: whatever is to be sent has been made a batch. */
+extern bool act_delivery_all_read(const Delivery *delivery);
 
 /* delivery_answer.c */
 extern int64 act_delivery_now(void);	/* milliseconds; of the process's own clock */
 extern void act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response);
 
-/* The batch is done with: its rows wait to be written down. The other one gives all of them one outcome. */
+/* Logs the batch's request and its answer (NULL: the run ended before), as option log says. */
+extern void act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response,
+							 const ConnectorAnswer *answer);
+
+/*
+ * The batch is done with: its rows wait to be written down; what is left of
+ * its search goes back.  The other one gives all of them one outcome.
+ */
 extern void act_delivery_finish(Delivery *delivery, Batch *batch);
 extern void act_delivery_finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, const char *code,
 									 const char *message, int http_status);
+
+/*
+ * delivery_rows.c: rows whose fate is known.  Those refused wait, undecided,
+ * until a row is accepted or nothing more is to come: they may turn out to be
+ * of the kind that is charged to nobody.
+ */
+extern void act_delivery_finish_row(Delivery *delivery, Row *row);
+extern void act_delivery_delay_rows(Delivery *delivery, Row **rows, int nrows);
+extern void act_delivery_decide(Delivery *delivery);	/* those that waited count as they are */
+extern void act_delivery_decide_late(Delivery *delivery);	/* where nothing more is to come */
+
+/* Neither sent nor to be sent any more: what is not claimed, and what came back. */
+extern void act_delivery_drop_waiting(Delivery *delivery);
 
 /*
  * delivery_flush.c: claims what is unclaimed (it becomes ready), settles what
@@ -58,9 +87,6 @@ extern void act_delivery_finish_with(Delivery *delivery, Batch *batch, RowOutcom
  * again later.
  */
 extern bool act_delivery_flush(Delivery *delivery);
-
-/* Answers are in hand, but may still turn out to count for nobody. */
-extern bool act_delivery_undecided(const Delivery *delivery);
 
 /* delivery_progress.c: how far it is, for the view progress and whoever waits. */
 extern void act_delivery_report(Delivery *delivery);

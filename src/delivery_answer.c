@@ -15,9 +15,11 @@
 #include "utils/timestamp.h"
 
 #include "brake.h"
-#include "canary.h"
 #include "deliver_private.h"
+#include "destination_halt.h"
 #include "fault.h"
+#include "renewal.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "unit_run.h"
 
@@ -25,97 +27,6 @@ int64
 act_delivery_now(void)
 {
 	return GetCurrentTimestamp() / 1000;
-}
-
-/* ---------------------------------------------------------------- finishing */
-
-static void
-count_outcome(Delivery *delivery, const Row *row)
-{
-	RunCounts  *counts = &delivery->run->counts;
-
-	counts->outcomes[row->outcome]++;
-	if (row->outcome != ROW_ACCEPTED)
-		return;
-	delivery->accepted++;
-	if (act_row_op_removes(row->op))
-		counts->removals_accepted++;
-	else if (row->cause == ROW_ADDED)
-		counts->first_accepted++;
-}
-
-/* The batch is done with: its rows wait to be written down. */
-void
-act_delivery_finish(Delivery *delivery, Batch *batch)
-{
-	MemoryContext caller = MemoryContextSwitchTo(delivery->context);
-	int			late_ms = batch->late ? delivery->run->destination->policy.timeout_ms : 0;
-
-#ifdef ACT_TEST
-	if (act_fault_claims_off)
-		batch->uncertain = false;
-	if (act_fault_late_off)
-		late_ms = 0;
-#endif
-	if (batch->unit != NULL)
-	{
-		batch->unit->answered = true;
-		batch->unit->uncertain = batch->uncertain;
-		batch->unit->late_ms = late_ms;
-	}
-	for (int i = 0; i < batch->nrows; i++)
-	{
-		SettledRow *row = MemoryContextAllocZero(batch->claim->context, sizeof(SettledRow));
-
-		row->row = batch->rows[i];
-		row->uncertain = batch->uncertain;
-		row->late_ms = late_ms;
-		if (row->row->outcome == ROW_DELAYED && batch->uncertain)
-			row->row->outcome = row->row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
-		count_outcome(delivery, row->row);
-		act_canary_note(delivery->run, row->row);
-		delivery->settled = lappend(delivery->settled, row);
-	}
-	if (delivery->settled_since == 0)
-		delivery->settled_since = act_delivery_now();
-	batch->claim->open--;
-	if (batch->claim->open == 0)
-	{
-		delivery->finished_claims = lappend(delivery->finished_claims, batch->claim);
-		delivery->first_batch_pending = false;
-	}
-	MemoryContextSwitchTo(caller);
-}
-
-void
-act_delivery_finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, const char *code,
-			const char *message, int http_status)
-{
-	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
-
-	if (batch->unit != NULL)
-		batch->unit->outcome = outcome;
-	for (int i = 0; i < batch->nrows; i++)
-	{
-		Row		   *row = batch->rows[i];
-
-		row->outcome = outcome;
-		row->code = code ? pstrdup(code) : NULL;
-		row->message = message ? pstrdup(message) : NULL;
-		row->http_status = http_status;
-	}
-	MemoryContextSwitchTo(caller);
-	act_delivery_finish(delivery, batch);
-}
-
-/* Where the culprit was not to be found, the rest is sent as if new. */
-static void
-release_rest(Delivery *delivery, Batch *batch)
-{
-	if (batch->rest == NULL)
-		return;
-	delivery->ready = lcons(batch->rest, delivery->ready);
-	batch->rest = NULL;
 }
 
 /* ------------------------------------------------------------------ answers */
@@ -126,6 +37,7 @@ again_later(Delivery *delivery, Batch *batch, int64 pause_ms)
 	batch->not_before = act_delivery_now() + pause_ms;
 	delivery->ready = lappend(delivery->ready, batch);
 	delivery->run->counts.retries++;
+	act_limit_again(delivery->run->limit);
 }
 
 /* What may have been applied, and may not be twice, is not asked for again. */
@@ -136,87 +48,177 @@ may_try_again(const Batch *batch)
 }
 
 /*
- * An answer that says try again.  When all tries are used and nothing else
- * came through meanwhile, the destination is down and the run ends.
+ * All tries are used, and where nothing else came through meanwhile, the
+ * destination is down; or others have found it so.
  */
+static void
+stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *message, const char *hint)
+{
+	Run		   *run = delivery->run;
+
+	if (run->stop.set || !(act_brake_lost(delivery, batch) || down))
+		return;
+	act_run_stop(run, RUN_FAILED,
+				 psprintf("destination \"%s\" does not answer as it should", run->destination->name),
+				 batch->tries == 1 ? psprintf("The only try: %s", message) :
+				 psprintf("%d tries, the last one: %s", batch->tries, message),
+				 hint);
+	run->unreachable = true;
+	act_limit_found_down(run->limit);
+}
+
+/* An answer that says try again. */
 static void
 retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	bool		down = act_limit_down(delivery->run->limit);
+
 	if (answer->verdict == VERDICT_UNCERTAIN)
-		batch->uncertain = true;
-	if (delivery->run->stop.set || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+		act_batch_doubt(batch, batch->late);
+	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
-		if (!delivery->run->stop.set && act_brake_lost(delivery, batch))
-		{
-			act_run_stop(delivery->run, RUN_FAILED,
-						 psprintf("destination \"%s\" does not answer as it should",
-								  delivery->run->destination->name),
-						 batch->tries == 1 ? psprintf("The only try: %s", answer->message) :
-						 psprintf("%d tries, the last one: %s", batch->tries, answer->message),
-						 answer->hint);
-			delivery->run->unreachable = true;
-		}
-		release_rest(delivery, batch);
+		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
 	again_later(delivery, batch, Max(act_request_retry_pause(batch->tries), answer->wait_ms));
 }
 
+/* Nothing is sent for so long; the run does not wait for everything. */
+static void
+leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
+{
+	act_limit_throttle(delivery->run->limit, act_now() + pause_ms * 1000);
+	if (pause_ms > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES)
+		act_request_throttle_stop(delivery->run, pause_ms, why);
+}
+
+/*
+ * How long an answer that throttles wants to be waited for.  What was under
+ * way together is turned away together, which counts once.
+ */
+static int64
+throttle_pause(Delivery *delivery, const ConnectorAnswer *answer)
+{
+	LimitReason reason;
+
+	if (act_limit_held_until(delivery->run->limit, &reason) == 0)
+		delivery->throttles++;
+	return act_request_throttle_pause(delivery->run->destination, answer, delivery->throttles);
+}
+
 /* Throttling concerns the whole destination and charges no try. */
 static void
 throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
-	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : act_request_retry_pause(++delivery->throttles);
+	int64		pause = throttle_pause(delivery, answer);
 
 	batch->tries--;
-	if (answer->wait_ms >= 0)
-		delivery->throttles++;
-	if (!delivery->run->stop.set &&
-		(pause > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES))
-		act_run_stop(delivery->run, RUN_PARTIAL,
-					 psprintf("destination \"%s\" limits its rate", delivery->run->destination->name),
-					 psprintf("It asks to wait for " INT64_FORMAT " s: %s", pause / 1000, answer->message),
-					 NULL);
+	leave_alone(delivery, pause, answer->message);
 	if (delivery->run->stop.set)
 	{
-		release_rest(delivery, batch);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
-	delivery->throttled_until = Max(delivery->throttled_until, act_delivery_now() + pause);
 	again_later(delivery, batch, pause);
 }
 
-/*
- * Known to contain a row that makes the destination refuse: one part is sent,
- * the other waits for what becomes of it.  Halves, unless nothing was accepted
- * yet: then a row alone, from either end in turn, soon tells a bad row from a
- * destination that refuses everything.
- */
-static void
-bisect(Delivery *delivery, Batch *batch)
+/* Whether anything is left to be sent but what is under way, and this batch that was. */
+static bool
+has_more(const Delivery *delivery, const Batch *batch)
 {
-	int			n = batch->nrows;
-	Batch	   *part;
+	const Run  *run = delivery->run;
+	int64		rows = batch->nrows;
+	ListCell   *cell;
 
-	if (delivery->accepted > 0)
-	{
-		part = act_batch_part(batch, 0, n / 2);
-		part->rest = act_batch_part(batch, n / 2, n);
-	}
-	else if (delivery->same_refusals % 2 == 0)
-	{
-		part = act_batch_part(batch, 0, 1);
-		part->rest = act_batch_part(batch, 1, n);
-	}
+	if (batch->unit != NULL)
+		return false;
+	foreach(cell, delivery->in_flight)
+		rows += ((const Batch *) lfirst(cell))->nrows;
+	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
+		rows += run->counts.outcomes[i];
+	return rows < run->diff.counts.to_send;
+}
+
+/* A success may say, too, that it was the last one for a while. */
+static void
+heed_limit(Delivery *delivery, const Batch *batch, const ConnectorAnswer *answer)
+{
+	Run		   *run = delivery->run;
+
+	if (answer->limited_ms <= 0)
+		return;
+	if (answer->rows_put_off || has_more(delivery, batch))
+		leave_alone(delivery, answer->limited_ms, "The destination takes no more requests until then.");
 	else
+		run->throttled_until = Max(run->throttled_until, act_now() + answer->limited_ms * 1000);
+}
+
+/* Those that can be sent again soon come last: how many they are. */
+static int
+move_put_off(Batch *batch)
+{
+	Row		  **put_off = palloc(sizeof(Row *) * batch->nrows);
+	int			count = 0;
+	int			kept = 0;
+
+	for (int i = 0; i < batch->nrows; i++)
 	{
-		part = act_batch_part(batch, n - 1, n);
-		part->rest = act_batch_part(batch, 0, n - 1);
+		if (batch->rows[i]->outcome == ROW_DELAYED)
+			put_off[count++] = batch->rows[i];
+		else
+			batch->rows[kept++] = batch->rows[i];
 	}
-	batch->claim->open--;
-	delivery->ready = lcons(part, delivery->ready);
+	memcpy(batch->rows + kept, put_off, sizeof(Row *) * count);
+	pfree(put_off);
+	return count;
+}
+
+/*
+ * Rows of which the answer says that they would go through a little later are
+ * sent again by themselves.  False: that is all that there was to it.
+ */
+static bool
+put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+{
+	int			count = answer->rows_put_off ? move_put_off(batch) : 0;
+	int64		pause = Max(act_request_retry_pause(batch->tries), answer->wait_ms);
+	Batch	   *part = batch;
+
+	if (count == 0)
+		return true;
+	if (answer->rows_throttled)
+	{
+		pause = throttle_pause(delivery, answer);
+		leave_alone(delivery, pause, "It throttles single rows.");
+	}
+	if (delivery->run->stop.set || !may_try_again(batch) || pause > REQUEST_MAX_THROTTLE_MS)
+	{
+		const Row  *row = batch->rows[batch->nrows - 1];
+
+		if (count == batch->nrows)
+			stop_if_lost(delivery, batch, false, row->message ? row->message : "every row is to be sent again", NULL);
+		return true;
+	}
+	if (count < batch->nrows)
+	{
+		batch->nrows -= count;
+		part = act_batch_make(delivery->search.context, batch->rows + batch->nrows, count);
+		part->tries = batch->tries;
+		part->generation = batch->generation;
+		part->uncertain = batch->uncertain;
+		part->late = batch->late;
+		part->accepted_before = batch->accepted_before;
+	}
+	if (answer->rows_throttled)
+		part->tries--;
+	for (int i = 0; i < part->nrows; i++)
+	{
+		part->rows[i]->outcome = ROW_UNDECIDED;
+		part->rows[i]->code = part->rows[i]->message = NULL;
+	}
+	again_later(delivery, part, pause);
+	return part != batch;
 }
 
 /* A no to the whole is one to each row of it. */
@@ -229,30 +231,55 @@ unit_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 				answer->message, answer->http_status);
 }
 
+/* Before all else that is to be sent. */
+static void
+send_next(Delivery *delivery, Batch *next)
+{
+	if (next != NULL)
+		delivery->ready = lcons(next, delivery->ready);
+}
+
+/* One row, asked alone: it is the one. */
+static void
+row_refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer, const char *code)
+{
+	bool		probe = batch->probe;
+	Batch	   *single = NULL;
+
+	if (answer->verdict == VERDICT_REFUSED && !delivery->run->stop.set)
+		single = act_search_single(&delivery->search, batch);
+	act_delivery_finish_with(delivery, batch, answer->final ? ROW_REFUSED : ROW_REJECTED, code,
+							 answer->message, answer->http_status);
+	send_next(delivery, single);
+	act_brake_refused(delivery, probe);
+}
+
 static void
 refused(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
+	Batch	   *next;
+
 	if (batch->unit != NULL)
 	{
 		unit_refused(delivery, batch, answer);
 		return;
 	}
-	release_rest(delivery, batch);
-	delivery->probing = delivery->accepted == 0;
-	if (batch->nrows > 1 && !delivery->run->stop.set)
-	{
-		bisect(delivery, batch);
-		return;
-	}
-	if (batch->nrows > 1)
+	if (batch->nrows > 1 && delivery->run->stop.set)
 	{
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, NULL, NULL, 0);
 		return;
 	}
-	act_delivery_finish_with(delivery, batch, ROW_REJECTED, answer->code, answer->message, answer->http_status);
-	act_brake_refused(delivery, batch->rows[0]);
+	next = act_search_refused(&delivery->search, batch);
+	if (next == NULL)
+	{
+		row_refused(delivery, batch, answer, answer->code);
+		return;
+	}
+	send_next(delivery, next);
+	act_batch_free(batch);
 }
 
+/* All of it goes again, in smaller batches. */
 static void
 too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
@@ -261,25 +288,44 @@ too_large(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		unit_refused(delivery, batch, answer);
 		return;
 	}
-	release_rest(delivery, batch);
 	if (batch->nrows == 1)
 	{
-		act_delivery_finish_with(delivery, batch, ROW_REJECTED, answer->code ? answer->code : "too_large",
-					answer->message, answer->http_status);
-		act_brake_refused(delivery, batch->rows[0]);
+		row_refused(delivery, batch, answer, answer->code ? answer->code : "too_large");
 		return;
 	}
-	delivery->ready = lcons(act_batch_part(batch, batch->nrows / 2, batch->nrows), delivery->ready);
-	delivery->ready = lcons(act_batch_part(batch, 0, batch->nrows / 2), delivery->ready);
-	batch->claim->open--;
+	act_search_too_large(&delivery->search, batch);
+	act_batch_free(batch);
+}
+
+/* Credentials that were set meanwhile may do; trying them charges nothing. */
+static bool
+renewed(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
+{
+	char	   *problem;
+
+	if (!answer->renew || delivery->run->stop.set || (batch->at_most_once && batch->uncertain))
+		return false;
+	if (!act_renewal_try(delivery->run, batch->generation, &problem))
+	{
+		if (problem != NULL)
+			answer->message = psprintf("%s (and the credentials cannot be read again: %s)", answer->message, problem);
+		else if (batch->generation > 0)
+			answer->message = psprintf("%s (also with those that were set while the run was under way)", answer->message);
+		return false;
+	}
+	batch->tries--;
+	again_later(delivery, batch, 0);
+	return true;
 }
 
 /* Credentials, address, TLS: nothing that another row would change. */
 static void
-misconfigured(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
+misconfigured(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
 {
 	Run		   *run = delivery->run;
 
+	if (renewed(delivery, batch, answer))
+		return;
 	if (!run->stop.set)
 		act_run_stop(run, RUN_FAILED,
 					 answer->verdict == VERDICT_AUTH ?
@@ -288,32 +334,25 @@ misconfigured(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 					 answer->message,
 					 answer->hint ? answer->hint :
 					 psprintf("SELECT * FROM activate.check_destination('%s');", run->destination->name));
-	release_rest(delivery, batch);
 	act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 }
 
 static void
 answered(Delivery *delivery, Batch *batch)
 {
-	Batch	   *rest = batch->rest;
+	int			nrows = batch->nrows;
 	bool		any_accepted = false;
 
-	batch->rest = NULL;
-	for (int i = 0; i < batch->nrows; i++)
+	for (int i = 0; i < nrows; i++)
 		any_accepted = any_accepted || batch->rows[i]->outcome == ROW_ACCEPTED;
 	if (any_accepted)
 		delivery->throttles = delivery->lost = 0;
 	if (batch->unit != NULL)
 		batch->unit->outcome = ROW_ACCEPTED;
-	act_delivery_finish(delivery, batch);
-	act_brake_answered(delivery, batch);
-	if (rest == NULL)
-		return;
-	/* This part went through, so the culprit is in the rest. */
-	if (rest->nrows > 1 && !delivery->run->stop.set)
-		bisect(delivery, rest);
 	else
-		delivery->ready = lcons(rest, delivery->ready);
+		send_next(delivery, act_search_answered(&delivery->search, batch, any_accepted));
+	act_delivery_finish(delivery, batch);
+	act_brake_answered(delivery, nrows);
 }
 
 static void
@@ -358,28 +397,71 @@ may_come_late(const HttpResponse *response)
 		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
 }
 
+static bool
+all_accepted(const Batch *batch)
+{
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+			return false;
+	}
+	return true;
+}
+
+/* Those of its rows that are not accepted name it. */
+void
+act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	Run		   *run = delivery->run;
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->unit != NULL ? batch->unit->nrows : batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer != NULL && answer->verdict == VERDICT_ROWS && all_accepted(batch),
+	};
+	int64	   *id;
+
+	if (taken.accepted)
+	{
+		(void) act_request_log_take(run, &taken, NULL);
+		return;
+	}
+	id = act_request_log_take(run, &taken, act_request_log_number(run));
+	for (int i = 0; i < batch->nrows; i++)
+		batch->rows[i]->request_id = id;
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
 	Run		   *run = delivery->run;
 	ConnectorAnswer answer;
-	MemoryContext caller = MemoryContextSwitchTo(batch->claim->context);
+	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
 	memset(&answer, 0, sizeof(answer));
-	answer.wait_ms = -1;
 	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
 					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 					   &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
+	act_limit_leave(run->limit,
+					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
+					response->duration_ms);
+	act_delivery_log(delivery, batch, response, &answer);
+	batch->late = batch->late || may_come_late(response);
 	if (response->repeated)
-		batch->uncertain = true;
-	if (may_come_late(response))
-		batch->late = true;
+		act_batch_doubt(batch, true);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
-			answered(delivery, batch);
+			heed_limit(delivery, batch, &answer);
+			if (put_off(delivery, batch, &answer))
+				answered(delivery, batch);
 			break;
 		case VERDICT_REFUSED:
 			refused(delivery, batch, &answer);

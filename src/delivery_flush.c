@@ -12,13 +12,24 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
+#include "compat.h"
 #include "deliver_private.h"
+#include "destination_state.h"
 #include "fault.h"
 #include "reference.h"
+#include "request_log.h"
 #include "run_lock.h"
+#include "standby.h"
 #include "transaction.h"
+
+/* How long a claim waits for a synchronous standby, and how often it looks. */
+#define STANDBY_PATIENCE_MS 10000
+#define STANDBY_PAUSE_MS 1
 
 static void
 claim_batches(Delivery *delivery)
@@ -35,19 +46,48 @@ claim_batches(Delivery *delivery)
 		Batch	   *batch = lfirst(cell);
 
 		/* A unit of which only the order differs has no rows, and may be lost all the same. */
-		batch->claim->claim_id = act_claim_insert(run->sync, run->run_id, batch->rows, batch->nrows,
-												  run->destination->policy.timeout_ms);
+		if (batch->fresh->nrows > 0 || batch->unit != NULL)
+			batch->fresh->claim_id = act_claim_insert(run->sync, run->run_id, batch->fresh->rows, batch->fresh->nrows,
+													  run->destination->policy.timeout_ms);
 		if (batch->unit != NULL)
 			act_unit_claim(run->sync, batch->unit);
 	}
 }
 
+/* Without the rows that are settled: a crash has nothing to say of those any more. */
+static void
+renew_claim(const Run *run, Claim *claim)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < claim->nrows; i++)
+	{
+		if (claim->rows[i]->claim == claim)
+			claim->rows[kept++] = claim->rows[i];
+	}
+	claim->nrows = kept;
+	claim->renewed_id = act_claim_insert(run->sync, run->run_id, claim->rows, kept,
+										 run->destination->policy.timeout_ms);
+}
+
 static void
 delete_claims(Delivery *delivery)
 {
-	int64	   *ids = palloc(sizeof(int64) * (list_length(delivery->finished_claims) + 1));
+	int64	   *ids = palloc(sizeof(int64) * (list_length(delivery->finished_claims) +
+											  list_length(delivery->touched_claims) + 1));
 	int			count = 0;
 	ListCell   *cell;
+
+	foreach(cell, delivery->touched_claims)
+	{
+		Claim	   *claim = lfirst(cell);
+
+		claim->renewed_id = claim->claim_id;
+		if (claim->open == 0 || claim->claim_id == 0)
+			continue;
+		ids[count++] = claim->claim_id;
+		renew_claim(delivery->run, claim);
+	}
 
 	foreach(cell, delivery->finished_claims)
 	{
@@ -91,30 +131,11 @@ brings_references(const Delivery *delivery)
 	return false;
 }
 
-/* Refusals that wait at most: so many are not all alike. */
-#define MAX_UNDECIDED 5000
-
-/*
- * As long as nothing was accepted, refusals wait: they may turn out to be of
- * the kind that is charged to nobody.
- */
-bool
-act_delivery_undecided(const Delivery *delivery)
-{
-	const int64 *outcomes = delivery->run->counts.outcomes;
-
-	return !delivery->run->stop.set && delivery->accepted == 0 &&
-		outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] > 0 &&
-		list_length(delivery->settled) < MAX_UNDECIDED &&
-		(delivery->in_flight != NIL || delivery->ready != NIL || delivery->unclaimed != NIL ||
-		 !delivery->reader.done);
-}
-
 static bool
-write_down(Delivery *delivery, bool settle)
+write_down(Delivery *delivery)
 {
 	Run		   *run = delivery->run;
-	bool		note = settle && !run->ids_noted && brings_references(delivery);
+	bool		note = !run->ids_noted && brings_references(delivery);
 
 	act_transaction_writable();
 	if (!act_settler_lock(run->settler))
@@ -123,17 +144,21 @@ write_down(Delivery *delivery, bool settle)
 		return false;
 	}
 	claim_batches(delivery);
-	if (settle)
-	{
-		/* Before its rows, so that its time is not after theirs. */
-		if (run->unit != NULL && run->unit->answered)
-			act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
-		act_settler_rows(run->settler, delivery->settled);
-		delete_claims(delivery);
-	}
+	act_request_log_write(run);
+	/* Before its rows, so that its time is not after theirs. */
+	if (run->unit != NULL && run->unit->answered)
+		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
+	act_settler_rows(run->settler, delivery->settled);
+	delete_claims(delivery);
+	act_destination_state_came_through(run);
+	/* Who is not told of a pause looks. */
+	if (act_shared == NULL)
+		act_destination_state_look(run);
 	if (note)
 		act_reference_note_ids(run->sync);
-	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
+	act_transaction_commit(delivery->unclaimed != NIL || delivery->ready != NIL || brings_ids(delivery));
+	act_request_log_written(run);
+	run->counts.parked += act_settler_parked(run->settler);
 	run->ids_noted = run->ids_noted || note;
 	return true;
 }
@@ -144,6 +169,15 @@ forget_settled(Delivery *delivery)
 	ListCell   *cell;
 
 	list_free(delivery->settled);
+	foreach(cell, delivery->touched_claims)
+	{
+		Claim	   *claim = lfirst(cell);
+
+		claim->touched = false;
+		claim->claim_id = claim->renewed_id;
+	}
+	list_free(delivery->touched_claims);
+	delivery->touched_claims = NIL;
 	foreach(cell, delivery->finished_claims)
 		MemoryContextDelete(((Claim *) lfirst(cell))->context);
 	list_free(delivery->finished_claims);
@@ -153,17 +187,50 @@ forget_settled(Delivery *delivery)
 	delivery->settled_since = 0;
 }
 
+/*
+ * Where commits wait for a synchronous standby, so do claims, since the one
+ * that is promoted must know of every request that was begun: but no longer
+ * than a while, and whoever wants the run to end is heard.  What is claimed
+ * by then is ready, so that it counts as never sent.
+ */
+static void
+await_standby(Delivery *delivery)
+{
+	static uint32 wait_event = 0;
+	Run		   *run = delivery->run;
+	int64		until = act_delivery_now() + STANDBY_PATIENCE_MS;
+
+	while (!run->stop.set && !act_standby_has_commit())
+	{
+		act_run_poll(run);
+		if (run->stop.set)
+			return;
+		if (act_delivery_now() >= until)
+		{
+			act_run_stop(run, RUN_FAILED, "no synchronous standby confirms what is to be sent",
+						 psprintf("synchronous_standby_names is \"%s\", and for %d s it was not confirmed that a request is about to go out."
+								  " Without that a promoted standby would not know of it.",
+								  act_standby_names(), STANDBY_PATIENCE_MS / 1000),
+						 "Bring the standby back, or take it out of synchronous_standby_names;"
+						 " or let runs do without: ALTER ROLE ... SET synchronous_commit = local; for who runs the sync.");
+			return;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 STANDBY_PAUSE_MS, act_compat_wait_event(&wait_event, "PgActivateStandby"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 bool
 act_delivery_flush(Delivery *delivery)
 {
 	Run		   *run = delivery->run;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	bool		settle = !act_delivery_undecided(delivery);
+	bool		claims = delivery->unclaimed != NIL;
 	bool		written;
 
-	if (!settle && delivery->unclaimed == NIL)
-		return true;
 	if (!act_run_lock_held(run->sync->sync_id))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -176,22 +243,24 @@ act_delivery_flush(Delivery *delivery)
 
 	context = AllocSetContextCreate(delivery->context, "pg_activate flush", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	written = write_down(delivery, settle);
+	written = write_down(delivery);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	if (!written)
 		return false;
 
-	if (settle)
-		forget_settled(delivery);
+	forget_settled(delivery);
 	MemoryContextSwitchTo(delivery->context);
 	delivery->ready = list_concat(delivery->ready, delivery->unclaimed);
 	MemoryContextSwitchTo(caller);
-	if (delivery->unclaimed != NIL)
-		ACT_FAULT("after_claim");
-	else
-		ACT_FAULT("after_settle");
 	list_free(delivery->unclaimed);
 	delivery->unclaimed = NIL;
+	if (claims)
+	{
+		ACT_FAULT("after_claim");
+		await_standby(delivery);
+	}
+	else
+		ACT_FAULT("after_settle");
 	return true;
 }

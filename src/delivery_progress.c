@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "deliver_private.h"
+#include "destination_limit.h"
 #include "progress.h"
 #include "settings.h"
 
@@ -24,8 +25,10 @@ waiting_for(const Delivery *delivery)
 
 	if (now < delivery->locked_until)
 		return "lock on the sync's table";
-	if (now < delivery->throttled_until)
-		return "rate limit";
+	/* Its own requests under way are what takes all the places. */
+	if (now < delivery->limited_until &&
+		(delivery->in_flight == NIL || act_limit_reason(delivery->run->limit) != LIMIT_CONCURRENCY))
+		return act_limit_reason_name(act_limit_reason(delivery->run->limit));
 	if (delivery->in_flight != NIL)
 		return "answer";
 	return delivery->ready != NIL ? "retry" : NULL;

@@ -28,6 +28,7 @@
 #include "destination.h"
 #include "registry.h"
 #include "option.h"
+#include "schedule.h"
 #include "secret.h"
 #include "settings.h"
 #include "url.h"
@@ -79,9 +80,8 @@ act_destination_secret(void *arg, const char *name)
 	return find_value(((Destination *) arg)->secrets, name);
 }
 
-/* A server of ours that the role may use. */
-static ForeignServer *
-find_server(const char *name, Oid role)
+ForeignServer *
+act_destination_server(const char *name, Oid role)
 {
 	ForeignServer *server = GetForeignServerByName(name, true);
 	char	   *wrapper;
@@ -335,6 +335,50 @@ fill_policy(Destination *destination, bool files)
 	policy->allowed_hosts = act_allowed_hosts != NULL ? pstrdup(act_allowed_hosts) : "";
 }
 
+/* What the user says holds, be it more or less than the connector's own. */
+static void
+fill_rate(Destination *destination)
+{
+	const ConnectorRate *own = act_connector_rate(destination->connector);
+	const char *text = act_option_get(destination->server_options, "rate_limit");
+	RateLimit  *rate = &destination->rate;
+
+	if (text != NULL)
+		(void) act_rate_limit_parse(text, rate);
+	else
+	{
+		rate->day_requests = own->day_requests;
+		if (own->requests > 0 && own->per_ms > 0)
+			rate->windows[rate->nwindows++] = (RateWindow) {own->requests, own->per_ms * INT64CONST(1000)};
+	}
+}
+
+/* Option time_zone, else what the document says, else UTC. */
+static void
+fill_zone(Destination *destination)
+{
+	const char *name = act_option_get(destination->server_options, "time_zone");
+
+	if (name == NULL)
+		name = act_connector_time_zone(destination->connector);
+	if (name == NULL)
+		name = "UTC";
+	destination->zone = act_schedule_zone(name);
+	if (destination->zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\" names time zone \"%s\", which is not known here",
+						destination->connector_name, name),
+				 errhint("ALTER SERVER %s OPTIONS (ADD time_zone 'Europe/Paris'); names are those of pg_timezone_names.",
+						 quote_identifier(destination->name))));
+}
+
+static char *
+redact(void *destination, const char *text)
+{
+	return act_destination_redact(destination, text);
+}
+
 /* Production data must not go out of a staging server, nor the reverse. */
 static void
 require_environment(const Destination *destination)
@@ -355,7 +399,7 @@ require_environment(const Destination *destination)
 Destination *
 act_destination_load(const char *name, Oid role, bool need_secrets)
 {
-	ForeignServer *server = find_server(name, role);
+	ForeignServer *server = act_destination_server(name, role);
 	const char *connector = act_option_get(server->options, "connector");
 	Destination *destination = palloc0(sizeof(Destination));
 	OptionCheck check = {.role = server->owner, .destination = name};
@@ -381,8 +425,11 @@ act_destination_load(const char *name, Oid role, bool need_secrets)
 	destination->concurrency = Min(act_max_in_flight,
 								   act_option_integer(server->options, "concurrency",
 													  act_connector_concurrency(destination->connector)));
+	fill_rate(destination);
 	fill_policy(destination, need_secrets);
+	fill_zone(destination);
 	collect_secrets(destination, role, need_secrets);
+	act_connector_set_redactor(destination->connector, redact, destination);
 	return destination;
 }
 
@@ -411,15 +458,25 @@ act_destination_require_allowed(const Destination *destination, const char *obje
 		require_listed(destination, "allow_removed", "on_removed", on_removed);
 }
 
-void
-act_destination_wipe(Destination *destination)
+static void
+wipe(List *secrets)
 {
 	ListCell   *cell;
 
-	foreach(cell, destination->secrets)
+	foreach(cell, secrets)
 	{
 		HttpHeader *secret = lfirst(cell);
 
 		explicit_bzero(secret->value, strlen(secret->value));
 	}
+}
+
+void
+act_destination_wipe(Destination *destination)
+{
+	ListCell   *cell;
+
+	wipe(destination->secrets);
+	foreach(cell, destination->old_secrets)
+		wipe(lfirst(cell));
 }

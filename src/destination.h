@@ -9,6 +9,8 @@
 #define ACT_DESTINATION_H
 
 #include "connector.h"
+#include "datatype/timestamp.h"
+#include "rate_limit.h"
 
 typedef struct Destination
 {
@@ -19,12 +21,21 @@ typedef struct Destination
 	Connector  *connector;
 	char	   *base_url;
 	int			batch_size;		/* 0: the connector's */
-	int			concurrency;
+	int			concurrency;	/* requests at a time, all runs together */
+	RateLimit	rate;
 	HttpPolicy	policy;
+
+	/* destination_quota.c: what was written down of it */
+	int64		day_used;		/* requests of the day that ends then */
+	TimestampTz day_ends_at;	/* 0: nothing was */
+	bool		down;
 	List	   *server_options; /* of DefElem, as stored */
 	List	   *options;		/* of HttpHeader: server options by name, defaults of the connector included */
 	List	   *secrets;		/* of HttpHeader: values, files read */
 	List	   *extra_headers;	/* of HttpHeader: option "headers" */
+	pg_tz	   *zone;			/* of its account: where the days of its quotas end */
+	int			generation;		/* of the secrets: how often they were renewed in this run */
+	List	   *old_secrets;	/* of List: those before (renewal.c) */
 } Destination;
 
 /*
@@ -36,6 +47,9 @@ typedef struct Destination
  * is read and the environment may be another.
  */
 extern Destination *act_destination_load(const char *name, Oid role, bool need_secrets);
+
+/* A server of ours that the role may use; an ERROR says why not (42704, 42809, 42501). */
+extern struct ForeignServer *act_destination_server(const char *name, Oid role);
 
 /*
  * The owner's policies for all syncs (allow_objects, allow_modes,
@@ -53,6 +67,13 @@ extern void act_destination_wipe(Destination *destination);
 
 /* Replaces each secret value in text that comes from outside by asterisks. */
 extern char *act_destination_redact(const Destination *destination, const char *text);
+
+/*
+ * The same of bytes of any kind: what the first limit of them become, and how
+ * many that are.  A secret that begins among them goes, wherever it ends.
+ */
+extern char *act_destination_redact_bytes(const Destination *destination, const char *bytes, size_t len,
+										  size_t limit, size_t *written);
 
 /*
  * scheme://host:port that a server with these options (List of DefElem)

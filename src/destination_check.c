@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * destination_check.c
- *	  activate.check_destination(): one harmless authenticated request.
+ *	  SQL-callable: check_destination(), probe_destination(): one harmless
+ *	  authenticated request.
  *
  * The one place where a snapshot is held while a socket is open (design
  * decision 2): a function cannot let go of its caller's.  So all that needs
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
@@ -21,6 +23,8 @@
 #include "utils/tuplestore.h"
 
 #include "destination.h"
+#include "destination_limit.h"
+#include "destination_state.h"
 #include "fault.h"
 #include "settings.h"
 #include "settle.h"
@@ -30,6 +34,17 @@
 #define CHECK_TIMEOUT_MS (10 * 1000)
 
 PG_FUNCTION_INFO_V1(act_check_destination);
+PG_FUNCTION_INFO_V1(act_probe_destination);
+
+/* Too many requests: an answer, but none that says go on. */
+#define STATUS_THROTTLED 429
+
+typedef struct Check
+{
+	bool		for_all;		/* in: it is asked whether everybody may go on */
+	bool		ok;
+	char	   *detail;
+} Check;
 
 /* There is no sync to say where it may run, so only the server's settings do. */
 static void
@@ -101,27 +116,30 @@ exchange(const Destination *destination, const HttpRequest *request)
 }
 
 static char *
-describe(const Connector *connector, const HttpRequest *request,
-		 const HttpResponse *response, bool *ok)
+describe(const Connector *connector, const HttpRequest *request, const HttpResponse *response, Check *check)
 {
 	char	   *problem = NULL;
 	char	   *answer;
 
-	*ok = false;
 	if (response == NULL)
 		return psprintf("no answer within %d seconds", CHECK_TIMEOUT_MS / 1000);
 	if (response->transport != HTTP_ANSWERED)
 		return response->hint == NULL ? response->problem :
 			psprintf("%s (%s)", response->problem, response->hint);
 
-	*ok = act_connector_read_check(connector, response, &problem);
+	check->ok = act_connector_read_check(connector, response, &problem);
+	if (check->ok && check->for_all && response->status == STATUS_THROTTLED)
+	{
+		check->ok = false;
+		problem = "it limits its rate";
+	}
 	answer = psprintf("%d | %s %s", response->status, request->method, request->url);
-	return *ok || problem == NULL ? answer : psprintf("%s | %s", answer, problem);
+	return check->ok || problem == NULL ? answer : psprintf("%s | %s", answer, problem);
 }
 
 /* What the destination's check request came to, with no secret in it. */
-static char *
-check(Destination *destination, bool *ok)
+static void
+ask(Destination *destination, Check *check)
 {
 	ConnectorScope scope = {
 		.option = act_destination_option,
@@ -134,19 +152,17 @@ check(Destination *destination, bool *ok)
 	act_connector_render_check(destination->connector, &scope, &request);
 	request.headers = list_concat(request.headers, destination->extra_headers);
 	act_connector_authorize(destination->connector, &scope, &request, (int64) time(NULL));
-	detail = describe(destination->connector, &request, exchange(destination, &request), ok);
-	return act_destination_redact(destination, detail);
+	detail = describe(destination->connector, &request, exchange(destination, &request), check);
+	check->detail = act_destination_redact(destination, detail);
 }
 
 /* Secrets are gone from memory afterwards, whatever happened. */
-static char *
-check_and_wipe(Destination *destination, bool *ok)
+static void
+ask_and_wipe(Destination *destination, Check *check)
 {
-	char	   *volatile detail = NULL;
-
 	PG_TRY();
 	{
-		detail = check(destination, ok);
+		ask(destination, check);
 	}
 	PG_CATCH();
 	{
@@ -155,26 +171,28 @@ check_and_wipe(Destination *destination, bool *ok)
 	}
 	PG_END_TRY();
 	act_destination_wipe(destination);
-	return detail;
 }
 
-Datum
-act_check_destination(PG_FUNCTION_ARGS)
+static char *
+name_argument(FunctionCallInfo fcinfo)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[6] = {0};
-	bool		nulls[6] = {false, true, true, true, true, false};
-	char	   *name;
-	Destination *destination;
-	const char *environment;
-	bool		ok = false;
-
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("destination must not be null"),
 				 errhint("SELECT destination FROM activate.destinations;")));
-	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
+/* Asks, and puts what came back into the one row of the result. */
+static void
+check_destination(FunctionCallInfo fcinfo, const char *name, Check *check)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum		values[6] = {0};
+	bool		nulls[6] = {false, true, true, true, true, false};
+	Destination *destination;
+	const char *environment;
 
 	InitMaterializedSRF(fcinfo, 0);
 	require_sending_host(name);
@@ -185,8 +203,34 @@ act_check_destination(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(environment);
 		nulls[2] = false;
 	}
-	values[5] = CStringGetTextDatum(act_text_to_server(check_and_wipe(destination, &ok)));
-	values[0] = BoolGetDatum(ok);
+	ask_and_wipe(destination, check);
+	values[5] = CStringGetTextDatum(act_text_to_server(check->detail));
+	values[0] = BoolGetDatum(check->ok);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+act_check_destination(PG_FUNCTION_ARGS)
+{
+	Check		check = {0};
+
+	check_destination(fcinfo, name_argument(fcinfo), &check);
+	return (Datum) 0;
+}
+
+/* What it finds holds for all who wait for the destination, unless somebody paused it. */
+Datum
+act_probe_destination(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_argument(fcinfo);
+	Check		check = {.for_all = true};
+
+	PreventCommandIfReadOnly("probe_destination()");
+	check_destination(fcinfo, name, &check);
+	if (check.ok)
+	{
+		act_destination_state_probed(name);
+		act_limit_forgive(get_foreign_server_oid(name, false));
+	}
 	return (Datum) 0;
 }

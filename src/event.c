@@ -17,12 +17,15 @@
 #include "identity.h"
 #include "transaction.h"
 
+/* Bytes; those of ours are shorter. */
+#define MAX_COUNTS 1000
+
 /*
- * Anybody may listen: ids and names only.  The longest names stay far below
- * the limit of a notification (8000 bytes).
+ * Anybody may listen: ids, names and numbers only.  The longest names stay far
+ * below the limit of a notification (8000 bytes).
  */
 static void
-notify(int64 event_id, const char *kind, const char *sync, const char *destination, int64 run_id)
+notify(int64 event_id, const char *kind, const char *sync, const char *destination, int64 run_id, const char *counts)
 {
 	StringInfoData payload;
 
@@ -41,6 +44,8 @@ notify(int64 event_id, const char *kind, const char *sync, const char *destinati
 	}
 	if (run_id != 0)
 		appendStringInfo(&payload, ", \"run_id\": " INT64_FORMAT, run_id);
+	if (counts != NULL && strlen(counts) < MAX_COUNTS)
+		appendStringInfo(&payload, ", \"counts\": %s", counts);
 	appendStringInfoChar(&payload, '}');
 	Async_Notify("pg_activate", payload.data);
 	pfree(payload.data);
@@ -65,9 +70,11 @@ record(const char *kind, const char *severity, int64 sync_id, const char *sync, 
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_INSERT_RETURNING,
 			"INSERT INTO activate.event (kind, severity, sync_id, sync, destination, run_id, message, details)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8::pg_catalog.jsonb) RETURNING event_id",
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8::pg_catalog.jsonb) RETURNING event_id,"
+			" (SELECT pg_catalog.jsonb_object_agg(d.key, d.value) FILTER (WHERE pg_catalog.jsonb_typeof(d.value) = 'number')"
+			" FROM pg_catalog.jsonb_each(details) AS d)::pg_catalog.text",
 			lengthof(args), args);
-	notify(act_sql_int64(0, 1), kind, sync, destination, run_id);
+	notify(act_sql_int64(0, 1), kind, sync, destination, run_id, act_sql_text(0, 2));
 	act_identity_leave(&identity);
 }
 

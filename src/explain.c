@@ -40,12 +40,13 @@ typedef enum StoredColumn
 	STORED_CODE,
 	STORED_MESSAGE,
 	STORED_PAYLOAD,
-	STORED_MUTED_AT,			/* from here on in words only */
+	STORED_MUTED_AT,			/* from here on in words only, or elsewhere */
 	STORED_MUTED_BY,
-	STORED_MUTED_REASON
+	STORED_MUTED_REASON,
+	STORED_REQUEST_ID
 } StoredColumn;
 #define STORED_SHOWN (STORED_PAYLOAD + 1)
-#define STORED_COLUMNS (STORED_MUTED_REASON + 1)
+#define STORED_COLUMNS (STORED_REQUEST_ID + 1)
 
 typedef struct Explanation
 {
@@ -77,7 +78,8 @@ read_stored(Explanation *explanation)
 											" activate_op, activate_attempts, activate_last_at,"
 											" activate_next_attempt_at, activate_http_status, activate_code,"
 											" activate_message, activate_payload, activate_muted_at,"
-											" activate_muted_by, activate_muted_reason FROM %s WHERE ctid = $1",
+											" activate_muted_by, activate_muted_reason, activate_request_id"
+											" FROM %s WHERE ctid = $1",
 											act_sync_table_name(sync)), 1, types, place, NULL, true, 1);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s of the row", SPI_result_code_string(result));
@@ -452,6 +454,9 @@ put_explanation(Preview *preview, const Explanation *explanation)
 	values[column] = explanation->stored[STORED_PAYLOAD];
 	nulls[column++] = explanation->stored_nulls[STORED_PAYLOAD];
 	values[column] = act_preview_changes(key->found ? key->row->changed : NULL, &nulls[column]);
+	column++;
+	values[column] = explanation->stored[STORED_REQUEST_ID];
+	nulls[column] = explanation->stored_nulls[STORED_REQUEST_ID];
 	act_preview_put(preview, values, nulls);
 }
 

@@ -64,6 +64,28 @@ wait_for_ever(void)
 }
 
 /*
+ * A process that is asked to end does so at its next CHECK_FOR_INTERRUPTS.
+ * The line in the log is what tests count faults by.
+ */
+static void
+act(const char *point, const char *action)
+{
+	ereport(LOG_SERVER_ONLY,
+			(errmsg_internal("fault point \"%s\": %.*s", point, (int) strcspn(action, ":,"), action),
+			 errhidestmt(true)));
+	if (strncmp(action, "kill", 4) == 0)
+		kill(MyProcPid, SIGKILL);
+	else if (strncmp(action, "term", 4) == 0)
+		kill(MyProcPid, SIGTERM);
+	else if (strncmp(action, "wait", 4) == 0)
+		wait_for_ever();
+	else
+		ereport(strncmp(action, "fatal", 5) == 0 ? FATAL : ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("fault at \"%s\"", point)));
+}
+
+/*
  * Skips count over all points of the list together, in the order in which
  * they are passed: one fault a list is what tests use.
  */
@@ -84,14 +106,7 @@ act_fault(const char *point)
 			if (passes++ < skip)
 				return;
 			passes = 0;
-			if (strncmp(action, "kill", 4) == 0)
-				kill(MyProcPid, SIGKILL);
-			else if (strncmp(action, "wait", 4) == 0)
-				wait_for_ever();
-			else
-				ereport(ERROR,
-						(errcode(ERRCODE_INTERNAL_ERROR),
-						 errmsg("fault at \"%s\"", point)));
+			act(point, action);
 		}
 		entry = strchr(entry, ',');
 		if (entry != NULL)

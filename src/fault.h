@@ -4,8 +4,8 @@
  *	  Test build only: faults between durable states, and a settable clock.
  *
  * pg_activate.debug_faults is a list of point:action[:skip], where action is
- * error, kill (SIGKILL to itself) or wait, and skip the times it passes
- * first.  A release build has neither the points nor the settings.
+ * error, fatal, kill (SIGKILL to itself), term (SIGTERM to itself) or wait (for
+ * ever), and skip the times it passes first.  The points: test/README.md.  A release build has neither the points nor the settings.
  *
  *-------------------------------------------------------------------------
  */

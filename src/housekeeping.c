@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * housekeeping.c
- *	  What is older than pg_activate.run_retention goes.
+ *	  What is older than pg_activate.run_retention goes, and requests that are
+ *	  older than pg_activate.request_log_retention.
  *
- * Runs and events lie in the order of their numbers, about as they came: a
+ * Runs, events and requests lie in the order of their numbers, about as they came: a
  * step looks at the next thousand rows, so that no transaction is long and
  * none scans a table.  The end is where all of a thousand are too young.
  *
@@ -14,6 +15,7 @@
 #include "fault.h"
 #include "housekeeping.h"
 #include "identity.h"
+#include "request_log.h"
 #include "settings.h"
 #include "sync_state_private.h"
 #include "worker.h"
@@ -25,6 +27,7 @@ typedef enum Stage
 {
 	STAGE_RUNS,
 	STAGE_EVENTS,
+	STAGE_REQUESTS,
 	STAGE_LEFTOVERS,
 	STAGE_DONE
 } Stage;
@@ -34,6 +37,7 @@ static Stage stage = STAGE_DONE;
 static int64 position = 0;		/* number of the last row looked at */
 static TimestampTz done_at = 0;
 static int	done_retention = 0;
+static int	done_log_retention = 0;
 
 /*
  * For each sync these stay: what is under way, waits or is held, the newest
@@ -74,6 +78,13 @@ static int	done_retention = 0;
 	"  AND l.event_id < (SELECT e.event_id FROM activate.event AS e ORDER BY e.event_id DESC OFFSET 99 LIMIT 1)))" \
 	" SELECT pg_catalog.max(event_id), pg_catalog.min(at) < $2 FROM looked"
 
+/* How many a sync has at most is its runs' concern. */
+#define REQUESTS_SQL \
+	"WITH looked AS (SELECT r.request_id, r.at FROM activate.request AS r" \
+	"  WHERE r.request_id > $1 ORDER BY r.request_id LIMIT 1000)," \
+	" gone AS (DELETE FROM activate.request WHERE request_id IN (SELECT l.request_id FROM looked AS l WHERE l.at < $2))" \
+	" SELECT pg_catalog.max(request_id), pg_catalog.min(at) < $2 FROM looked"
+
 /*
  * Whatever a sync that is gone left behind: none do, but for what was done by
  * hand.  And destinations that are gone.
@@ -84,6 +95,9 @@ static const char *const leftovers_sql[] = {
 	"DELETE FROM activate.invalid_row AS t WHERE t.ctid = ANY (ARRAY(SELECT i.ctid FROM activate.invalid_row AS i"
 	" WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = i.sync_id)"
 	" AND i.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s) LIMIT 1000))",
+	"DELETE FROM activate.request AS t WHERE t.request_id IN (SELECT r.request_id FROM activate.request AS r"
+	" WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = r.sync_id)"
+	" AND r.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s) LIMIT 1000)",
 	"DELETE FROM activate.claim AS t WHERE t.claim_id IN (SELECT c.claim_id FROM activate.claim AS c"
 	" WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = c.sync_id)"
 	" AND c.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s) LIMIT 1000)",
@@ -114,6 +128,8 @@ work(void)
 		more = next_rows(RUNS_SQL, before);
 	else if (stage == STAGE_EVENTS)
 		more = next_rows(EVENTS_SQL, before);
+	else if (stage == STAGE_REQUESTS)
+		more = next_rows(REQUESTS_SQL, act_request_log_horizon());
 	else
 	{
 		for (int i = 0; i < lengthof(leftovers_sql); i++)
@@ -130,6 +146,7 @@ static bool
 is_time(TimestampTz now)
 {
 	return done_at == 0 || act_run_retention != done_retention ||
+		act_request_log_retention != done_log_retention ||
 		now - done_at >= INTERVAL || now < done_at;
 }
 
@@ -143,14 +160,17 @@ act_housekeeping_step(void)
 		stage = STAGE_RUNS;
 		position = 0;
 		done_retention = act_run_retention;
+		done_log_retention = act_request_log_retention;
 	}
 	for (int i = 0; i < STEPS_AT_A_TIME && stage != STAGE_DONE; i++)
 	{
 		if (!act_worker_begin())
 			return false;
-		act_worker_activity("removing what is older than pg_activate.run_retention");
+		act_worker_activity("removing what is older than its retention");
 		work();
+		ACT_FAULT("before_housekeeping");
 		act_worker_commit();
+		ACT_FAULT("after_housekeeping");
 	}
 	if (stage == STAGE_DONE)
 		done_at = act_now();

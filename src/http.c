@@ -165,7 +165,7 @@ act_http_send(HttpLoop *loop, const HttpRequest *request, void *owner)
 	loop->n_waiting++;
 	if (!transfer->decided && transfer->name != NULL &&
 		!act_lookup_want(loop, transfer->name, transfer->started_us, &problem))
-		act_transfer_decide(transfer, HTTP_UNRESOLVED,
+		act_transfer_decide(transfer, HTTP_UNREACHED,
 							"could not resolve host name \"%s\": %s",
 							transfer->peer, problem);
 	if (transfer->decided)

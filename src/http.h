@@ -51,12 +51,13 @@ typedef enum HttpTransport
 {
 	HTTP_ANSWERED,				/* a whole answer is there */
 	HTTP_FORBIDDEN,				/* address or scheme not allowed: nothing sent */
-	HTTP_UNRESOLVED,			/* name not found: nothing sent */
-	HTTP_UNREACHED,				/* no connection: nothing sent */
+	HTTP_UNRESOLVED,			/* there is no such name: nothing sent */
+	HTTP_UNREACHED,				/* no connection, or nobody who knows the name: nothing sent */
 	HTTP_UNTRUSTED,				/* TLS failed: nothing sent */
 	HTTP_LOST,					/* may have been applied: reset, timeout, cut-off answer */
 	HTTP_TOO_LARGE				/* the answer exceeded max_response_bytes: may have been applied */
 } HttpTransport;
+#define HTTP_TRANSPORT_COUNT (HTTP_TOO_LARGE + 1)
 
 typedef struct HttpResponse
 {
@@ -104,11 +105,28 @@ extern HttpResponse *act_http_next(HttpLoop *loop, void **owner);
 /* Value of a response header by its case-insensitive name, or NULL. */
 extern const char *act_http_header(const HttpResponse *response, const char *name);
 
+/* How a header says when; HTTP_TIME_AUTO tells them apart by their size. */
+typedef enum HttpTimeForm
+{
+	HTTP_TIME_AUTO,
+	HTTP_TIME_DELTA_S,
+	HTTP_TIME_DELTA_MS,
+	HTTP_TIME_EPOCH_S,
+	HTTP_TIME_EPOCH_MS,
+	HTTP_TIME_DATE
+} HttpTimeForm;
+
+/* Nobody is left alone for longer because of one header; then it is asked again. */
+#define HTTP_MAX_WAIT_MS (24 * 60 * 60 * 1000)
+
 /*
- * Milliseconds a Retry-After header (seconds or an HTTP date) asks to wait
- * from now_ms (Unix time in milliseconds), or -1 where it says nothing
- * usable.  At least 0.
+ * http_time.c: milliseconds from now_ms (Unix time in milliseconds) until what
+ * a header's value says: 0 to HTTP_MAX_WAIT_MS, -1 where it says nothing
+ * usable.
  */
-extern int64 act_http_retry_after(const HttpResponse *response, int64 now_ms);
+extern int64 act_http_time_wait(const char *value, HttpTimeForm form, int64 now_ms);
+
+/* How much is left, by a header's value; -1 where it does not say. */
+extern int64 act_http_time_remaining(const char *value);
 
 #endif							/* ACT_HTTP_H */

@@ -61,7 +61,8 @@ static void lookup_give_up(HttpName *name);
 static void name_learn(HttpLoop *loop, HttpName *name, int64 now_us);
 static char *name_resolve_entry(const HttpName *name, const struct addrinfo *result);
 static void name_failed(HttpLoop *loop, HttpName *name, int64 now_us,
-						const char *problem);
+						HttpTransport transport, const char *problem);
+static HttpTransport lookup_outcome(int error);
 
 /*
  * act_lookup_name returns the entry for host and port, which lives as long as
@@ -125,7 +126,7 @@ act_lookup_settle(HttpLoop *loop, int64 now_us)
 		else if (now_us >= name->deadline_us)
 		{
 			lookup_give_up(name);
-			name_failed(loop, name, now_us, "the name server did not answer in time");
+			name_failed(loop, name, now_us, HTTP_UNREACHED, "the name server did not answer in time");
 		}
 	}
 }
@@ -298,9 +299,32 @@ name_learn(HttpLoop *loop, HttpName *name, int64 now_us)
 		name->expires_us = now_us + NAME_LIFETIME_US;
 	}
 	else
-		name_failed(loop, name, now_us, lookup->error != 0 ?
+		name_failed(loop, name, now_us, lookup_outcome(lookup->error), lookup->error != 0 ?
 					gai_strerror(lookup->error) : "no usable address");
 	lookup_free(lookup);
+}
+
+/*
+ * lookup_outcome tells a name that the name server knows not to exist, which
+ * somebody has to mend, from one that nobody could say anything about now.
+ */
+static HttpTransport
+lookup_outcome(int error)
+{
+	switch (error)
+	{
+		case 0:					/* but no address of a kind that we can use */
+		case EAI_NONAME:
+#ifdef EAI_NODATA
+		case EAI_NODATA:
+#endif
+#ifdef EAI_ADDRFAMILY
+		case EAI_ADDRFAMILY:
+#endif
+			return HTTP_UNRESOLVED;
+		default:
+			return HTTP_UNREACHED;
+	}
 }
 
 /* name_resolve_entry writes what CURLOPT_RESOLVE takes; NULL: no address. */
@@ -341,7 +365,8 @@ name_resolve_entry(const HttpName *name, const struct addrinfo *result)
  * Old addresses serve another while.
  */
 static void
-name_failed(HttpLoop *loop, HttpName *name, int64 now_us, const char *problem)
+name_failed(HttpLoop *loop, HttpName *name, int64 now_us, HttpTransport transport,
+			const char *problem)
 {
 	dlist_mutable_iter iter;
 
@@ -354,7 +379,7 @@ name_failed(HttpLoop *loop, HttpName *name, int64 now_us, const char *problem)
 
 		if (transfer->name != name)
 			continue;
-		act_transfer_decide(transfer, HTTP_UNRESOLVED,
+		act_transfer_decide(transfer, transport,
 							"could not resolve host name \"%s\": %s",
 							name->host, problem);
 		act_http_finish(transfer);

@@ -14,15 +14,11 @@
 #include "address.h"
 #include "http_private.h"
 
-/* Longer than anybody means; also keeps the arithmetic in range. */
-#define MAX_RETRY_AFTER_MS	(INT64CONST(366) * 86400 * 1000)
-
 static void response_classify(HttpResponse *response, const HttpTransfer *transfer);
 static HttpTransport transport_before_request(const HttpTransfer *transfer);
 static char *forbidden_problem(const HttpTransfer *transfer);
 static char *listing_hint(const HttpTransfer *transfer);
 static List *headers_read(const HttpBuffer *buffer);
-static int64 seconds_read(const char *text);
 
 /* act_response_create makes the response of a finished transfer. */
 HttpResponse *
@@ -57,27 +53,6 @@ act_http_header(const HttpResponse *response, const char *name)
 			return header->value;
 	}
 	return NULL;
-}
-
-int64
-act_http_retry_after(const HttpResponse *response, int64 now_ms)
-{
-	const char *text = act_http_header(response, "Retry-After");
-	int64		wait_ms;
-
-	if (text == NULL)
-		return -1;
-	if (text[0] >= '0' && text[0] <= '9')
-		wait_ms = seconds_read(text);
-	else
-	{
-		time_t		date = curl_getdate(text, NULL);
-
-		if (date == (time_t) -1)
-			return -1;
-		wait_ms = Max((int64) date * 1000 - now_ms, 0);
-	}
-	return Min(wait_ms, MAX_RETRY_AFTER_MS);
 }
 
 /*
@@ -239,27 +214,4 @@ headers_read(const HttpBuffer *buffer)
 		line = stop + 1;
 	}
 	return headers;
-}
-
-/*
- * seconds_read returns milliseconds; -1: no number.  Some APIs send fractions,
- * which are rounded up.
- */
-static int64
-seconds_read(const char *text)
-{
-	int64		ms = 0;
-	int			unit = 1000;
-
-	for (; *text >= '0' && *text <= '9'; text++)
-		ms = Min(ms * 10 + (*text - '0') * 1000, MAX_RETRY_AFTER_MS);
-	if (*text == '.')
-	{
-		for (text++; *text >= '0' && *text <= '9'; text++)
-		{
-			unit /= 10;
-			ms += unit > 0 ? (*text - '0') * unit : (*text > '0' ? 1 : 0);
-		}
-	}
-	return *text == '\0' ? ms : -1;
 }

@@ -20,6 +20,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "run.h"
+#include "run_event.h"
 #include "transaction.h"
 
 static const char *const status_names[] = {
@@ -140,70 +141,6 @@ act_ledger_check_sums(const Run *run)
 		outcome_sum(run, ROW_SKIPPED) + outcome_sum(run, ROW_HELD_OUT);
 }
 
-/*
- * Of the last run that says something of the whole model; bad: rows of it
- * were refused, then or before.
- */
-static char *
-previous_status(const Run *run, bool *bad)
-{
-	SqlArgument args[] = {SQL_INT8(run->sync->sync_id), SQL_INT8(run->run_id)};
-
-	if (act_sql(SPI_OK_SELECT,
-				"SELECT status, rejected + invalid + skipped + delayed > untried FROM activate.run WHERE sync_id = $1 AND run_id < $2 AND NOT keyed"
-				" AND status IN ('succeeded', 'partial', 'failed', 'held') ORDER BY run_id DESC LIMIT 1",
-				2, args) == 0)
-	{
-		*bad = false;
-		return "";
-	}
-	*bad = act_sql_bool(0, 2);
-	return act_sql_text(0, 1);
-}
-
-/* Each time that there are more: without a person they stay so. */
-void
-act_ledger_unknown(Run *run, int64 rows)
-{
-	if (rows == 0)
-		return;
-	act_event_record("unknown", "warning", run->sync, run->run_id,
-					 psprintf(INT64_FORMAT " rows of sync \"%s\" may have arrived or not, and wait for a person to decide:"
-							  " activate.settle_row(%s, key, 'accepted') or 'resend'",
-							  rows, run->sync->name, quote_literal_cstr(run->sync->name)),
-					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
-}
-
-/* One event for each change of state, not one for each run. */
-static void
-record_event(const Run *run, RunStatus status, const char *before, bool was_bad, const char *message)
-{
-	const char *counts = psprintf("{\"accepted\": " INT64_FORMAT ", \"rejected\": " INT64_FORMAT
-								  ", \"invalid\": " INT64_FORMAT "}",
-								  outcome_sum(run, ROW_ACCEPTED), outcome_sum(run, ROW_REJECTED),
-								  run->diff.counts.invalid);
-	bool		bad = outcome_sum(run, ROW_REJECTED) + run->diff.counts.invalid > 0;
-
-	if (run->keys != NULL)		/* a few rows are not the sync */
-		return;
-	if (status == RUN_HELD)
-	{
-		if (!run->held_again)
-			act_event_record("run_held", "warning", run->sync, run->run_id, message, counts);
-	}
-	else if (status == RUN_FAILED && strcmp(before, "failed") != 0)
-		act_event_record("run_failed", "error", run->sync, run->run_id, message, counts);
-	else if (status == RUN_CANCELLED)
-		act_event_record("run_cancelled", "warning", run->sync, run->run_id, message, counts);
-	else if (status == RUN_PARTIAL && bad && !(was_bad && strcmp(before, "partial") == 0))
-		act_event_record("rejecting", "warning", run->sync, run->run_id,
-						 psprintf("rows of sync \"%s\" are refused", run->sync->name), counts);
-	else if (status == RUN_SUCCEEDED && before[0] != '\0' && strcmp(before, "succeeded") != 0)
-		act_event_record("recovered", "info", run->sync, run->run_id,
-						 psprintf("sync \"%s\" succeeded after a run that was %s", run->sync->name, before),
-						 counts);
-}
-
 static void
 update_run(Run *run, RunStatus status, const char *message, const char *detail, const char *hint)
 {
@@ -265,15 +202,12 @@ void
 act_ledger_finish(Run *run, RunStatus status, const char *message, const char *detail, const char *hint)
 {
 	Identity	identity;
-	char	   *before;
-	bool		was_bad;
 	SqlArgument id[] = {
 		SQL_INT8(run->sync->sync_id),
 		{TIMESTAMPTZOID, TimestampTzGetDatum(run->sync->definition_changed_at), false}
 	};
 
 	act_identity_extension(&identity);
-	before = previous_status(run, &was_bad);
 	update_run(run, status, message, detail, hint);
 #ifdef ACT_TEST
 	check_stored_sums(run->run_id);
@@ -284,8 +218,8 @@ act_ledger_finish(Run *run, RunStatus status, const char *message, const char *d
 				"UPDATE activate.sync SET first_batch_alone = false"
 				" WHERE sync_id = $1 AND definition_changed_at = $2", lengthof(id), id);
 	act_identity_leave(&identity);
-	act_ledger_unknown(run, run->counts.outcomes[ROW_UNKNOWN]);
-	record_event(run, status, before, was_bad, message ? message : "");
+	act_run_event_unknown(run, run->counts.outcomes[ROW_UNKNOWN]);
+	act_run_event_end(run, status, message ? message : "");
 }
 
 /*

@@ -22,8 +22,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "destination_halt.h"
 #include "fault.h"
 #include "link.h"
+#include "renewal.h"
+#include "request_log.h"
 #include "request_retry.h"
 #include "settings.h"
 
@@ -42,7 +45,10 @@ typedef struct LinkBatch
 	int		   *parts;			/* that are left */
 	Row		  **rows;
 	int			nrows;
+	HttpRequest request;		/* the last one, without credentials */
+	TimestampTz sent_at;
 	int			tries;
+	int			generation;		/* of the credentials that it went with */
 	int64		not_before;		/* milliseconds */
 } LinkBatch;
 
@@ -68,7 +74,7 @@ typedef struct Link
 	List	   *settled;		/* of SettledRow */
 	List	   *finished;		/* of MemoryContext: of rows that are settled or in settled */
 	int			throttles;
-	int64		throttled_until;
+	int64		limited_until;	/* as in a delivery */
 	int64		locked_until;
 } Link;
 
@@ -210,6 +216,7 @@ again_later(Link *link, LinkBatch *batch, int64 pause_ms)
 	batch->not_before = now_ms() + pause_ms;
 	link->ready = lappend(link->ready, batch);
 	link->run->counts.retries++;
+	act_limit_again(link->run->limit);
 }
 
 static void
@@ -226,10 +233,11 @@ stop(Link *link, RunStatus status, const char *message, const ConnectorAnswer *a
 static void
 retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 {
-	if (batch->tries >= REQUEST_MAX_TRIES || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
+	if (batch->tries >= REQUEST_MAX_TRIES || act_limit_down(link->run->limit) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop(link, RUN_FAILED, "destination \"%s\" does not answer as it should", answer);
 		link->run->unreachable = true;
+		act_limit_found_down(link->run->limit);
 		return;
 	}
 	again_later(link, batch, Max(act_request_retry_pause(batch->tries), answer->wait_ms));
@@ -238,17 +246,33 @@ retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 static void
 throttle(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 {
-	int64		pause = answer->wait_ms >= 0 ? answer->wait_ms : act_request_retry_pause(link->throttles + 1);
+	int64		pause = act_request_throttle_pause(link->run->destination, answer, ++link->throttles);
 
-	link->throttles++;
 	batch->tries--;
 	if (pause > REQUEST_MAX_THROTTLE_MS || link->throttles > REQUEST_MAX_THROTTLES)
 	{
-		stop(link, RUN_PARTIAL, "destination \"%s\" limits its rate", answer);
+		act_request_throttle_stop(link->run, pause, answer->message);
 		return;
 	}
-	link->throttled_until = Max(link->throttled_until, now_ms() + pause);
+	act_limit_throttle(link->run->limit, act_now() + pause * 1000);
 	again_later(link, batch, pause);
+}
+
+/* Credentials that were set meanwhile may do. */
+static void
+refused(Link *link, LinkBatch *batch, ConnectorAnswer *answer)
+{
+	char	   *problem = NULL;
+
+	if (!answer->renew || !act_renewal_try(link->run, batch->generation, &problem))
+	{
+		if (problem != NULL)
+			answer->message = psprintf("%s (and the credentials cannot be read again: %s)", answer->message, problem);
+		stop(link, RUN_FAILED, "destination \"%s\" refuses the credentials", answer);
+		return;
+	}
+	batch->tries--;
+	again_later(link, batch, 0);
 }
 
 static void
@@ -272,6 +296,30 @@ redact(const Run *run, char **text)
 		*text = act_destination_redact(run->destination, *text);
 }
 
+/* After its rows were read: those that it refuses are the last in settled. */
+static void
+log_request(Link *link, LinkBatch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
+{
+	RequestTaken taken = {
+		.request = &batch->request,
+		.at = batch->sent_at,
+		.rows = batch->rows,
+		.nrows = batch->nrows,
+		.rows_sent = batch->nrows,
+		.attempt = batch->tries,
+		.response = response,
+		.answer = answer,
+		.accepted = answer->verdict == VERDICT_ROWS,
+	};
+	int64	   *id;
+
+	for (int i = 0; i < batch->nrows && taken.accepted; i++)
+		taken.accepted = batch->rows[i]->outcome != ROW_REFUSED;
+	id = act_request_log_take(link->run, &taken, taken.accepted ? NULL : act_request_log_number(link->run));
+	for (int i = 0; i < batch->nrows; i++)
+		batch->rows[i]->request_id = id;
+}
+
 static void
 take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 {
@@ -280,18 +328,25 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	ConnectorFound *found = palloc0(sizeof(ConnectorFound) * batch->nrows);
 
 	memset(&answer, 0, sizeof(answer));
-	answer.wait_ms = -1;
 	act_connector_read_lookup(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
 							  (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 							  &answer, found);
 	redact(run, &answer.message);
 	redact(run, &answer.hint);
+	act_limit_leave(run->limit, act_destination_result(answer.verdict, true), response->duration_ms);
+	if (answer.verdict != VERDICT_ROWS)
+		log_request(link, batch, response, &answer);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
 			link->throttles = 0;
+			if (answer.limited_ms > REQUEST_MAX_THROTTLE_MS && (!link->read_all || link->ready != NIL))
+				act_request_throttle_stop(run, answer.limited_ms, "The destination takes no more requests until then.");
+			else if (answer.limited_ms > 0)
+				act_limit_throttle(run->limit, act_now() + answer.limited_ms * 1000);
 			for (int i = 0; i < batch->nrows; i++)
 				link_row(link, batch, batch->rows[i], &found[i], answer.http_status);
+			log_request(link, batch, response, &answer);
 			pfree(found);
 			finish_batch(link, batch);
 			break;
@@ -309,7 +364,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 			retry(link, batch, &answer);
 			break;
 		case VERDICT_AUTH:
-			stop(link, RUN_FAILED, "destination \"%s\" refuses the credentials", &answer);
+			refused(link, batch, &answer);
 			break;
 		case VERDICT_REFUSED:
 		case VERDICT_CONFIGURATION:
@@ -354,18 +409,38 @@ static void
 ask(Link *link, LinkBatch *batch)
 {
 	Run		   *run = link->run;
+	MemoryContext caller = CurrentMemoryContext;
 	HttpRequest request;
 
+	MemoryContextSwitchTo(batch->context);
 	batch->tries++;
-	act_connector_render_lookup(run->destination->connector, &run->scope, batch->rows, batch->nrows, &request);
-	request.headers = list_concat(request.headers, run->destination->extra_headers);
+	batch->generation = run->destination->generation;
+	act_connector_render_lookup(run->destination->connector, &run->scope, batch->rows, batch->nrows, &batch->request);
+	request = batch->request;
+	request.headers = list_concat_copy(batch->request.headers, run->destination->extra_headers);
 	act_connector_authorize(run->destination->connector, &run->scope, &request,
 							act_now() / USECS_PER_SEC +
 							(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	act_http_send(link->loop, &request, batch);
+	batch->sent_at = act_now();
+	MemoryContextSwitchTo(caller);
 	link->in_flight = lappend(link->in_flight, batch);
 	run->counts.requests++;
 	run->counts.bytes_sent += request.body_len;
+}
+
+/* As many as may be under way, behind those that are to be asked again. */
+static void
+read_more(Link *link)
+{
+	while (list_length(link->ready) + list_length(link->in_flight) < link->concurrency && !link->read_all &&
+		   list_length(link->settled) < 2 * SETTLE_ROWS)
+	{
+		LinkBatch  *batch = read_batch(link);
+
+		if (batch != NULL)
+			link->ready = lappend(link->ready, batch);
+	}
 }
 
 /* First what is to be asked again. */
@@ -375,26 +450,32 @@ ask_more(Link *link)
 	int64		now = now_ms();
 	ListCell   *cell;
 
-	if (now < link->throttled_until)
-		return;
+	link->limited_until = 0;
+	read_more(link);
+	if (link->ready != NIL)
+		act_destination_heed(link->run);
 	foreach(cell, link->ready)
 	{
 		LinkBatch  *batch = lfirst(cell);
+		int64		wait;
 
-		if (list_length(link->in_flight) >= link->concurrency)
+		if (link->run->stop.set)
 			return;
+		if (list_length(link->in_flight) >= link->concurrency)
+		{
+			act_limit_want(link->run->limit);
+			return;
+		}
 		if (batch->not_before > now)
 			continue;
+		wait = act_limit_enter(link->run->limit);
+		if (wait > 0)
+		{
+			link->limited_until = now + wait;
+			return;
+		}
 		link->ready = foreach_delete_current(link->ready, cell);
 		ask(link, batch);
-	}
-	while (list_length(link->in_flight) < link->concurrency && !link->read_all &&
-		   list_length(link->settled) < 2 * SETTLE_ROWS)
-	{
-		LinkBatch  *batch = read_batch(link);
-
-		if (batch != NULL)
-			ask(link, batch);
 	}
 }
 
@@ -437,7 +518,7 @@ wait_time(const Link *link)
 	foreach(cell, link->ready)
 	{
 		if (list_length(link->in_flight) < link->concurrency)
-			until = Min(until, Max(((LinkBatch *) lfirst(cell))->not_before, link->throttled_until));
+			until = Min(until, Max(((LinkBatch *) lfirst(cell))->not_before, link->limited_until));
 	}
 	if (link->locked_until > now)
 		until = Min(until, link->locked_until);
@@ -514,6 +595,7 @@ act_link(Run *run, LinkCounts *counts)
 		return;
 	link = link_create(run, counts);
 	MemoryContextSwitchTo(link->context);
+	act_destination_begin(run);
 	link->loop = act_http_loop_create(&run->destination->policy);
 	PG_TRY();
 	{
@@ -522,6 +604,7 @@ act_link(Run *run, LinkCounts *counts)
 	PG_FINALLY();
 	{
 		act_http_loop_destroy(link->loop);
+		act_limit_drop(run->limit);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);

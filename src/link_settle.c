@@ -11,6 +11,7 @@
 #include "identity.h"
 #include "link.h"
 #include "reference.h"
+#include "request_log.h"
 #include "transaction.h"
 
 /* In the run's memory; UTF-8, as the destination told them. */
@@ -47,9 +48,11 @@ act_link_settle(Run *run, List *rows)
 		act_transaction_commit(false);
 		return false;
 	}
+	act_request_log_write(run);
 	act_settler_rows(run->settler, rows);
 	act_reference_note_ids(run->sync);
 	act_transaction_commit(true);
+	act_request_log_written(run);
 	run->ids_noted = true;
 	ACT_FAULT("after_link");
 	return true;

@@ -25,9 +25,12 @@
 #include "utils/jsonb.h"
 #include "utils/varlena.h"
 
+#include "duration.h"
 #include "registry.h"
 #include "nearest.h"
 #include "option.h"
+#include "rate_limit.h"
+#include "schedule.h"
 #include "url.h"
 
 /* Where an option belongs, and what is special about it. */
@@ -36,8 +39,7 @@
 #define LATER			0x04	/* known, and refused by this version */
 #define WORDS			0x08	/* a list of names, separated by commas */
 #define MULTILINE		0x10	/* may hold line ends */
-
-#define HOUR_MS			(60 * 60 * 1000)
+#define ZONE			0x20	/* the name of a time zone */
 
 typedef struct OptionRule
 {
@@ -64,11 +66,11 @@ static const char *const removed_words[] = {
 static const OptionRule rules[] = {
 	{"connector", OPTION_TEXT},
 	{"base_url", OPTION_URL},
-	{"rate_limit", OPTION_RATE, LATER},
+	{"rate_limit", OPTION_RATE},
 	{"concurrency", OPTION_INTEGER, 0, 1, 256},
 	{"batch_size", OPTION_INTEGER, 0, 1, 100000},
-	{"timeout", OPTION_DURATION, 0, 10, HOUR_MS},
-	{"connect_timeout", OPTION_DURATION, 0, 10, HOUR_MS},
+	{"timeout", OPTION_DURATION, 0, 10, ACT_HOUR_MS},
+	{"connect_timeout", OPTION_DURATION, 0, 10, ACT_HOUR_MS},
 	{"ca_file", OPTION_FILE, PRIVILEGED},
 	{"client_cert_file", OPTION_FILE, PRIVILEGED},
 	{"client_key_file", OPTION_FILE, PRIVILEGED},
@@ -76,6 +78,7 @@ static const OptionRule rules[] = {
 	{"headers", OPTION_JSON},
 	{"account", OPTION_TEXT, LATER},
 	{"environment", OPTION_TEXT},
+	{"time_zone", OPTION_TEXT, ZONE},
 	{"allow_objects", OPTION_TEXT, WORDS},
 	{"allow_modes", OPTION_TEXT, WORDS, 0, 0, mode_words},
 	{"allow_removed", OPTION_TEXT, WORDS, 0, 0, removed_words},
@@ -167,43 +170,6 @@ has_control(const char *value, bool multiline)
 	return false;
 }
 
-/* A number and a unit; a bare number is seconds, as in SQL's intervals. */
-static bool
-parse_duration(const char *value, int *ms)
-{
-	static const struct
-	{
-		const char *name;
-		double		ms;
-	}			units[] =
-	{
-		{"", 1000}, {"ms", 1}, {"millisecond", 1}, {"milliseconds", 1},
-		{"s", 1000}, {"sec", 1000}, {"secs", 1000}, {"second", 1000}, {"seconds", 1000},
-		{"m", 60000}, {"min", 60000}, {"mins", 60000}, {"minute", 60000}, {"minutes", 60000},
-		{"h", HOUR_MS}, {"hour", HOUR_MS}, {"hours", HOUR_MS},
-	};
-	char	   *unit;
-	double		number;
-
-	if (value[0] < '0' || value[0] > '9')
-		return false;
-	number = strtod(value, &unit);
-	while (*unit == ' ')
-		unit++;
-	for (int i = 0; i < lengthof(units); i++)
-	{
-		if (pg_strcasecmp(unit, units[i].name) == 0)
-		{
-			number *= units[i].ms;
-			if (!(number >= 0 && number <= PG_INT32_MAX))
-				return false;
-			*ms = (int) number;
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool
 parse_integer(const char *value, int *number)
 {
@@ -235,7 +201,7 @@ act_option_duration(List *options, const char *name, int fallback_ms)
 	const char *value = act_option_get(options, name);
 	int			ms;
 
-	return value != NULL && parse_duration(value, &ms) ? ms : fallback_ms;
+	return value != NULL && act_duration_parse(value, &ms) ? ms : fallback_ms;
 }
 
 static void
@@ -411,6 +377,9 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 		case OPTION_TEXT:
 			if (rule != NULL && (rule->flags & WORDS) != 0)
 				check_words(name, value, rule->words);
+			if (rule != NULL && (rule->flags & ZONE) != 0 && act_schedule_zone(value) == NULL)
+				report_value(name, psprintf("\"%s\" is no name of a time zone", value),
+							 "A name is Europe/Paris: SELECT name FROM pg_timezone_names;");
 			break;
 		case OPTION_URL:
 			problem = act_url_problem(value);
@@ -423,7 +392,7 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 						psprintf("\"%s\" is not a whole number", value), NULL);
 			break;
 		case OPTION_DURATION:
-			valid = parse_duration(value, &number);
+			valid = act_duration_parse(value, &number);
 			check_range(name, valid, number, rule,
 						psprintf("\"%s\" is not a duration", value), "'30 seconds', '500 ms' or '2 min'.");
 			break;
@@ -440,7 +409,10 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 		case OPTION_FILE:
 			check_file_name(name, value);
 			break;
-		case OPTION_RATE:		/* refused before */
+		case OPTION_RATE:
+			problem = act_rate_limit_parse(value, NULL);
+			if (problem != NULL)
+				report_value(name, problem, RATE_LIMIT_EXAMPLES);
 			break;
 	}
 }

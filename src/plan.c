@@ -89,7 +89,7 @@ estimate_volume(Run *run)
 		whole.requests += last.requests;
 		whole.bytes += last.bytes;
 		last = (Volume) {batch->nrows, 1, (int64) batch->request.body_len};
-		MemoryContextDelete(batch->claim->context);
+		act_batch_discard(batch);
 	}
 	if (whole.rows + last.rows >= total || run->unit != NULL)
 		return (Volume) {total, whole.requests + last.requests, whole.bytes + last.bytes};

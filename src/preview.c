@@ -25,13 +25,12 @@
 #include "definition.h"
 #include "fault.h"
 #include "preview.h"
+#include "request_mask.h"
 #include "transaction.h"
 #include "unit_run.h"
 
 PG_FUNCTION_INFO_V1(act_preview_sync);
 PG_FUNCTION_INFO_V1(act_preview_requests);
-
-#define MASK "********"
 
 /* ----------------------------------------------------------------
  *		What all of them need
@@ -286,75 +285,6 @@ act_preview_sync(PG_FUNCTION_ARGS)
  * ----------------------------------------------------------------
  */
 
-/*
- * What is made of secrets (base64, signatures) is told from the rest by
- * making it twice, of two secrets; both are good base64, as keys may have to be.
- */
-static const char *
-one_secret(void *arg, const char *name)
-{
-	return act_destination_secret(arg, name) == NULL ? NULL : "QUFBQUFBQUFBQUFB";
-}
-
-static const char *
-other_secret(void *arg, const char *name)
-{
-	return act_destination_secret(arg, name) == NULL ? NULL : "enp6enp6enp6enp6";
-}
-
-/* From the last blank or comma before the first difference: Basic ********, v1,******** */
-static char *
-mask_difference(const char *one, const char *other)
-{
-	int			start = 0;
-
-	if (strcmp(one, other) == 0)
-		return pstrdup(one);
-	for (int i = 0; one[i] == other[i]; i++)
-	{
-		if (one[i] == ' ' || one[i] == ',')
-			start = i + 1;
-	}
-	return psprintf("%.*s" MASK, start, one);
-}
-
-static HttpRequest
-authorize(const Run *run, const HttpRequest *bare, int64 now_s,
-		  const char *(*secret) (void *arg, const char *name))
-{
-	HttpRequest request = *bare;
-	ConnectorScope scope = run->scope;
-
-	scope.secret = secret;
-	request.headers = list_concat_copy(bare->headers, run->destination->extra_headers);
-	act_connector_authorize(run->destination->connector, &scope, &request, now_s);
-	return request;
-}
-
-/* The batch's request with its credentials masked. */
-static HttpRequest
-masked_request(const Run *run, const Batch *batch)
-{
-	int64		now_s = act_now() / USECS_PER_SEC + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-	HttpRequest request = authorize(run, &batch->request, now_s, one_secret);
-	HttpRequest other = authorize(run, &batch->request, now_s, other_secret);
-	List	   *headers = NIL;
-	ListCell   *a;
-	ListCell   *b;
-
-	forboth(a, request.headers, b, other.headers)
-	{
-		const HttpHeader *header = lfirst(a);
-		HttpHeader *masked = palloc(sizeof(HttpHeader));
-
-		masked->name = header->name;
-		masked->value = mask_difference(header->value, ((HttpHeader *) lfirst(b))->value);
-		headers = lappend(headers, masked);
-	}
-	request.headers = headers;
-	return request;
-}
-
 static char *
 headers_json(const HttpRequest *request)
 {
@@ -382,7 +312,9 @@ headers_json(const HttpRequest *request)
 static void
 put_request(Preview *preview, const Batch *batch)
 {
-	HttpRequest request = masked_request(&preview->run, batch);
+	HttpRequest request = act_request_masked(&preview->run, &batch->request,
+											 act_now() / USECS_PER_SEC +
+											 (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
 	Datum		values[REQUEST_COLUMNS] = {0};
 	bool		nulls[REQUEST_COLUMNS] = {false};
 
@@ -413,10 +345,10 @@ put_requests(Preview *preview, int max_requests)
 		if (batch == NULL)
 			break;
 		act_batch_render(run, batch);
-		caller = MemoryContextSwitchTo(batch->claim->context);
+		caller = MemoryContextSwitchTo(batch->context);
 		put_request(preview, batch);
 		MemoryContextSwitchTo(caller);
-		MemoryContextDelete(batch->claim->context);
+		act_batch_discard(batch);
 	}
 }
 

@@ -155,7 +155,8 @@ read_key(Oid table, ReferenceKey **keys, const char *name, int ngiven, const Oid
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table activate_data.%s of sync \"%s\" has no primary key", quote_identifier(name), name),
-				 errhint("Only the extension changes this table. Put it back, or drop the sync and create it again.")));
+				 errhint("Only the extension changes this table. Put it back, or have it made anew, and every row sent again: SELECT activate.reset_sync(%s, 'resend');",
+						 quote_literal_cstr(name))));
 	index = index_open(rel->rd_pkindex, AccessShareLock);
 	nkeys = IndexRelationGetNumberOfKeyAttributes(index);
 	columns = palloc(sizeof(char *) * nkeys);
@@ -357,7 +358,8 @@ check_id_type(const ReferenceSite *site)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table activate_data.%s of sync \"%s\" cannot be used: its column \"%s\" has type %s",
 						quote_identifier(site->name), site->name, "activate_external_id", format_type_be(type)),
-				 errhint("Only the extension changes this table. Put it back, or drop the sync and create it again.")));
+				 errhint("Only the extension changes this table. Put it back, or have it made anew, and every row sent again: SELECT activate.reset_sync(%s, 'resend');",
+						 quote_literal_cstr(site->name))));
 }
 
 /* With SPI connected. */

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "common/pg_prng.h"
+#include "utils/timestamp.h"
 
 #include "fault.h"
 #include "request_retry.h"
@@ -25,4 +26,30 @@ act_request_retry_pause(int tries)
 	for (int i = 1; i < tries && limit < LAST_PAUSE_MS; i++)
 		limit *= 2;
 	return (int64) (pg_prng_double(&pg_global_prng_state) * Min(limit, LAST_PAUSE_MS));
+}
+
+int64
+act_request_throttle_pause(const Destination *destination, const ConnectorAnswer *answer, int throttles)
+{
+	if (answer->until_midnight)
+	{
+		TimestampTz now = act_now();
+
+		return (act_rate_limit_day_end(destination->zone, now) - now) / 1000 + 1;
+	}
+	/* "At once" is no answer to whoever was just told to go slower. */
+	return answer->wait_ms > 0 ? answer->wait_ms : act_request_retry_pause(throttles);
+}
+
+void
+act_request_throttle_stop(Run *run, int64 pause_ms, const char *why)
+{
+	if (run->stop.set)
+		return;
+	run->throttled_until = act_now() + pause_ms * 1000;
+	/* How a run ended is told in its message, also where nobody shows the detail. */
+	act_run_stop(run, RUN_PARTIAL,
+				 psprintf("destination \"%s\" limits its rate: it is left alone for " INT64_FORMAT " s, until %s",
+						  run->destination->name, pause_ms / 1000, timestamptz_to_str(run->throttled_until)),
+				 why, NULL);
 }

@@ -8,6 +8,8 @@
 #ifndef ACT_REQUEST_RETRY_H
 #define ACT_REQUEST_RETRY_H
 
+#include "run.h"
+
 #define REQUEST_MAX_TRIES 5
 
 /* A destination that asks for more patience than that ends the run. */
@@ -16,5 +18,15 @@
 
 /* Full jitter: anything up to a limit that doubles with each try, in ms. */
 extern int64 act_request_retry_pause(int tries);
+
+/*
+ * For how long an answer that throttles wants the destination to be left
+ * alone, in ms; throttles: how many there were in a row.
+ */
+extern int64 act_request_throttle_pause(const Destination *destination, const ConnectorAnswer *answer,
+										int throttles);
+
+/* Ends the run because its destination wants to be left alone for so long. */
+extern void act_request_throttle_stop(Run *run, int64 pause_ms, const char *why);
 
 #endif							/* ACT_REQUEST_RETRY_H */

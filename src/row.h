@@ -84,6 +84,10 @@ typedef struct Row
 
 	/* made by delivery */
 	bool		at_most_once;	/* not sent again once it may have been applied */
+	bool		uncertain;		/* a try of it in this run may have been applied */
+	bool		late;			/* and may still be */
+	size_t		bytes;			/* that it adds to a request, about */
+	struct Claim *claim;		/* batch.h */
 
 	/* made by reading the answer; strings in UTF-8 */
 	RowOutcome	outcome;
@@ -91,6 +95,7 @@ typedef struct Row
 	char	   *code;
 	char	   *message;
 	char	   *new_external_id;
+	const int64 *request_id;	/* of what decided it, once that is written down (request_log.h); NULL: not logged */
 } Row;
 
 /* With all its strings, in the current memory context. */

@@ -29,6 +29,9 @@
 #include "canary.h"
 #include "compat.h"
 #include "deliver.h"
+#include "destination_limit.h"
+#include "destination_quota.h"
+#include "destination_state.h"
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
@@ -36,8 +39,10 @@
 #include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
+#include "request_log.h"
 #include "retry.h"
 #include "run.h"
+#include "run_event.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "snapshot.h"
@@ -151,6 +156,11 @@ act_run_poll(Run *run)
 					 "What was not sent yet is delayed until the next run.", NULL);
 	else if (run->in_worker)
 		poll_worker(run);
+	if (!run->stop.set && run->destination_changes != act_destination_changes())
+	{
+		run->destination_changes = act_destination_changes();
+		act_destination_state_poll(run);
+	}
 }
 
 /* ------------------------------------------------------------------- stages */
@@ -196,6 +206,9 @@ run_begin(Run *run)
 	act_sync_state_recover_sync(run->sync->sync_id);
 	if (run->in_worker)
 		wanted = act_sync_state_take(run);
+	else
+		act_destination_state_require_unpaused(run->sync->destination);
+	ACT_FAULT("run_taken");
 	/* A unit goes whole, or not at all. */
 	if (run->sync->mode == MODE_REPLACE)
 		run->retry_rows = false;
@@ -206,6 +219,7 @@ run_begin(Run *run)
 	}
 	act_transaction_commit(true);
 	run->recorded = wanted;
+	ACT_FAULT("after_begin");
 	if (wanted)
 		act_progress_start(run);
 }
@@ -216,9 +230,11 @@ run_recover(Run *run)
 {
 	if (!begin_settling(run))
 		return;
-	act_ledger_unknown(run, act_claim_recover(run->sync, run->settler));
+	act_run_event_unknown(run, act_claim_recover(run->sync, run->settler));
 	act_cluster_doubts(run);
+	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
+	ACT_FAULT("after_recover");
 }
 
 void
@@ -268,6 +284,7 @@ resolve(Run *run)
 	act_transaction_writable();
 	run->resolving = true;
 	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	act_quota_load(run->destination);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
@@ -395,6 +412,7 @@ run_link(Run *run)
 						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
 								  ", \"unclear\": " INT64_FORMAT "}",
 								  counts.same, counts.different, counts.none, counts.unclear));
+	ACT_FAULT("before_linked");
 	act_transaction_commit(true);
 }
 
@@ -453,8 +471,10 @@ run_guard(Run *run)
 		act_unit_record(run->sync, run->unit);
 	if (run->sync->first_run_pending && run->sync->options.first_run != FIRST_RUN_LINK)
 		act_ledger_first_run_done(run);
+	ACT_FAULT("before_marks");
 	act_transaction_commit(false);
 	run->marked = true;
+	ACT_FAULT("after_marks");
 }
 
 static void
@@ -502,11 +522,17 @@ run_finish(Run *run)
 	status = final_status(run);
 	if (run->settler != NULL)
 		act_run_note_retry(run, act_settler_next_attempt(run->settler));
+	act_quota_keep(run, true);
+	ACT_FAULT("before_finish");
 	act_transaction_writable();
+	act_request_log_finish(run);
 	act_ledger_finish(run, status, run->stop.message, run->stop.detail, run->stop.hint);
 	act_sync_state_finish(run, status);
+	ACT_FAULT("in_finish");
 	act_transaction_commit(true);
+	act_request_log_written(run);
 	run->recorded = true;
+	ACT_FAULT("after_finish");
 #ifdef ACT_TEST
 	if (!act_ledger_check_sums(run))
 		elog(ERROR, "the sums of run " INT64_FORMAT " do not add up", run->run_id);
@@ -572,6 +598,7 @@ write_down(Run *run, ErrorData *error)
 	else
 		act_run_stop(run, ends_waiting(run, error) ? RUN_POSTPONED : RUN_FAILED,
 					 error->message ? error->message : "", error->detail, error->hint);
+	ACT_FAULT("before_abandon");
 	act_deliver_abandon(run);
 	if (run->run_id != 0)
 		(void) run_finish(run);
@@ -617,6 +644,8 @@ static void
 run_release(Run *run)
 {
 	act_deliver_end(run);
+	act_limit_detach(run->limit);
+	run->limit = NULL;
 	act_diff_end(&run->diff);
 	if (run->unit != NULL)
 		act_unit_end(run->unit);
@@ -634,6 +663,7 @@ act_run_create(MemoryContext parent, bool in_worker)
 
 	run->context = context;
 	run->in_worker = in_worker;
+	run->destination_changes = act_destination_changes();
 	act_transaction_open(in_worker);
 	return run;
 }

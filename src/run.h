@@ -60,6 +60,7 @@ typedef struct RunCounts
 	int64		first_accepted; /* rows that the destination did not have */
 	int64		removals_accepted;
 	int64		untried;		/* rows to send that delivery never came to */
+	int64		parked;			/* rows that were refused for the last time that is tried */
 	int64		requests;
 	int64		retries;
 	int64		bytes_sent;
@@ -75,6 +76,7 @@ typedef struct Run
 	ConnectorScope scope;
 	Settler    *settler;
 	Diff		diff;
+	struct RequestLog *log;		/* NULL: nothing to log yet */
 	struct Canary *canary;		/* NULL: none */
 	bool		canary_pending; /* one was refused, and nobody has said what then */
 	bool		canary_passed;
@@ -94,12 +96,16 @@ typedef struct Run
 	bool		held_again;		/* as the whole run before, which nobody approved */
 	bool		unreachable;	/* it failed because the destination gave no proper answer */
 	TimestampTz throttled_until;	/* it ended because the destination wants to be left alone until then; 0: not */
+	bool		tries_destination;	/* whether it works again is not known: others wait for what this run finds */
+	bool		destination_paused; /* it ended because somebody paused the destination */
+	uint32		destination_changes;	/* act_destination_changes() when it last looked */
 	RunSlot    *slot;			/* or NULL */
 	TimestampTz titled_at;		/* pg_stat_activity was last told */
 	RunCounts	counts;
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */
 	struct Delivery *delivery;	/* NULL: nothing under way */
+	struct Limit *limit;		/* what the destination can take; NULL: nothing was sent yet */
 	bool		resolving;		/* an error now is about the model or the destination */
 	bool		reading;		/* an error now may be the model's */
 	struct ModelProblem *model_problem; /* the run ended because its model cannot be read; or NULL */
@@ -159,7 +165,6 @@ extern void act_ledger_start(Run *run);
 extern void act_ledger_finish(Run *run, RunStatus status, const char *message,
 							  const char *detail, const char *hint);
 extern void act_ledger_invalid_rows(Run *run);
-extern void act_ledger_unknown(Run *run, int64 rows);	/* rows that became so; 0: nothing to tell */
 extern void act_ledger_first_run_done(Run *run);	/* what option first_run says */
 extern bool act_ledger_approved(Run *run);
 extern bool act_ledger_canary_pending(const Run *run);

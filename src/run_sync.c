@@ -22,6 +22,7 @@
 #include "utils/portal.h"
 
 #include "key_argument.h"
+#include "request_log.h"
 #include "run.h"
 #include "run_lock.h"
 #include "transaction.h"
@@ -68,7 +69,8 @@ report(const Run *run, RunStatus status)
 	const int64 *outcomes = run->counts.outcomes;
 	const DiffCounts *counts = &run->diff.counts;
 	int			sqlstate = status == RUN_HELD ? ERRCODE_ACTIVATE_HELD :
-		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED : ERRCODE_ACTIVATE_FAILED;
+		status == RUN_CANCELLED ? ERRCODE_ACTIVATE_CANCELLED :
+		status == RUN_POSTPONED ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE : ERRCODE_ACTIVATE_FAILED;
 	int64		nabsent = outcomes[ROW_ABSENT] + counts->absent;
 	int64		nrefused = outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED];
 	int64		nwaiting = outcomes[ROW_WAITING] + counts->waiting;
@@ -80,6 +82,11 @@ report(const Run *run, RunStatus status)
 	bool		only_untried = run->unit == NULL && nrefused + counts->invalid + nabsent + nunknown + nwaiting == 0 &&
 		delayed == counts->beyond + run->counts.untried;
 
+	if (run->log != NULL && run->log->unlogged > 0)
+		ereport(NOTICE,
+				(errmsg(INT64_FORMAT " more requests of run " INT64_FORMAT " that failed are not in activate.requests",
+						run->log->unlogged, run->run_id),
+				 errdetail("It has the first %d of a run.", REQUEST_LOG_MAX_FAILED)));
 	if (status == RUN_SUCCEEDED)
 		return;
 	if (status == RUN_PARTIAL)

@@ -281,6 +281,17 @@ is_zone_with_offset(const char *name)
 	return true;
 }
 
+pg_tz *
+act_schedule_zone(const char *name)
+{
+	pg_tz	   *zone;
+
+	if (is_zone_with_offset(name) || strlen(name) > TZ_STRLEN_MAX)
+		return NULL;
+	zone = pg_tzset(name);
+	return zone != NULL && pg_tz_acceptable(zone) ? zone : NULL;
+}
+
 static pg_tz *
 parse_zone(const char *text, const char *name)
 {
@@ -290,12 +301,12 @@ parse_zone(const char *text, const char *name)
 	if (strspn(name, "0123456789*/,-?LW#") == strlen(name))
 		refuse(text, "It has six fields, and cron has five: minute, hour, day of month, month, day of week",
 			   "For seconds use an interval: schedule => '30 seconds'.");
+	zone = act_schedule_zone(name);
+	if (zone != NULL)
+		return zone;
 	if (is_zone_with_offset(name))
 		refuse(text, psprintf("\"%s\" is no name of a time zone", shown(name)),
 			   "A name is Europe/Paris; Etc/GMT-3 is always three hours ahead of UTC.");
-	zone = strlen(name) <= TZ_STRLEN_MAX ? pg_tzset(name) : NULL;
-	if (zone != NULL && pg_tz_acceptable(zone))
-		return zone;
 	nearest = nearest_zone(name);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -55,6 +55,9 @@ typedef struct Schedule
  */
 extern Schedule *act_schedule_parse(const char *text, const char *time_zone);
 
+/* The zone of a name; NULL: there is none, or it is an offset that is read backwards. */
+extern pg_tz *act_schedule_zone(const char *name);
+
 /* The text of a schedule "after" these syncs (char *). */
 extern char *act_schedule_after_text(const List *names);
 

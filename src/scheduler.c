@@ -182,11 +182,13 @@ ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 		asked->retry_at = due->retry_at;
 		asked->times = 0;
 	}
-	if (!act_run_request(due->sync_id, due->name, failed ? InvalidOid : due->owner, due->priority, due->due_at))
+	if (!act_run_request(due->sync_id, due->name, failed ? InvalidOid : due->owner, due->server,
+						 due->priority, due->due_at))
 	{
 		wait_no_longer_than(scheduler, now + REFUSED_PAUSE);
 		return;
 	}
+	ACT_FAULT("run_requested");
 	for (int i = 0; i < asked->times && pause < VAIN_LIMIT; i++)
 		pause *= 2;
 	asked->times++;
@@ -269,6 +271,7 @@ pass(Scheduler *scheduler)
 	caller = MemoryContextSwitchTo(scheduler->pass);
 	due = look(scheduler, now);
 	MemoryContextSwitchTo(caller);
+	ACT_FAULT("scheduler_looking");
 	act_worker_commit();
 	ACT_FAULT("scheduler_looked");
 

@@ -49,38 +49,59 @@ act_server_text_clip(const char *utf8, size_t limit)
 	return psprintf("%.*s\xe2\x80\xa6", (int) act_utf8_clip(utf8, len, limit), utf8);
 }
 
-char *
-act_text_to_server(const char *utf8)
+/* append: what stands for the character that the encoding lacks. */
+static char *
+to_server(const char *utf8, void (*append) (StringInfo buf, const char *character))
 {
 	size_t		len = strlen(utf8);
 	Oid			proc;
-	unsigned char *out;
+	StringInfoData out;
 	size_t		used = 0;
-	size_t		written = 0;
-	size_t		capacity = len * MAX_CONVERSION_GROWTH + 1;
 
 	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
 		return pstrdup(utf8);
 	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
 	if (!OidIsValid(proc))
 		return pstrdup("?");
-	out = palloc(capacity);
+	initStringInfo(&out);
 	while (used < len)
 	{
-		int			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
-														 (unsigned char *) utf8 + used, len - used,
-														 out + written, capacity - written, true);
-
-		used += done;
-		written += strlen((char *) out + written);
+		enlargeStringInfo(&out, (int) ((len - used) * MAX_CONVERSION_GROWTH + 1));
+		used += pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
+											  (unsigned char *) utf8 + used, len - used,
+											  (unsigned char *) out.data + out.len, out.maxlen - out.len, true);
+		out.len += strlen(out.data + out.len);
 		if (used < len)
 		{
+			append(&out, utf8 + used);
 			used += pg_encoding_mblen(PG_UTF8, utf8 + used);
-			out[written++] = '?';
-			out[written] = '\0';
 		}
 	}
-	return (char *) out;
+	return out.data;
+}
+
+static void
+append_question(StringInfo buf, const char *character)
+{
+	appendStringInfoChar(buf, '?');
+}
+
+static void
+append_code(StringInfo buf, const char *character)
+{
+	appendStringInfo(buf, "\\u%04x", (unsigned int) utf8_to_unicode((const unsigned char *) character));
+}
+
+char *
+act_text_to_server(const char *utf8)
+{
+	return to_server(utf8, append_question);
+}
+
+char *
+act_text_to_server_escaped(const char *utf8)
+{
+	return to_server(utf8, append_code);
 }
 
 char *

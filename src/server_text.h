@@ -17,6 +17,9 @@ extern char *act_server_text_clip(const char *utf8, size_t limit);
 /* UTF-8 text of a stranger in the server's encoding; '?' for what it lacks. */
 extern char *act_text_to_server(const char *utf8);
 
+/* The same, with \u20ac for what it lacks, for people to read. */
+extern char *act_text_to_server_escaped(const char *utf8);
+
 /* The same of what must not lose a character, an id: NULL where it would, and for NULL. */
 extern char *act_text_to_server_exact(const char *utf8);
 

@@ -30,6 +30,7 @@ char	   *act_databases = NULL;
 int			act_max_workers = 4;
 int			act_naptime = 60000;
 int			act_run_retention = 30 * 24 * 60;
+int			act_request_log_retention = 7 * 24 * 60;
 int			act_max_in_flight = 64;
 int			act_max_response_bytes = 1024 * 1024;
 int			act_progress_interval = 1000;
@@ -106,6 +107,10 @@ define_workers(void)
 							"How long runs and events are kept.",
 							"Of each sync what its status goes by stays.",
 							&act_run_retention, 30 * 24 * 60, 1, 100 * 365 * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.request_log_retention",
+							"How long requests of the view requests are kept.",
+							NULL, &act_request_log_retention, 7 * 24 * 60, 1, 100 * 365 * 24 * 60,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 

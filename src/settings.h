@@ -18,6 +18,7 @@ extern char *act_databases;
 extern int	act_max_workers;
 extern int	act_naptime;		/* milliseconds */
 extern int	act_run_retention;	/* minutes */
+extern int	act_request_log_retention;	/* minutes */
 extern int	act_max_in_flight;
 extern int	act_max_response_bytes;
 extern int	act_progress_interval;	/* milliseconds; 0: no INFO lines */

@@ -46,6 +46,7 @@ struct Settler
 	char	   *hold_sql;
 	char	   *wait_sql;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
+	int64		parked;
 };
 
 static void
@@ -122,6 +123,7 @@ accepted_sql(const Settler *settler)
 						   " activate_first_at = NULL, activate_last_at = NULL, activate_next_attempt_at = NULL,"
 						   " activate_http_status = NULL, activate_code = NULL, activate_message = NULL,"
 						   " activate_missing_since = NULL, activate_late_until = EXCLUDED.activate_late_until,"
+						   " activate_request_id = NULL,"
 						   " activate_field_hashes = EXCLUDED.activate_field_hashes,"
 						   " activate_payload = EXCLUDED.activate_payload");
 	return buf.data;
@@ -139,11 +141,12 @@ refused_sql(const Settler *settler)
 	appendStringInfoString(&buf, ", activate_state, activate_in_doubt, activate_tried, activate_op,"
 						   " activate_change_id, activate_attempts, activate_first_at, activate_last_at,"
 						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message,"
-						   " activate_late_until) SELECT ");
+						   " activate_late_until, activate_request_id) SELECT ");
 	append_cast_keys(&buf, settler);
 	appendStringInfoString(&buf, ", u.state, u.doubt, u.tried, u.op, u.change, u.attempts, u.at, u.at,"
-						   " u.next, u.status, u.code, u.message, u.late");
-	append_unnest(&buf, settler, "state, doubt, tried, op, change, attempts, at, next, status, code, message, late", 12);
+						   " u.next, u.status, u.code, u.message, u.late, u.request");
+	append_unnest(&buf, settler,
+				  "state, doubt, tried, op, change, attempts, at, next, status, code, message, late, request", 13);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = EXCLUDED.activate_state,"
@@ -164,7 +167,8 @@ refused_sql(const Settler *settler)
 						   " activate_next_attempt_at = EXCLUDED.activate_next_attempt_at,"
 						   " activate_http_status = EXCLUDED.activate_http_status,"
 						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
-						   " activate_late_until = GREATEST(s.activate_late_until, EXCLUDED.activate_late_until)");
+						   " activate_late_until = GREATEST(s.activate_late_until, EXCLUDED.activate_late_until),"
+						   " activate_request_id = EXCLUDED.activate_request_id");
 	return buf.data;
 }
 
@@ -211,7 +215,7 @@ mark_sql(const Settler *settler)
 		const char *skipped;	/* what it is of a row that begins to be skipped; NULL: nothing */
 	}			tried[] = {
 		{"tried"}, {"op", "u.op"}, {"change_id"}, {"first_at", "u.at"}, {"last_at", "u.at"},
-		{"http_status"}, {"code"}, {"message"}
+		{"http_status"}, {"code"}, {"message"}, {"request_id"}
 	};
 	StringInfoData buf;
 
@@ -275,7 +279,7 @@ wait_sql(const Settler *settler)
 						   " activate_last_at = EXCLUDED.activate_last_at,"
 						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
 						   " activate_tried = NULL, activate_change_id = NULL, activate_attempts = 0,"
-						   " activate_next_attempt_at = NULL, activate_http_status = NULL,"
+						   " activate_next_attempt_at = NULL, activate_http_status = NULL, activate_request_id = NULL,"
 						   " activate_missing_since = CASE WHEN EXCLUDED.activate_op IN ('update_removed', 'clear')"
 						   " THEN s.activate_missing_since END");
 	return buf.data;
@@ -303,7 +307,7 @@ act_settler_create(const Sync *sync)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table %s of sync \"%s\" has no key column \"%s\"",
 							act_sync_table_name(sync), sync->name, sync->key[i]),
-					 errhint("Only the extension changes this table. Drop the sync and create it again.")));
+					 errhint("Only the extension changes this table. %s", act_sync_table_hint(sync))));
 		att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 		settler->key_type_oids[i] = att->atttypid;
 		settler->key_types[i] = format_type_extended(att->atttypid, att->atttypmod,
@@ -332,6 +336,12 @@ act_settler_next_attempt(const Settler *settler)
 	return settler->next_attempt_at;
 }
 
+int64
+act_settler_parked(const Settler *settler)
+{
+	return settler->parked;
+}
+
 static void
 add_keys(Column *keys, int nkeys, char *const *values)
 {
@@ -349,12 +359,32 @@ make_keys(int nkeys, int capacity)
 	return keys;
 }
 
+/*
+ * What stands in the way was put there: a trigger, a constraint, a key that is
+ * gone.  Nothing of what the statement was to write is lost: its claim stays.
+ */
+static void
+explain_refusal(const Sync *sync, ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (error->hint != NULL || category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR ||
+		category == ERRCODE_TRANSACTION_ROLLBACK)
+		return;
+	error->message = psprintf("table %s of sync \"%s\" does not take what the destination answered: %s",
+							  act_sync_table_name(sync), sync->name, error->message);
+	error->hint = psprintf("Only the extension changes this table. %s", act_sync_table_hint(sync));
+}
+
 /* Runs a statement over key columns followed by others; how many rows it met. */
 static uint64
-run_columns(int expected, const char *sql, const Column *keys, int nkeys,
+run_columns(const Sync *sync, int expected, const char *sql, const Column *keys, int nkeys,
 			const Column *columns, int ncolumns)
 {
+	MemoryContext context = CurrentMemoryContext;
 	SqlArgument *args = palloc(sizeof(SqlArgument) * (nkeys + ncolumns));
+	volatile uint64 met = 0;
 
 	if (keys[0].count == 0)
 		return 0;
@@ -362,7 +392,22 @@ run_columns(int expected, const char *sql, const Column *keys, int nkeys,
 		args[i] = act_column_argument(&keys[i]);
 	for (int i = 0; i < ncolumns; i++)
 		args[nkeys + i] = act_column_argument(&columns[i]);
-	return act_sql(expected, sql, nkeys + ncolumns, args);
+	PG_TRY();
+	{
+		met = act_sql(expected, sql, nkeys + ncolumns, args);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		explain_refusal(sync, error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	return met;
 }
 
 static void
@@ -401,7 +446,7 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (payloads != NULL)
 			act_column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
+	run_columns(settler->sync, SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
 }
 
 /* Rows muted while this ran are not forgotten either, so what the first leaves the second finds. */
@@ -412,9 +457,9 @@ forget_rows(const Settler *settler, const Column *keys, const Column *late)
 
 	if (keys[0].count == 0)
 		return;
-	gone = run_columns(SPI_OK_DELETE, settler->delete_sql, keys, settler->sync->nkeys, late, 1);
+	gone = run_columns(settler->sync, SPI_OK_DELETE, settler->delete_sql, keys, settler->sync->nkeys, late, 1);
 	if (gone < (uint64) keys[0].count)
-		(void) run_columns(SPI_OK_UPDATE, settler->gone_sql, keys, settler->sync->nkeys, late, 1);
+		(void) run_columns(settler->sync, SPI_OK_UPDATE, settler->gone_sql, keys, settler->sync->nkeys, late, 1);
 }
 
 static void
@@ -445,7 +490,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
 	Oid			types[] = {TEXTOID, BOOLOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID};
 	Column		columns[lengthof(types)];
 	ListCell   *cell;
 
@@ -467,6 +512,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		if (state.next_attempt_at != 0 &&
 			(settler->next_attempt_at == 0 || state.next_attempt_at < settler->next_attempt_at))
 			settler->next_attempt_at = state.next_attempt_at;
+		if (state.state == STATE_REJECTED && state.next_attempt_at == 0)
+			settler->parked++;
 		add_keys(keys, nkeys, row->key_values);
 		act_column_add_text(&columns[0], act_state_name(state.state));
 		act_column_add(&columns[1], BoolGetDatum(state.in_doubt), false);
@@ -480,8 +527,10 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add_text(&columns[9], row->code ? act_text_to_server(row->code) : NULL);
 		act_column_add_text(&columns[10], row->message ? act_text_to_server(row->message) : NULL);
 		act_column_add_time(&columns[11], state.late_until);
+		act_column_add(&columns[12], Int64GetDatum(row->request_id ? *row->request_id : 0),
+					   accepted || row->request_id == NULL);
 	}
-	run_columns(SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
+	run_columns(settler->sync, SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
 }
 
 void
@@ -491,6 +540,7 @@ act_settler_rows(Settler *settler, List *rows)
 	TimestampTz now = act_now();
 	Identity	identity;
 
+	settler->parked = 0;
 	if (rows == NIL)
 		return;
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
@@ -562,10 +612,10 @@ act_settler_marks(Settler *settler, Diff *diff)
 			act_column_add_time(&columns[1], now);
 			act_column_add_text(&columns[2], mark->op != ROW_OP_NONE ? act_row_op_name(mark->op) : NULL);
 		}
-		run_columns(SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
+		run_columns(settler->sync, SPI_OK_UPDATE, settler->mark_sql, changed, nkeys, columns, lengthof(columns));
 		forget_rows(settler, forgotten, &nothing);
-		run_columns(SPI_OK_UPDATE, settler->hold_sql, held, nkeys, holds, lengthof(holds));
-		run_columns(SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
+		run_columns(settler->sync, SPI_OK_UPDATE, settler->hold_sql, held, nkeys, holds, lengthof(holds));
+		run_columns(settler->sync, SPI_OK_INSERT, settler->wait_sql, waiting, nkeys, waits, lengthof(waits));
 		MemoryContextReset(context);
 	}
 	act_identity_leave(&identity);

@@ -39,6 +39,9 @@ extern bool act_settler_lock(Settler *settler);
 /* When the first of the rows settled so far is to be tried again; 0: none is. */
 extern TimestampTz act_settler_next_attempt(const Settler *settler);
 
+/* How many of the rows of the last call were refused for the last time that is tried. */
+extern int64 act_settler_parked(const Settler *settler);
+
 /* Writes rows (of SettledRow) to the snapshot; the lock is held. */
 extern void act_settler_rows(Settler *settler, List *rows);
 

@@ -16,6 +16,7 @@
 
 #include "backoff.h"
 #include "compat.h"
+#include "destination_limit.h"
 #include "launcher.h"
 #include "shared_state.h"
 
@@ -36,6 +37,7 @@ request_memory(void)
 	if (next_request_hook)
 		next_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+	RequestAddinShmemSpace(MAXALIGN(act_limit_memory()));
 }
 
 /* In the postmaster, at its start and again after a crash. */
@@ -54,7 +56,9 @@ set_up_memory(void)
 		act_shared->launcher_seen_at = GetCurrentTimestamp();
 		LWLockInitialize(&act_shared->lock, LWLockNewTrancheId());
 		ConditionVariableInit(&act_shared->run_ended);
+		pg_atomic_init_u32(&act_shared->destination_changes, 0);
 	}
+	act_limit_set_up();
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(act_shared->lock.tranche, "pg_activate");
 }
@@ -213,9 +217,48 @@ act_wake_launcher(void)
 		act_wake_process(act_shared->launcher_proc);
 }
 
+static int
+requests_of(Oid server)
+{
+	int			count = 0;
+
+	for (int i = 0; i < ACT_MAX_RUNS; i++)
+	{
+		const RunSlot *slot = &act_shared->runs[i];
+
+		if (slot->state == SLOT_REQUESTED && slot->database == MyDatabaseId && slot->server == server)
+			count++;
+	}
+	return count;
+}
+
+/* Where one destination's syncs hold most places, and this one's hold few, one of theirs. */
+static RunSlot *
+slot_of_crowd(Oid server)
+{
+	RunSlot    *found = NULL;
+	int			most = requests_of(server) + 1;
+
+	for (int i = 0; i < ACT_MAX_RUNS; i++)
+	{
+		RunSlot    *slot = &act_shared->runs[i];
+		int			requests;
+
+		if (slot->state != SLOT_REQUESTED || slot->database != MyDatabaseId || slot->server == server)
+			continue;
+		requests = requests_of(slot->server);
+		if (requests > most || (found != NULL && requests == most && slot->priority < found->priority))
+		{
+			most = requests;
+			found = slot;
+		}
+	}
+	return found;
+}
+
 /* A free slot for one that is asked for; NULL: too many wait already. */
 static RunSlot *
-slot_for_request(int priority)
+slot_for_request(Oid server, int priority)
 {
 	RunSlot    *unused = NULL;
 	RunSlot    *lowest = NULL;
@@ -236,7 +279,7 @@ slot_for_request(int priority)
 	if (requested < ACT_MAX_REQUESTED)
 		return unused;
 	/* The more urgent one takes its place; it will be asked for again. */
-	return lowest->priority < priority ? lowest : NULL;
+	return lowest->priority < priority ? lowest : slot_of_crowd(server);
 }
 
 static void
@@ -255,7 +298,7 @@ slot_fill(RunSlot *slot, RunSlotState state, int64 sync_id, const char *sync_nam
 }
 
 bool
-act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, TimestampTz due_at)
+act_run_request(int64 sync_id, const char *sync_name, Oid role, Oid server, int priority, TimestampTz due_at)
 {
 	RunSlot    *slot;
 	int			failures = 0;
@@ -264,7 +307,7 @@ act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, Ti
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	slot = act_run_slot_find(MyDatabaseId, sync_id);
 	if (slot == NULL)
-		slot = slot_for_request(priority);
+		slot = slot_for_request(server, priority);
 	else if (slot->state == SLOT_BACKOFF && slot->retry_at <= GetCurrentTimestamp())
 	{
 		failures = slot->failures;
@@ -276,6 +319,7 @@ act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, Ti
 	{
 		slot_fill(slot, SLOT_REQUESTED, sync_id, sync_name);
 		slot->role = role;
+		slot->server = server;
 		slot->priority = priority;
 		slot->due_at = due_at;
 		slot->failures = failures;
@@ -380,4 +424,10 @@ act_runs_wait(int64 ended, long timeout_ms, uint32 wait_event)
 			break;
 	}
 	ConditionVariableCancelSleep();
+}
+
+uint32
+act_destination_changes(void)
+{
+	return act_shared == NULL ? 0 : pg_atomic_read_u32(&act_shared->destination_changes);
 }

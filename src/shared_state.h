@@ -18,6 +18,7 @@
 #define ACT_SHARED_STATE_H
 
 #include "datatype/timestamp.h"
+#include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
@@ -94,6 +95,7 @@ typedef struct RunSlot
 	int64		run_id;			/* 0: not known yet */
 	Oid			role;			/* to connect as; InvalidOid: as the extension's owner */
 	int			priority;
+	Oid			server;			/* its destination, as far as known */
 	TimestampTz due_at;
 	TimestampTz changed_at;		/* of state */
 	TimestampTz started_at;		/* of the process or the run */
@@ -133,6 +135,7 @@ typedef struct SharedState
 	TimestampTz short_since;	/* worker processes are short; 0: not */
 	int64		runs_ended;		/* counts; wait_for_run() sleeps until it moves */
 	ConditionVariable run_ended;	/* it moved */
+	pg_atomic_uint32 destination_changes;	/* pauses and the like that were committed, in any database */
 	TimestampTz logged_at[ACT_LOG_LINES];	/* the last lines of act_log_limited() */
 	int64		log_left_out;	/* lines since the last one */
 	DatabaseBlock blocks[ACT_MAX_BLOCKS];
@@ -174,7 +177,8 @@ extern void act_wake_launcher(void);
  * A scheduler asks for a run.  False: one of this sync is asked for or under
  * way, or too many are waiting; ask again later.
  */
-extern bool act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, TimestampTz due_at);
+extern bool act_run_request(int64 sync_id, const char *sync_name, Oid role, Oid server, int priority,
+							TimestampTz due_at);
 
 /*
  * A run's place in it while it goes: a session's CALL takes one, a run worker
@@ -191,5 +195,11 @@ extern void act_run_slot_release(RunSlot *slot);	/* NULL is fine; wakes schedule
  */
 extern int64 act_runs_ended(void);
 extern void act_runs_wait(int64 ended, long timeout_ms, uint32 wait_event);
+
+/*
+ * Moves when a run under way should look what became of its destination; any
+ * run, of any database.  Never without preload.
+ */
+extern uint32 act_destination_changes(void);
 
 #endif							/* ACT_SHARED_STATE_H */

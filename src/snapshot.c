@@ -76,7 +76,7 @@ static const struct
 	{"activate_http_status", "status of the HTTP answer to what was last tried; null: there was none"},
 	{"activate_code", "the destination's word for the reason; null: none given"},
 	{"activate_message", "the reason as a sentence, mostly the destination's own; null: none given"},
-	{"activate_request_id", "number of the request; always null in this version"},
+	{"activate_request_id", "number of the request that decided it, in the view requests; null: none did, or it is not logged"},
 	{"activate_field_hashes", "option changed_fields_only: a digest of each field that the destination has; null: not kept, or not known"},
 	{"activate_payload", "option keep_payload: what the destination last accepted; null: not kept, or not known"},
 	{"activate_late_until", "until when a request of the row whose answer was lost may still be applied: no other version goes before; null: none was lost"},
@@ -232,8 +232,8 @@ act_snapshot_check_key(const Sync *sync, const Model *model)
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("key column \"%s\" of sync \"%s\" has type %s now, and its table has %s",
 							sync->key[i], sync->name, format_type_be(model->key_types[i]), format_type_be(type)),
-					 errhint("Let the model cast it to %s, or drop the sync and create it again.",
-							 format_type_be(type))));
+					 errhint("Let the model cast it to %s, or have the table made anew, and every row sent again: SELECT activate.reset_sync(%s, 'resend');",
+							 format_type_be(type), quote_literal_cstr(sync->name))));
 	}
 	return same;
 }

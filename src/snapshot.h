@@ -69,4 +69,12 @@ extern void act_snapshot_resend_all(const Sync *sync);
  */
 extern int64 act_snapshot_doubt(const Sync *sync, const char *reason);
 
+/*
+ * snapshot_rebuild.c: whether the table is not as it was made, so that writing
+ * to it may fail or do something else; and another one in its place, empty,
+ * with the same owner.  Not of a table that is gone.
+ */
+extern bool act_snapshot_altered(const Sync *sync);
+extern void act_snapshot_rebuild(Sync *sync);
+
 #endif							/* ACT_SNAPSHOT_H */

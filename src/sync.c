@@ -413,10 +413,21 @@ act_sync_table_problem(const Sync *sync)
 		problem = "its owner changed meanwhile";
 	else if (rel->rd_rel->relhasrules)
 		problem = "it has rules";
+	else if (rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity)
+		problem = "row security is forced on its owner";
+	else if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		problem = "it is not logged, so that a crash would empty it";
 	else
 		problem = columns_problem(sync, RelationGetDescr(rel));
 	relation_close(rel, NoLock);
 	return problem;
+}
+
+char *
+act_sync_table_hint(const Sync *sync)
+{
+	return psprintf("Put it back, or have it made anew, and every row sent again: SELECT activate.reset_sync(%s, 'resend');",
+					quote_literal_cstr(sync->name));
 }
 
 bool
@@ -435,14 +446,16 @@ act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table %s of sync \"%s\" does not exist", act_sync_table_name(sync), sync->name),
-				 errhint("Drop the sync and create it again.")));
+				 errdetail("Whose sync it was, and what was sent, went with it."),
+				 errhint("Print its definition (SELECT activate.sync_sql(%s);), drop it (SELECT activate.drop_sync(%s);), and create it again.",
+						 quote_literal_cstr(sync->name), quote_literal_cstr(sync->name))));
 	problem = act_sync_table_problem(sync);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s of sync \"%s\" cannot be used: %s",
 						act_sync_table_name(sync), sync->name, problem),
-				 errhint("Only the extension changes this table. Put it back, or drop the sync and create it again.")));
+				 errhint("Only the extension changes this table. %s", act_sync_table_hint(sync))));
 	return true;
 }
 

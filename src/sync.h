@@ -75,6 +75,14 @@ typedef enum OnModelChange
 	MODEL_CHANGE_FAIL			/* each run fails */
 } OnModelChange;
 
+/* Which requests the view requests has. */
+typedef enum RequestLogged
+{
+	REQUEST_LOG_ERRORS,			/* those that were not plainly accepted */
+	REQUEST_LOG_ALL,
+	REQUEST_LOG_NONE
+} RequestLogged;
+
 /* Parsed from activate.sync.options, with the defaults of design 2.2. */
 typedef struct SyncOptions
 {
@@ -100,6 +108,7 @@ typedef struct SyncOptions
 	bool		keep_payload;
 	DeliveryPolicy delivery;
 	OnModelChange on_model_change;
+	RequestLogged log;
 } SyncOptions;
 
 typedef struct Sync
@@ -160,6 +169,7 @@ extern Sync *act_sync_load_by_id(int64 sync_id);	/* no check; NULL if gone */
 extern bool act_sync_table_open(const Sync *sync, LOCKMODE lockmode, bool conditional);
 
 /* What keeps the table from being used, or NULL; holds a weak lock on it. */
+extern char *act_sync_table_hint(const Sync *sync);	/* what to do about it */
 extern const char *act_sync_table_problem(const Sync *sync);
 
 extern char *act_sync_table_name(const Sync *sync);	/* quoted, qualified */

@@ -14,11 +14,13 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "destination_state.h"
 #include "fault.h"
 #include "identity.h"
 #include "settings.h"
@@ -26,6 +28,9 @@
 
 /* A restore brings definitions first, and their states soon after. */
 #define RESTORE_TIME (2 * USECS_PER_MINUTE)
+
+/* Until the one that tries has begun, or somebody else is asked for. */
+#define TRIAL_PAUSE USECS_PER_SEC
 
 typedef struct Candidate
 {
@@ -35,7 +40,7 @@ typedef struct Candidate
 	char	   *destination;
 	SyncState	state;			/* as it was read; not locked */
 	TimestampTz queued_at;
-	TimestampTz probe_at;		/* 0: its destination is not down */
+	DestinationState bar;		/* what its destination lets workers do */
 	bool		closed;			/* its destination is, for all but who asks by name */
 	bool		after;			/* what it follows has succeeded */
 	bool		stateless;		/* a dump's, perhaps */
@@ -46,8 +51,8 @@ typedef struct Candidate
 	" COALESCE((s.options ->> 'priority')::pg_catalog.int4, 0)," \
 	" s.system_identifier, s.database_oid, s.host," \
 	" t.next_run_at, t.retry_at, w.queued_at, t.after_runs," \
-	" CASE WHEN d.down_since IS NOT NULL THEN d.probe_at END, COALESCE(d.closed, false), t.sync_id IS NULL," \
-	" t.waiting, t.retry_rows, t.ids_seen, m.ids_sum, t.model_problem_since" \
+	" COALESCE(d.closed, false), t.sync_id IS NULL," \
+	" t.waiting, t.retry_rows, t.ids_seen, m.ids_sum, t.model_problem_since," DESTINATION_STATE_COLUMNS \
 	" FROM activate.sync AS s LEFT JOIN activate.sync_state AS t USING (sync_id)" \
 	" LEFT JOIN activate.destination_state AS d ON d.destination = s.destination" \
 	" LEFT JOIN (SELECT r.sync_id, pg_catalog.min(r.queued_at) AS queued_at," \
@@ -98,7 +103,7 @@ is_home(List **homes, uint64 row)
 }
 
 static Candidate *
-read_candidate(uint64 row)
+read_candidate(uint64 row, TimestampTz now)
 {
 	Candidate  *candidate = palloc0(sizeof(Candidate));
 
@@ -112,20 +117,20 @@ read_candidate(uint64 row)
 	candidate->state.retry_at = act_sync_state_time(row, 11);
 	candidate->queued_at = act_sync_state_time(row, 12);
 	act_sync_state_read_runs(&candidate->state, row, 13);
-	candidate->probe_at = act_sync_state_time(row, 14);
-	candidate->closed = act_sql_bool(row, 15);
-	candidate->stateless = act_sql_bool(row, 16);
-	candidate->state.waiting = act_sql_bool(row, 17);
-	candidate->state.retry_rows = act_sql_bool(row, 18);
-	candidate->state.ids_seen = act_sql_int64(row, 19);
-	candidate->state.ids_sum = act_sql_int64(row, 20);
-	candidate->state.model_problem_since = act_sync_state_time(row, 21);
+	candidate->closed = act_sql_bool(row, 14);
+	candidate->stateless = act_sql_bool(row, 15);
+	candidate->state.waiting = act_sql_bool(row, 16);
+	candidate->state.retry_rows = act_sql_bool(row, 17);
+	candidate->state.ids_seen = act_sql_int64(row, 18);
+	candidate->state.ids_sum = act_sql_int64(row, 19);
+	candidate->state.model_problem_since = act_sync_state_time(row, 20);
+	candidate->bar = act_destination_state_read(row, 21, now);
 	candidate->due.retry_at = candidate->state.retry_at;
 	return candidate;
 }
 
 static List *
-read_candidates(void)
+read_candidates(TimestampTz now)
 {
 	List	   *candidates = NIL;
 	List	   *homes = NIL;
@@ -136,7 +141,7 @@ read_candidates(void)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (is_home(&homes, i))
-			candidates = lappend(candidates, read_candidate(i));
+			candidates = lappend(candidates, read_candidate(i, now));
 	}
 	foreach(cell, homes)
 	{
@@ -214,8 +219,9 @@ start_due_at(const Candidate *candidate, TimestampTz now)
 }
 
 /*
- * When it is due, PG_INT64_MAX: not by time.  With its destination down, what
- * comes due is put down as postponed and tried again with the destination.
+ * When it is due, PG_INT64_MAX: not by time.  While its destination is kept
+ * from it, what comes due is put down as postponed and tried again when that
+ * is over.
  */
 static TimestampTz
 due_at(Candidate *candidate, TimestampTz now)
@@ -227,22 +233,22 @@ due_at(Candidate *candidate, TimestampTz now)
 		retry = Min(retry, now);
 	if (candidate->closed)
 		retry = PG_INT64_MAX;
-	if (candidate->probe_at <= now)
+	if (candidate->bar.until <= now)
 		return Min(start, retry);
 	if (start <= now)
 	{
 		act_sync_state_postpone(candidate->due.sync_id, candidate->schedule, candidate->time_zone,
-								candidate->destination, now);
-		return candidate->probe_at;
+								act_destination_state_message(candidate->bar.bar, candidate->destination), now);
+		return candidate->bar.until;
 	}
-	return retry == PG_INT64_MAX ? start : Min(start, Max(retry, candidate->probe_at));
+	return retry == PG_INT64_MAX ? start : Min(start, Max(retry, candidate->bar.until));
 }
 
 static int
 more_urgent(const ListCell *a, const ListCell *b)
 {
-	const DueSync *left = lfirst(a);
-	const DueSync *right = lfirst(b);
+	const DueSync *left = &((const Candidate *) lfirst(a))->due;
+	const DueSync *right = &((const Candidate *) lfirst(b))->due;
 
 	if (left->priority != right->priority)
 		return left->priority > right->priority ? -1 : 1;
@@ -271,12 +277,27 @@ complete(DueSync *due)
 	return true;
 }
 
+static bool
+is_named(const List *names, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, names)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where nobody knows yet whether a destination works again, only the most urgent one is asked for. */
 static List *
 find_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *next_due)
 {
-	List	   *candidates = read_candidates();
+	List	   *candidates = read_candidates(now);
 	List	   *due = NIL;
 	List	   *complete_ones = NIL;
+	List	   *trials = NIL;	/* of char *: destinations that one sync is to try */
 	ListCell   *cell;
 
 	*next_due = give_states(candidates, now);
@@ -289,17 +310,28 @@ find_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *n
 		look_after(candidate);
 		at = candidate->due.due_at = due_at(candidate, now);
 		if (at <= now)
-			due = lappend(due, &candidate->due);
+		{
+			candidate->due.server = get_foreign_server_oid(candidate->destination, true);
+			due = lappend(due, candidate);
+		}
 		else
 			*next_due = Min(*next_due, at);
 	}
 	list_sort(due, more_urgent);
 	foreach(cell, due)
 	{
+		Candidate  *candidate = lfirst(cell);
+
 		if (list_length(complete_ones) == limit)
 			break;
-		if (complete(lfirst(cell)) && filter(lfirst(cell), arg))
-			complete_ones = lappend(complete_ones, lfirst(cell));
+		if (is_named(trials, candidate->destination))
+			*next_due = Min(*next_due, now + TRIAL_PAUSE);
+		else if (complete(&candidate->due) && filter(&candidate->due, arg))
+		{
+			complete_ones = lappend(complete_ones, &candidate->due);
+			if (candidate->bar.on_trial)
+				trials = lappend(trials, candidate->destination);
+		}
 	}
 	return complete_ones;
 }

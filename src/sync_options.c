@@ -51,6 +51,7 @@ typedef struct KnownOption
 static const char *const first_runs[] = {"send", "baseline", "link", NULL};
 static const char *const null_policies[] = {"send", "omit", "empty", NULL};
 static const char *const deliveries[] = {"default", "at_least_once", "at_most_once", NULL};
+static const char *const request_logs[] = {"errors", "all", "none", NULL};
 static const char *const model_changes[] = {"pause", "refuse", "fail", NULL};
 
 static const KnownOption known_options[] = {
@@ -72,7 +73,7 @@ static const KnownOption known_options[] = {
 	{"ignore_fields", TYPE_NAMES, offsetof(SyncOptions, ignored)},
 	{"changed_fields_only", TYPE_BOOLEAN, offsetof(SyncOptions, changed_fields_only)},
 	{"keep_payload", TYPE_BOOLEAN, offsetof(SyncOptions, keep_payload)},
-	{"log", TYPE_LATER},
+	{"log", TYPE_CHOICE, offsetof(SyncOptions, log), 0, request_logs},
 	{"delivery", TYPE_CHOICE, offsetof(SyncOptions, delivery), 0, deliveries},
 	{"watch", TYPE_LATER},
 	{"confirm_every", TYPE_LATER},

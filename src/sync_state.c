@@ -457,6 +457,7 @@ take(Run *run)
 	SyncState	state;
 	SyncState	before;
 	Turn		turn;
+	DestinationState destination;
 	char	   *ended;
 
 	if (sync->paused)
@@ -465,9 +466,11 @@ take(Run *run)
 	before = state;
 	if (!take_turn(&state, sync->schedule, sync->time_zone, now, &turn))
 		return false;
-	if (act_destination_state_enter(sync->destination, now) != 0)
+	destination = act_destination_state_enter(sync->destination, now);
+	if (destination.until != 0)
 	{
-		act_sync_state_postpone(sync->sync_id, sync->schedule, sync->time_zone, sync->destination, now);
+		act_sync_state_postpone(sync->sync_id, sync->schedule, sync->time_zone,
+								act_destination_state_message(destination.bar, sync->destination), now);
 		return false;
 	}
 	if (state.model_problem_since != 0 && !act_model_wait_over(sync, &state, &before, turn.queued != 0, &ended))
@@ -482,6 +485,7 @@ take(Run *run)
 	run->run_id = turn.queued;
 	run->missed = turn.cause == CAUSE_SCHEDULE ? turn.planned - 1 : turn.planned;
 	run->retry_rows = turn.retry_rows;
+	run->tries_destination = destination.on_trial;
 	act_sync_state_store(&state);
 	return true;
 }
@@ -499,30 +503,30 @@ act_sync_state_take(Run *run)
 }
 
 /* ----------------------------------------------------------------
- *		A run cannot begin: its destination is down
+ *		A run cannot begin: its destination is down, throttled or paused
  * ----------------------------------------------------------------
  */
 
-/* Queued runs end; a start of the sync's own is added to the last that did. */
+/* Queued runs end; a start of the sync's own is added to the last that did, for the same reason. */
 static void
-write_postponed(int64 sync_id, const Turn *turn, const char *destination, TimestampTz now)
+write_postponed(int64 sync_id, const Turn *turn, const char *message, TimestampTz now)
 {
 	SqlArgument args[] = {
 		SQL_INT8(sync_id),
 		SQL_TIME(now),
-		SQL_TEXT(act_destination_state_message(destination)),
+		SQL_TEXT(message),
 		SQL_INT8(turn->planned),
 		SQL_TEXT(act_run_cause_name(turn->cause)),
 	};
 
 	if (turn->queued != 0)
 	{
-		end_queued(sync_id, act_destination_state_message(destination), now);
+		end_queued(sync_id, message, now);
 		return;
 	}
 	if (act_sql(SPI_OK_UPDATE,
 				"UPDATE activate.run SET finished_at = $2, missed = missed + $4"
-				" WHERE status = 'postponed' AND run_id ="
+				" WHERE status = 'postponed' AND error = $3 AND run_id ="
 				" (SELECT r.run_id FROM activate.run AS r WHERE r.sync_id = $1 ORDER BY r.run_id DESC LIMIT 1)",
 				4, args) == 0)
 		act_sql(SPI_OK_INSERT,
@@ -532,7 +536,7 @@ write_postponed(int64 sync_id, const Turn *turn, const char *destination, Timest
 
 void
 act_sync_state_postpone(int64 sync_id, const char *schedule, const char *time_zone,
-						const char *destination, TimestampTz now)
+						const char *message, TimestampTz now)
 {
 	SyncState	state;
 	Turn		turn;
@@ -543,7 +547,7 @@ act_sync_state_postpone(int64 sync_id, const char *schedule, const char *time_zo
 	/* What was to be tried again waits as it is. */
 	if (turn.cause == CAUSE_RETRY)
 		return;
-	write_postponed(sync_id, &turn, destination, now);
+	write_postponed(sync_id, &turn, message, now);
 	/* From now on only the destination keeps it back. */
 	state.retry_at = now;
 	act_sync_state_store(&state);
@@ -630,6 +634,12 @@ finish_whole(const Run *run, RunStatus status, SyncState *state)
 		try_again(state, RETRY_FIRST, true);
 	if (status == RUN_SUCCEEDED || status == RUN_HELD || (status == RUN_PARTIAL && !left))
 		state->failures = 0;
+	/* As soon as the destination lets it, which keeps it back until then. */
+	if (run->destination_paused || (run->throttled_until != 0 && left))
+	{
+		try_again(state, Max(run->throttled_until - act_now(), 0), run->retry_rows);
+		return;
+	}
 	if (status != RUN_FAILED && status != RUN_INTERRUPTED && !left)
 		return;
 
@@ -690,7 +700,7 @@ act_sync_state_finish(const Run *run, RunStatus status)
 	else
 		finish_whole(run, status, &state);
 	leave_to_schedule(run->sync->schedule,
-					  status == RUN_INTERRUPTED && run->in_worker, &state);
+					  (status == RUN_INTERRUPTED || run->destination_paused) && run->in_worker, &state);
 	note_waiting(run, &state);
 	move_ids(&state);
 	if (run->model_problem != NULL)

@@ -65,11 +65,12 @@ extern bool act_sync_state_woken(const SyncState *state, const char *schedule);
 extern void act_sync_state_interrupted(SyncState *state, const char *schedule, bool by_worker);
 
 /*
- * Writes down that a sync is due which cannot go now, its destination being
- * down: one run that ends postponed, however often it comes due meanwhile.
+ * Writes down that a sync is due which cannot go now, for what its destination
+ * is: one run that ends postponed with that message, however often it comes
+ * due meanwhile.
  */
 extern void act_sync_state_postpone(int64 sync_id, const char *schedule, const char *time_zone,
-									const char *destination, TimestampTz now);
+									const char *message, TimestampTz now);
 
 /* Sets nafter and after_runs from a column of the SPI result. */
 extern void act_sync_state_read_runs(SyncState *state, uint64 row, int column);

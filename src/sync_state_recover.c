@@ -197,7 +197,6 @@ act_sync_state_check(void)
 {
 	Identity	identity;
 	TimestampTz now = act_now();
-	SqlArgument args[] = {SQL_TIME(now), SQL_TIME(now + act_destination_state_pause(PG_INT32_MAX))};
 	ListCell   *cell;
 
 	act_identity_extension(&identity);
@@ -211,9 +210,6 @@ act_sync_state_check(void)
 			set_right(&state, checked, now))
 			act_sync_state_store(&state);
 	}
-	act_sql(SPI_OK_UPDATE,
-			"UPDATE activate.destination_state SET probe_at = $1 WHERE destination IN"
-			" (SELECT destination FROM activate.destination_state WHERE probe_at > $2 FOR UPDATE SKIP LOCKED)",
-			lengthof(args), args);
+	act_destination_state_check(now);
 	act_identity_leave(&identity);
 }

@@ -113,20 +113,24 @@ commit(void)
 }
 
 /*
+ * A standby that is gone must not keep runs, workers or a shutdown waiting:
+ * what a promoted one has to know is asked for apart (standby.h).
+ */
+void
+act_transaction_local(bool synchronous)
+{
+	(void) set_config_option("synchronous_commit", synchronous ? "local" : "off",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/*
  * After it, nothing may hold back VACUUM or DDL.  That is checked at run
  * time and not by Assert, which packaged servers leave out.
  */
 void
 act_transaction_commit(bool synchronous)
 {
-	if (!synchronous)
-		(void) set_config_option("synchronous_commit", "off",
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
-	else if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
-		(void) set_config_option("synchronous_commit", "local",
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
+	act_transaction_local(synchronous);
 	commit();
 
 	if (TransactionIdIsValid(MyProc->xmin) || ActiveSnapshotSet())

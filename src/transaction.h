@@ -27,10 +27,13 @@ extern bool act_transaction_shut_out(void);
 
 /*
  * Commits and leaves no snapshot, xid or relation lock behind.  synchronous:
- * with the cluster's synchronous_commit; otherwise the flush is left to
- * later.
+ * flushed to disk here; otherwise the flush is left to later.  No standby is
+ * waited for (standby.h).
  */
 extern void act_transaction_commit(bool synchronous);
+
+/* The same of a transaction that somebody else commits. */
+extern void act_transaction_local(bool synchronous);
 
 /*
  * After an error, in PG_CATCH with the error copied and flushed: drops

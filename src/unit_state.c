@@ -112,6 +112,7 @@ act_unit_record(const Sync *sync, const Unit *unit)
 	UnitState	state = accepted(unit);
 
 	store(sync, &state);
+	ACT_FAULT("unit_recorded");
 }
 
 void

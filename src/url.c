@@ -90,6 +90,56 @@ act_url_problem(const char *url)
 	return parse(url, &parsed);
 }
 
+/* One segment of a path is "." or "..", which some readers resolve, escaped too. */
+static bool
+is_dots(const char *segment, size_t len)
+{
+	int			dots = 0;
+
+	while (len > 0)
+	{
+		size_t		used = *segment == '.' ? 1 : len >= 3 && pg_strncasecmp(segment, "%2e", 3) == 0 ? 3 : 0;
+
+		if (used == 0)
+			return false;
+		segment += used;
+		len -= used;
+		dots++;
+	}
+	return dots == 1 || dots == 2;
+}
+
+const char *
+act_url_suffix_problem(const char *suffix)
+{
+	static const char hexadecimal[] = "0123456789abcdefABCDEF";
+	size_t		path_len;
+
+	suffix += strspn(suffix, "/");
+	if (*suffix == '\0')
+		return "is empty";
+	if (strstr(suffix, "://") != NULL)
+		return "is a whole address; what follows base_url is expected";
+	path_len = strcspn(suffix, "?");
+	for (const char *c = suffix; *c != '\0'; c++)
+	{
+		if (*c == '%' && c[1] != '\0' && strchr(hexadecimal, c[1]) != NULL &&
+			c[2] != '\0' && strchr(hexadecimal, c[2]) != NULL)
+			continue;
+		if (strchr("0123456789-._~!$&'()*+,;=:@/?" LETTERS, *c) == NULL)
+			return "contains characters that an address has only escaped";
+	}
+	for (size_t at = 0; at < path_len;)
+	{
+		size_t		len = Min(strcspn(suffix + at, "/"), path_len - at);
+
+		if (is_dots(suffix + at, len))
+			return "contains \".\" or \"..\" as a part of the path";
+		at += len + 1;
+	}
+	return NULL;
+}
+
 /*
  * The scheme is part of it: a credential stored for https must not go out in
  * clear because somebody changed one letter.

@@ -12,6 +12,12 @@
 extern const char *act_url_problem(const char *url);
 
 /*
+ * What is wrong with it as the end of an address, path and query, or NULL.  It
+ * is put after a slash as it is, so it cannot reach anything above.
+ */
+extern const char *act_url_suffix_problem(const char *suffix);
+
+/*
  * scheme://host:port, in one spelling for each place; NULL for what is no
  * URL to send to.
  */

@@ -255,7 +255,7 @@ process_utility(PlannedStmt *statement, const char *text, bool read_only, Proces
 	if (creates_extension && OidIsValid(get_extension_oid("pg_activate", true)))
 		act_wake_at_commit();
 	if (commits_prepared && OidIsValid(get_extension_oid("pg_activate", true)))
-		act_wake_now();
+		act_prepared_now();
 }
 
 /* However it is dropped: by name, with its schema, with all its owner has. */

@@ -32,6 +32,7 @@ static bool wake = false;
 static bool leave = false;
 static bool look = false;
 static bool blocking = false;
+static bool destinations = false;
 
 void
 act_wake_now(void)
@@ -70,6 +71,22 @@ look_now(void)
 	LWLockRelease(&act_shared->lock);
 }
 
+/* Before the wake: a run that begins after it has seen what was committed. */
+static void
+destinations_now(void)
+{
+	(void) pg_atomic_fetch_add_u32(&act_shared->destination_changes, 1);
+}
+
+void
+act_prepared_now(void)
+{
+	if (act_shared == NULL)
+		return;
+	destinations_now();
+	act_wake_now();
+}
+
 /* Workers come back into what this session needed without them. */
 static void
 unblock_now(void)
@@ -94,11 +111,13 @@ unblock_now(void)
 static void
 transaction_ends(XactEvent event, void *arg)
 {
-	if (!wake && !leave && !look && !blocking)
+	if (!wake && !leave && !look && !blocking && !destinations)
 		return;
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
+			if (destinations)
+				destinations_now();
 			if (look)
 				look_now();
 			if (leave)
@@ -114,7 +133,7 @@ transaction_ends(XactEvent event, void *arg)
 	}
 	if (blocking)
 		unblock_now();
-	wake = leave = look = blocking = false;
+	wake = leave = look = blocking = destinations = false;
 }
 
 static void
@@ -134,6 +153,15 @@ act_wake_at_commit(void)
 		return;
 	register_callback();
 	wake = true;
+}
+
+void
+act_destination_changed_at_commit(void)
+{
+	if (act_shared == NULL)
+		return;
+	act_wake_at_commit();
+	destinations = true;
 }
 
 void

@@ -16,8 +16,14 @@
  */
 extern void act_wake_at_commit(void);
 
-/* The same, now: what another session prepared was committed. */
+/* The same, now. */
 extern void act_wake_now(void);
+
+/* What another session prepared was committed: whatever it was, all look. */
+extern void act_prepared_now(void);
+
+/* The current transaction changes what a destination lets runs do: at commit those under way look, too. */
+extern void act_destination_changed_at_commit(void);
 
 /*
  * The current transaction drops the extension: at commit its workers leave,

@@ -28,6 +28,7 @@
 #include "fault.h"
 #include "identity.h"
 #include "settings.h"
+#include "transaction.h"
 #include "version.h"
 #include "worker.h"
 
@@ -492,6 +493,7 @@ act_worker_begin(void)
 void
 act_worker_commit(void)
 {
+	act_transaction_local(true);
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();

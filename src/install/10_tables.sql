@@ -86,6 +86,7 @@ CREATE TABLE activate.run (
 	requests	pg_catalog.int8 NOT NULL DEFAULT 0,
 	retries		pg_catalog.int8 NOT NULL DEFAULT 0,
 	bytes_sent	pg_catalog.int8 NOT NULL DEFAULT 0,
+	requests_unlogged pg_catalog.int8 NOT NULL DEFAULT 0,
 	error		pg_catalog.text,
 	detail		pg_catalog.text,
 	hint		pg_catalog.text,
@@ -101,6 +102,7 @@ COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent diges
 COMMENT ON COLUMN activate.run.canary IS 'it is or was held because the destination refused rows of its canary';
 COMMENT ON COLUMN activate.run.missed IS 'planned starts before this one that passed without a run: one run stands for them all';
 COMMENT ON COLUMN activate.run.merged_into IS 'of a queued run: the run that did its work, too';
+COMMENT ON COLUMN activate.run.requests_unlogged IS 'requests that failed and are not in activate.request, as it has the first hundred of a run';
 CREATE INDEX run_sync_idx ON activate.run (sync_id, run_id);
 CREATE INDEX run_waiting_idx ON activate.run (sync_id) WHERE status OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'running', 'held']);
 SELECT pg_catalog.pg_extension_config_dump('activate.run', '');
@@ -129,7 +131,9 @@ CREATE TABLE activate.sync_state (
 	unit_late_until pg_catalog.timestamptz,
 	model_problem pg_catalog.text,
 	model_problem_since pg_catalog.timestamptz,
-	field_types	pg_catalog.jsonb
+	field_types	pg_catalog.jsonb,
+	trouble		pg_catalog.text,
+	trouble_since pg_catalog.timestamptz
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE activate.sync_state IS 'when each sync is due';
 COMMENT ON COLUMN activate.sync_state.anchor IS 'planned starts of an interval count from it';
@@ -148,6 +152,8 @@ COMMENT ON COLUMN activate.sync_state.unit_late_until IS 'mode replace: until wh
 COMMENT ON COLUMN activate.sync_state.unit_next_attempt_at IS 'mode replace: when it may go again as it is; null: with the next run, or, when all attempts are used, not before it changes';
 COMMENT ON COLUMN activate.sync_state.model_problem IS 'why the model cannot be read as it is now; the sync waits until it can; null: it can';
 COMMENT ON COLUMN activate.sync_state.model_problem_since IS 'since when; with model_problem null: nobody was told yet, as a missing right may come back; null: it can be read';
+COMMENT ON COLUMN activate.sync_state.trouble IS 'failing or rejecting, as events told of it last; null: neither';
+COMMENT ON COLUMN activate.sync_state.trouble_since IS 'since when; null: trouble is';
 COMMENT ON COLUMN activate.sync_state.field_types IS 'types of the fields when rows were last sent; null: none were';
 COMMENT ON COLUMN activate.sync_state.after_runs IS 'schedule after: for each sync of it the run that was last followed';
 SELECT pg_catalog.pg_extension_config_dump('activate.sync_state', '');
@@ -173,8 +179,11 @@ CREATE TABLE activate.destination_state (
 	message		pg_catalog.text,
 	throttled_until pg_catalog.timestamptz,
 	throttle_message pg_catalog.text,
+	throttled_since pg_catalog.timestamptz,
 	paused_at	pg_catalog.timestamptz,
-	paused_by	pg_catalog.text
+	paused_by	pg_catalog.text,
+	day_used	pg_catalog.int8 NOT NULL DEFAULT 0,
+	day_ends_at	pg_catalog.timestamptz
 );
 COMMENT ON TABLE activate.destination_state IS 'destinations that are down, paused, limit their rate for long, or are closed until their credentials are set here';
 COMMENT ON COLUMN activate.destination_state.closed IS 'confirm_cluster(''sandbox''): nothing is sent until its credentials are set on this server';
@@ -182,10 +191,13 @@ COMMENT ON COLUMN activate.destination_state.down_since IS 'when it was first fo
 COMMENT ON COLUMN activate.destination_state.probe_at IS 'until then workers postpone its runs; the first one after it tries';
 COMMENT ON COLUMN activate.destination_state.failures IS 'runs in a row that found it down';
 COMMENT ON COLUMN activate.destination_state.message IS 'what the last of them found';
-COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it wants to be left alone: it said so, or its quota of the day is used; null or in the past: it does not';
+COMMENT ON COLUMN activate.destination_state.throttled_until IS 'until then it wants to be left alone: it said so, or its quota of the day is used; in the past: no run has got through since; null: it does not';
 COMMENT ON COLUMN activate.destination_state.throttle_message IS 'what it said';
+COMMENT ON COLUMN activate.destination_state.throttled_since IS 'since when runs end for it, for longer than a minute: that was an event; null: they do not';
 COMMENT ON COLUMN activate.destination_state.paused_at IS 'since when pause_destination() keeps everything from it; null: it is not paused';
 COMMENT ON COLUMN activate.destination_state.paused_by IS 'role that paused it';
+COMMENT ON COLUMN activate.destination_state.day_used IS 'requests that count towards its quota of the day, as far as they were written down';
+COMMENT ON COLUMN activate.destination_state.day_ends_at IS 'midnight, at which that day ends; null: no quota was used yet';
 SELECT pg_catalog.pg_extension_config_dump('activate.destination_state', '');
 
 CREATE TABLE activate.claim (
@@ -238,6 +250,40 @@ COMMENT ON TABLE activate.event IS 'changes of state, one row each';
 CREATE INDEX event_sync_idx ON activate.event (sync_id);
 SELECT pg_catalog.pg_extension_config_dump('activate.event', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.event_event_id_seq', '');
+
+/*
+ * What was sent and answered, for people; nothing depends on it.  Not dumped:
+ * it holds payloads, and is gone in days anyway.  Its numbers go on, since
+ * rows that were refused name them.  Rows come and go at the ends of the
+ * table, so vacuum has little to do, but often.
+ */
+CREATE TABLE activate.request (
+	request_id	pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sync_id		pg_catalog.int8 NOT NULL,
+	run_id		pg_catalog.int8 NOT NULL,
+	at			pg_catalog.timestamptz NOT NULL,
+	method		pg_catalog.text NOT NULL,
+	url			pg_catalog.text NOT NULL,
+	request_headers pg_catalog.jsonb NOT NULL,
+	request_body pg_catalog.text,
+	request_bytes pg_catalog.int8 NOT NULL,
+	request_cut	pg_catalog.bool NOT NULL,
+	http_status	pg_catalog.int4,
+	response_headers pg_catalog.jsonb,
+	response_body pg_catalog.text,
+	response_bytes pg_catalog.int8,
+	rows		pg_catalog.int8 NOT NULL,
+	attempt		pg_catalog.int4 NOT NULL,
+	duration	pg_catalog.interval,
+	ops			pg_catalog.text NOT NULL,
+	class		pg_catalog.text NOT NULL,
+	problem		pg_catalog.text,
+	failed		pg_catalog.bool NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500,
+	toast.autovacuum_vacuum_scale_factor = 0.05, toast.autovacuum_vacuum_threshold = 500);
+COMMENT ON TABLE activate.request IS 'requests and their answers, as option log of their syncs says: behind the view requests';
+CREATE INDEX request_sync_idx ON activate.request (sync_id, failed, request_id);
+SELECT pg_catalog.pg_extension_config_dump('activate.request_request_id_seq', '');
 
 /*
  * Which host a stored credential was meant for.  Keyed by OIDs, so rows of

@@ -35,8 +35,8 @@ RETURNS TABLE (in_model pg_catalog.bool, problem pg_catalog.text, payload pg_cat
 	attempts pg_catalog.int4, last_at pg_catalog.timestamptz, next_attempt_at pg_catalog.timestamptz,
 	http_status pg_catalog.int4, code pg_catalog.text, message pg_catalog.text,
 	next_action pg_catalog.text, explanation pg_catalog.text, accepted_payload pg_catalog.json,
-	changed pg_catalog.jsonb)
+	changed pg_catalog.jsonb, request_id pg_catalog.int8)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1
 AS 'MODULE_PATHNAME', 'act_explain_row';
 COMMENT ON FUNCTION activate.explain_row(pg_catalog.text, pg_catalog.jsonb)
-	IS 'why a row is or is not at the destination: what the model says, what was accepted when, what was tried last, what the next run does, and where they are kept the payload accepted last and the fields that differ from it; key: the object that the views show or, for one column, the bare value';
+	IS 'why a row is or is not at the destination: what the model says, what was accepted when, what was tried last, what the next run does, and where they are kept the payload accepted last and the fields that differ from it, and the last request that was not plainly accepted, in activate.requests; key: the object that the views show or, for one column, the bare value';

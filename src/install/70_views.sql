@@ -54,7 +54,7 @@ SELECT r.run_id, s.name AS sync, r.cause, r.status, r.started_at, r.finished_at,
 	r.absent, r.skipped, r.held_out, r.duplicates, r.requests, r.retries, r.bytes_sent,
 	CASE WHEN s.owned THEN r.error END AS error, r.leaving, r.unchanged,
 	CASE WHEN s.owned THEN r.detail END AS detail, CASE WHEN s.owned THEN r.hint END AS hint,
-	r.pid, r.approved_by, r.approved_at, r.queued_at, r.missed
+	r.pid, r.approved_by, r.approved_at, r.queued_at, r.missed, r.requests_unlogged
 FROM activate.run AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id
 WHERE r.merged_into IS NULL;
 COMMENT ON VIEW activate.runs IS 'runs: added + changed + removed = accepted + rejected + delayed + unknown + waiting + absent + skipped + held_out';
@@ -78,6 +78,29 @@ FROM activate.pending AS p
 WHERE p.state OPERATOR(pg_catalog.=) ANY (ARRAY['rejected', 'refused', 'invalid']);
 COMMENT ON VIEW activate.rejections IS 'pending rows that the destination or the mapping refused';
 GRANT SELECT ON activate.rejections TO PUBLIC;
+
+CREATE FUNCTION activate.request_curl(headers pg_catalog.jsonb, method pg_catalog.text, url pg_catalog.text,
+	body pg_catalog.text)
+RETURNS pg_catalog.text
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'act_request_curl';
+COMMENT ON FUNCTION activate.request_curl(pg_catalog.jsonb, pg_catalog.text, pg_catalog.text, pg_catalog.text)
+	IS 'a request as a curl command: behind the view requests';
+
+/* Paths name records, headers may name anything: of those that are watched only, what the statistics need. */
+CREATE VIEW activate.requests WITH (security_barrier) AS
+SELECT r.request_id, s.name AS sync, r.run_id, r.at, r.method,
+	CASE WHEN s.owned THEN r.url ELSE pg_catalog.substring(r.url, '^[a-zA-Z]+://[^/?]*') END AS url,
+	CASE WHEN s.owned THEN r.request_headers END AS request_headers,
+	CASE WHEN s.owned THEN r.request_body END AS request_body, r.http_status,
+	CASE WHEN s.owned THEN r.response_headers END AS response_headers,
+	CASE WHEN s.owned THEN r.response_body END AS response_body, r.rows, r.attempt, r.duration,
+	r.ops, r.class, CASE WHEN s.owned THEN r.problem END AS problem, r.request_bytes, r.response_bytes,
+	CASE WHEN s.owned AND NOT r.request_cut
+		THEN activate.request_curl(r.request_headers, r.method, r.url, r.request_body) END AS curl
+FROM activate.request AS r JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) r.sync_id;
+COMMENT ON VIEW activate.requests IS 'requests and their answers, as option log says; secrets are masked, long bodies cut';
+GRANT SELECT ON activate.requests TO PUBLIC;
 
 CREATE VIEW activate.events WITH (security_barrier) AS
 SELECT e.event_id, e.at, e.kind, e.severity, e.sync, e.destination, e.run_id, e.message, e.details
@@ -111,7 +134,12 @@ SELECT s.name AS sync, s.destination, state.health,
 		WHEN t.model_problem IS NOT NULL THEN t.model_problem
 		WHEN state.health OPERATOR(pg_catalog.=) 'waiting' THEN CASE
 			WHEN e.closed THEN pg_catalog.format('destination %I is closed until its credentials are set on this server', s.destination)
-			WHEN e.down_since IS NOT NULL THEN pg_catalog.format('destination %I is down since %s: %s', s.destination, e.down_since, e.message)
+			WHEN e.paused_at IS NOT NULL THEN pg_catalog.format('destination %I is paused since %s by %s: SELECT activate.resume_destination(%L);',
+				s.destination, e.paused_at, e.paused_by, s.destination)
+			WHEN e.throttled_until IS NOT NULL AND (e.down_since IS NULL OR e.throttled_until OPERATOR(pg_catalog.>) pg_catalog.now()) THEN
+				pg_catalog.format('destination %I limits its rate until %s: %s', s.destination, e.throttled_until, e.throttle_message)
+			WHEN e.down_since IS NOT NULL THEN pg_catalog.format('destination %I is down since %s, and tried again at %s: %s',
+				s.destination, e.down_since, e.probe_at, e.message)
 			WHEN whole.status IS NOT NULL THEN whole.error
 			ELSE pg_catalog.format('it runs %s, once they have succeeded', s.schedule) END
 		WHEN state.health OPERATOR(pg_catalog.=) ANY (ARRAY['held', 'failing']) THEN whole.error
@@ -129,6 +157,8 @@ CROSS JOIN (SELECT activate.worker_problem() AS problem,
 	GREATEST('1 minute'::pg_catalog.interval,
 		pg_catalog.current_setting('pg_activate.naptime', true)::pg_catalog.interval OPERATOR(pg_catalog.*) 2) AS grace
 	OFFSET 0) AS worker
+CROSS JOIN LATERAL (SELECT COALESCE(e.closed, false) OR e.paused_at IS NOT NULL AS stopped,
+	COALESCE(e.closed, false) OR e.paused_at IS NOT NULL OR e.down_since IS NOT NULL OR e.throttled_until IS NOT NULL AS back) AS kept
 CROSS JOIN LATERAL (SELECT activate.sync_home_problem(d.system_identifier, d.database_oid, d.host) AS problem) AS home
 LEFT JOIN LATERAL (SELECT pg_catalog.min(r.queued_at) AS queued_at,
 		pg_catalog.bool_or(r.status OPERATOR(pg_catalog.=) 'running') AS running FROM activate.run AS r
@@ -143,7 +173,7 @@ LEFT JOIN LATERAL (SELECT r.status, r.error FROM activate.run AS r
 		AND r.status OPERATOR(pg_catalog.<>) ALL (ARRAY['superseded', 'queued', 'running'])
 		AND (r.status OPERATOR(pg_catalog.<>) 'cancelled' OR r.digest IS NULL)	-- discarded
 		-- only while that holds for which it was; a right that may come back with the end of a rebuild is nobody's concern yet
-		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem IS NOT NULL OR e.down_since IS NOT NULL OR e.closed)
+		AND (r.status OPERATOR(pg_catalog.<>) 'postponed' OR t.model_problem IS NOT NULL OR kept.back)
 	ORDER BY r.run_id DESC LIMIT 1) AS whole ON true
 LEFT JOIN LATERAL (SELECT r.invalid, r.untried FROM activate.run AS r
 	WHERE r.sync_id OPERATOR(pg_catalog.=) s.sync_id AND NOT r.keyed AND r.started_at IS NOT NULL
@@ -164,18 +194,18 @@ LEFT JOIN activate.pending_counts() AS p ON p.sync_id OPERATOR(pg_catalog.=) s.s
 CROSS JOIN LATERAL (SELECT w.since,
 		COALESCE(w.since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) worker.grace), false)
 			AND queue.running IS NOT TRUE AS late
-	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL THEN
-		LEAST(CASE WHEN t.model_problem_since IS NULL OR t.retry_at IS NULL THEN t.next_run_at END, queue.queued_at,
-			CASE WHEN t.retry_at IS NOT NULL AND e.down_since IS NOT NULL THEN GREATEST(t.retry_at, e.probe_at)
-				ELSE t.retry_at END) END AS since) AS w) AS due
+	FROM (SELECT CASE WHEN NOT s.paused AND home.problem IS NULL AND e.paused_at IS NULL AND n.due IS NOT NULL THEN
+		GREATEST(n.due, CASE WHEN e.down_since IS NOT NULL OR e.throttled_until IS NOT NULL THEN e.probe_at END) END AS since
+		FROM (SELECT LEAST(CASE WHEN t.model_problem_since IS NULL OR t.retry_at IS NULL THEN t.next_run_at END,
+			queue.queued_at, t.retry_at) AS due) AS n) AS w) AS due
 CROSS JOIN LATERAL (SELECT CASE WHEN s.gone THEN 'failing'
 		WHEN s.paused THEN 'paused'
 		WHEN home.problem IS NOT NULL THEN 'waiting'
 		WHEN s.schedule OPERATOR(pg_catalog.<>) 'manual' AND worker.problem IS NOT NULL THEN 'no worker'
 		WHEN t.model_problem IS NOT NULL THEN 'waiting'
 		WHEN whole.status OPERATOR(pg_catalog.=) 'held' THEN 'held'
-		WHEN e.closed OR whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
-		WHEN e.down_since IS NOT NULL AND t.retry_at IS NOT NULL AND NOT t.retry_rows THEN 'waiting'
+		WHEN kept.stopped OR whole.status OPERATOR(pg_catalog.=) 'postponed' THEN 'waiting'
+		WHEN kept.back AND t.retry_at IS NOT NULL AND NOT t.retry_rows THEN 'waiting'
 		WHEN whole.status OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'cancelled', 'interrupted']) THEN 'failing'
 		WHEN due.late OR (pg_catalog.now() OPERATOR(pg_catalog.-) COALESCE(fresh.started_at, d.created_at))
 			OPERATOR(pg_catalog.>) (d.options OPERATOR(pg_catalog.->>) 'freshness')::pg_catalog.interval THEN 'late'

@@ -130,6 +130,7 @@ COMMENT ON COLUMN activate.runs.pid IS 'process that ran or runs it; null: not k
 COMMENT ON COLUMN activate.runs.approved_by IS 'role that approved the held run; null: nobody did, or the run was discarded';
 COMMENT ON COLUMN activate.runs.approved_at IS 'when the held run was approved; null: it was not, or the run was discarded';
 COMMENT ON COLUMN activate.runs.queued_at IS 'when queue_run() asked for the run; null: it was not queued';
+COMMENT ON COLUMN activate.runs.requests_unlogged IS 'requests that failed and are not in activate.requests, as it has the first hundred of a run';
 COMMENT ON COLUMN activate.runs.missed IS 'planned starts before this one that passed without a run: one run stands for them all';
 
 COMMENT ON COLUMN activate.claim.claim_id IS 'number of the claim; later ones have higher ones';
@@ -159,7 +160,7 @@ COMMENT ON COLUMN activate.pending.next_attempt_at IS 'when the row, as it is, m
 COMMENT ON COLUMN activate.pending.http_status IS 'status of the HTTP answer; null: there was none';
 COMMENT ON COLUMN activate.pending.code IS 'the destination''s word for the reason, or in_doubt, or what is wrong with an invalid row; null: none given';
 COMMENT ON COLUMN activate.pending.message IS 'the reason as a sentence, mostly the destination''s own; null: none given';
-COMMENT ON COLUMN activate.pending.request_id IS 'number of the request; always null in this version';
+COMMENT ON COLUMN activate.pending.request_id IS 'number of the request that decided it, in activate.requests; null: none did, or it is not logged';
 
 COMMENT ON COLUMN activate.rejections.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.rejections.key IS 'the row''s key: an object of the key columns';
@@ -172,7 +173,51 @@ COMMENT ON COLUMN activate.rejections.next_attempt_at IS 'when the row, as it is
 COMMENT ON COLUMN activate.rejections.http_status IS 'status of the HTTP answer; null: there was none';
 COMMENT ON COLUMN activate.rejections.code IS 'the destination''s word for the reason, or in_doubt, or what is wrong with an invalid row; null: none given';
 COMMENT ON COLUMN activate.rejections.message IS 'the reason as a sentence, mostly the destination''s own; null: none given';
-COMMENT ON COLUMN activate.rejections.request_id IS 'number of the request; always null in this version';
+COMMENT ON COLUMN activate.rejections.request_id IS 'number of the request that decided it, in activate.requests; null: none did, or it is not logged';
+
+/* Requests. */
+COMMENT ON COLUMN activate.request.request_id IS 'number of the request; later ones have higher ones';
+COMMENT ON COLUMN activate.request.run_id IS 'the run that sent it';
+COMMENT ON COLUMN activate.request.at IS 'when it went out';
+COMMENT ON COLUMN activate.request.method IS 'GET, POST, PUT, PATCH or DELETE';
+COMMENT ON COLUMN activate.request.url IS 'where it went; secrets in it stand as ********';
+COMMENT ON COLUMN activate.request.request_headers IS 'headers that it had, but for those of the transport; credentials and signatures stand as ********';
+COMMENT ON COLUMN activate.request.request_body IS 'its body, the first 64 kB of it, secrets as ********; null: it had none';
+COMMENT ON COLUMN activate.request.request_bytes IS 'length of its body';
+COMMENT ON COLUMN activate.request.http_status IS 'status of the answer; null: none arrived';
+COMMENT ON COLUMN activate.request.response_headers IS 'headers of the answer, names in lower case; null: none arrived';
+COMMENT ON COLUMN activate.request.response_body IS 'body of the answer, decoded, the first 64 kB of it, secrets as ********, bytes that are no text as \xNN; null: no answer arrived';
+COMMENT ON COLUMN activate.request.response_bytes IS 'length of the body of the answer, decoded; null: no answer arrived';
+COMMENT ON COLUMN activate.request.rows IS 'rows that it carried';
+COMMENT ON COLUMN activate.request.attempt IS 'which try of these rows in its run it was, from 1';
+COMMENT ON COLUMN activate.request.duration IS 'from its beginning to the end of the answer, waiting for a connection included; null: not known';
+COMMENT ON COLUMN activate.request.ops IS 'operations on its rows, as sent: upsert, delete and so on';
+COMMENT ON COLUMN activate.request.class IS 'what the answer meant: accepted, rows_refused (some or all of the rows), batch_refused (the rows as a whole), too_large, throttled, unreached (certainly not applied), uncertain (may have been applied), auth or configuration';
+COMMENT ON COLUMN activate.request.problem IS 'what was wrong, in words: of the transport, or of an answer that says nothing of single rows; null: nothing';
+COMMENT ON COLUMN activate.request.sync_id IS 'the sync whose rows it carried';
+COMMENT ON COLUMN activate.request.request_cut IS 'request_body is not all of it';
+COMMENT ON COLUMN activate.request.failed IS 'it was not plainly accepted';
+
+COMMENT ON COLUMN activate.requests.sync IS 'name of the sync whose rows it carried';
+COMMENT ON COLUMN activate.requests.request_id IS 'number of the request; later ones have higher ones';
+COMMENT ON COLUMN activate.requests.run_id IS 'the run that sent it';
+COMMENT ON COLUMN activate.requests.at IS 'when it went out';
+COMMENT ON COLUMN activate.requests.method IS 'GET, POST, PUT, PATCH or DELETE';
+COMMENT ON COLUMN activate.requests.url IS 'where it went; secrets in it stand as ********; for who may only watch without its path';
+COMMENT ON COLUMN activate.requests.request_headers IS 'headers that it had, but for those of the transport; credentials and signatures stand as ********; null: whoever asks may only watch';
+COMMENT ON COLUMN activate.requests.request_body IS 'its body, the first 64 kB of it, secrets as ********; null: whoever asks may only watch, or it had none';
+COMMENT ON COLUMN activate.requests.request_bytes IS 'length of its body';
+COMMENT ON COLUMN activate.requests.http_status IS 'status of the answer; null: none arrived';
+COMMENT ON COLUMN activate.requests.response_headers IS 'headers of the answer, names in lower case; null: whoever asks may only watch, or none arrived';
+COMMENT ON COLUMN activate.requests.response_body IS 'body of the answer, decoded, the first 64 kB of it, secrets as ********, bytes that are no text as \xNN; null: whoever asks may only watch, or no answer arrived';
+COMMENT ON COLUMN activate.requests.response_bytes IS 'length of the body of the answer, decoded; null: no answer arrived';
+COMMENT ON COLUMN activate.requests.rows IS 'rows that it carried';
+COMMENT ON COLUMN activate.requests.attempt IS 'which try of these rows in its run it was, from 1';
+COMMENT ON COLUMN activate.requests.duration IS 'from its beginning to the end of the answer, waiting for a connection included; null: not known';
+COMMENT ON COLUMN activate.requests.ops IS 'operations on its rows, as sent: upsert, delete and so on';
+COMMENT ON COLUMN activate.requests.class IS 'what the answer meant: accepted, rows_refused (some or all of the rows), batch_refused (the rows as a whole), too_large, throttled, unreached (certainly not applied), uncertain (may have been applied), auth or configuration';
+COMMENT ON COLUMN activate.requests.problem IS 'what was wrong, in words: of the transport, or of an answer that says nothing of single rows; null: whoever asks may only watch, or nothing';
+COMMENT ON COLUMN activate.requests.curl IS 'the request as a curl command; null: its body was cut, or whoever asks may only watch';
 
 /* Events. */
 COMMENT ON COLUMN activate.event.event_id IS 'number of the event; later ones have higher ones, and NOTIFY pg_activate carries it';
@@ -212,6 +257,7 @@ COMMENT ON COLUMN activate.status.backlog IS 'rows that pending lists, but for i
 
 /* Numbers. */
 COMMENT ON SEQUENCE activate.sync_sync_id_seq IS 'numbers of syncs';
+COMMENT ON SEQUENCE activate.request_request_id_seq IS 'numbers of requests';
 COMMENT ON SEQUENCE activate.run_run_id_seq IS 'numbers of runs';
 COMMENT ON SEQUENCE activate.claim_claim_id_seq IS 'numbers of claims';
 COMMENT ON SEQUENCE activate.event_event_id_seq IS 'numbers of events';

@@ -51,6 +51,7 @@ typedef struct Conn
 	size_t		sent;
 	bool		close_after;
 	bool		reset;			/* close by RST */
+	bool		stale;			/* the next request finds it gone */
 	bool		counted;		/* has sent a request of its own */
 	bool		busy;			/* a request is unanswered */
 	uint32_t	events;			/* that epoll watches for */
@@ -86,6 +87,8 @@ typedef struct Stats
 	long		open;
 	long		busy;
 	long		max_busy;
+	long		faults;			/* requests that the script had a behaviour for */
+	long		repeats;		/* rows that were there already, just so */
 } Stats;
 
 extern Config config;

@@ -81,7 +81,7 @@ reset_everything(void)
 	script_reset();
 	free(config.require_auth);
 	config = (Config) {.log = true};
-	stats.requests = stats.rows = stats.connections = 0;
+	stats.requests = stats.rows = stats.connections = stats.faults = stats.repeats = 0;
 	stats.max_busy = stats.busy;
 }
 
@@ -122,8 +122,10 @@ set_config(Span object)
 static void
 stats_json(Buf *out)
 {
-	buf_format(out, "{\"requests\":%ld,\"rows\":%ld,\"connections\":%ld,\"open\":%ld,\"busy\":%ld,\"max_busy\":%ld}",
-			   stats.requests, stats.rows, stats.connections, stats.open, stats.busy, stats.max_busy);
+	buf_format(out, "{\"requests\":%ld,\"rows\":%ld,\"connections\":%ld,\"open\":%ld,\"busy\":%ld,\"max_busy\":%ld,"
+			   "\"faults\":%ld,\"repeats\":%ld}",
+			   stats.requests, stats.rows, stats.connections, stats.open, stats.busy, stats.max_busy,
+			   stats.faults, stats.repeats);
 }
 
 /* false: no such control path. */

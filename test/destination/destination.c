@@ -290,6 +290,12 @@ read_in(Conn *conn)
 {
 	ssize_t		n;
 
+	if (conn->stale)
+	{
+		conn->reset = true;		/* what came is not even read */
+		conn_close(conn);
+		return;
+	}
 	buf_reserve(&conn->in, READ_BYTES);
 	n = recv(conn->fd, conn->in.at + conn->in.len, READ_BYTES, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -227,7 +227,7 @@ static void
 read_member(Behaviour *behaviour, Span name, Span value, char **problem)
 {
 	static const char *const applies[] = {"default", "before", "after", "none", "late", NULL};
-	static const char *const closes[] = {"no", "before", "after", "mid", NULL};
+	static const char *const closes[] = {"no", "before", "after", "mid", "next", NULL};
 	static const char *const results[] = {"right", "short", "long", "null", "unknown", "cut", "none", "html", NULL};
 
 	if (json_is(name, "match"))

@@ -22,7 +22,8 @@ typedef enum CloseWhen
 	CLOSE_NOT,
 	CLOSE_BEFORE,				/* before the body is read */
 	CLOSE_AFTER,				/* after applying, without an answer */
-	CLOSE_MID					/* in the middle of the answer's body */
+	CLOSE_MID,					/* in the middle of the answer's body */
+	CLOSE_NEXT					/* answers, and hangs up on the connection's next request */
 } CloseWhen;
 
 typedef enum ResultsKind

@@ -130,9 +130,15 @@ static bool
 apply_row(Conn *conn, const char *object, const char *op, const char *key, Span row)
 {
 	Span		fields = json_get(row, "fields");
-	Record	   *record;
+	Record	   *record = store_find(object, key);
+	char	   *before = record ? strdup(record->fields) : NULL;
+	bool		archived = record && record->archived;
 	const char *problem = store_apply(op, object, key, fields, &record);
 
+	if (problem ? before == NULL && strcmp(problem, "absent") == 0 :
+		before && record && archived == record->archived && strcmp(before, record->fields) == 0)
+		stats.repeats++;
+	free(before);
 	if (problem == NULL)
 	{
 		stats.rows++;
@@ -182,6 +188,7 @@ evaluate_row(Conn *conn, const char *object, Span row, bool apply)
 		record = store_find(object, key.at);
 		add_result(conn, "accepted", record ? record->external_id : NULL, NULL, -1);
 		accepted = true;
+		stats.repeats += apply;
 	}
 	else
 	{
@@ -259,8 +266,11 @@ evaluate(Conn *conn, bool apply)
 		entry->rows = nrows;
 	if (body_refused(conn, rows, nrows))
 		return;
-	if (config.idempotency && request->idempotency_key && store_token_known(request->idempotency_key))
+	if (apply && config.idempotency && request->idempotency_key && store_token_known(request->idempotency_key))
+	{
 		apply = false;
+		stats.repeats += nrows;
+	}
 	object = url_decode(request->path + 1, strcspn(request->path + 1, "?"));
 	iter = json_iter(rows);
 	if (is_replace(body))
@@ -308,7 +318,10 @@ answer(Conn *conn)
 	if (behaviour && (behaviour->close == CLOSE_MID || behaviour->chunked_bad || behaviour->content_length >= 0))
 		conn->close_after = true;
 	if (behaviour)
+	{
 		conn->reset = behaviour->reset;
+		conn->stale = behaviour->close == CLOSE_NEXT;
+	}
 	if (behaviour && behaviour->endless)
 		start_endless(conn);
 	else
@@ -369,6 +382,7 @@ handle_request(Conn *conn)
 		return;
 	}
 	behaviour = conn->behaviour = script_take(request->method, request->path, &request->body);
+	stats.faults += behaviour != NULL;
 	if (behaviour && behaviour->close == CLOSE_BEFORE)
 	{
 		conn->reset = behaviour->reset;

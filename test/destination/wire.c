@@ -227,6 +227,7 @@ closed_before_body(Conn *conn)
 	if (conn->behaviour == NULL)
 		return false;
 	count_request(conn);
+	stats.faults++;
 	conn->reset = conn->behaviour->reset;
 	conn_close(conn);
 	return true;

@@ -8,6 +8,8 @@ Activate - a cluster with the extension, and runs in it, for TAP tests
 
   use Activate;
   my $a = Activate->start('delivery');           # restarts by itself after a crash
+  my $a = Activate->start('s', conf => "...\n", init => { allows_streaming => 1 },
+                          quick => 1);           # asks by one session, made anew when it is lost
   $a->sql('CREATE TABLE ...');                   # dies on errors; returns rows as text
   $a->server('crm', $destination, timeout => '300ms');
 
@@ -38,19 +40,20 @@ use PostgreSQL::Test::Cluster;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+use Session;
 use Sums;
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
 sub start
 {
-	my ($class, $name) = @_;
+	my ($class, $name, %option) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(extra => [ '--encoding', 'UTF8', '--locale', 'C.UTF-8' ]);
-	$node->append_conf('postgresql.conf', "restart_after_crash = on\nclient_min_messages = warning\n");
+	$node->init(extra => [ '--encoding', 'UTF8', '--locale', 'C.UTF-8' ], %{ $option{init} // {} });
+	$node->append_conf('postgresql.conf', "restart_after_crash = on\nclient_min_messages = warning\n" . ($option{conf} // ''));
 	$node->start;
-	my $self = bless { node => $node }, $class;
+	my $self = bless { node => $node, quick => $option{quick} }, $class;
 	$self->sql('CREATE EXTENSION pg_activate');
 	$self->sql(q{ALTER DATABASE postgres SET pg_activate.allowed_hosts = '*'});
 	return $self;
@@ -61,7 +64,40 @@ sub node { return $_[0]->{node} }
 sub sql
 {
 	my ($self, $sql) = @_;
+	return $self->ask($sql) if $self->{quick};
 	return $self->{node}->safe_psql($self->{database} // 'postgres', $sql);
+}
+
+# By a session that stays open.  When a crash takes it, the question is asked
+# once more: it must be one that may be.
+sub ask
+{
+	my ($self, $sql) = @_;
+	my $until = time + 60;
+
+	while (time < $until)
+	{
+		my $session = $self->{session} //= eval { Session->start($self->{node}, $self->{database} // 'postgres') };
+		my $answer = $session ? $session->query($sql) : 'psql: error';
+
+		if ($answer !~ /connection to server was lost|server closed the connection|terminating connection|^psql: error/)
+		{
+			croak "$answer: $sql" if $answer =~ /^(?:psql:<stdin>:\d+: )?(?:ERROR|FATAL): /m;
+			return $answer;
+		}
+		delete $self->{session};
+		sleep 0.02;
+	}
+	croak "the server does not come back: $sql";
+}
+
+# Another server in its place, a standby that was promoted.
+sub take_over
+{
+	my ($self, $node) = @_;
+	delete $self->{session};
+	$self->{node} = $node;
+	return;
 }
 
 # Rows of a query as hashes.
@@ -147,10 +183,12 @@ sub alive
 {
 	my ($self) = @_;
 	my $until = time + 60;
+	return $self->ask('SELECT 1') if $self->{quick};
 	while (1)
 	{
-		my ($status, $out) = $self->{node}->psql('postgres', 'SELECT 1');
-		return if $status == 0 && $out eq '1';
+		# It may hang up before it has read anything.
+		my ($status, $out) = eval { $self->{node}->psql('postgres', 'SELECT 1') };
+		return if defined $status && $status == 0 && $out eq '1';
 		croak 'the server does not come back' if time > $until;
 		sleep 0.02;
 	}
@@ -159,8 +197,9 @@ sub alive
 
 sub crash
 {
-	my ($self) = @_;
-	$self->{node}->stop('immediate');
+	my ($self, $how) = @_;
+	delete $self->{session};
+	$self->{node}->stop($how // 'immediate');
 	$self->{node}->start;
 	return;
 }

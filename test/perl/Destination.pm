@@ -20,7 +20,7 @@ Destination - a test destination (test/destination) for TAP tests
   $crm->requests($seq);                  # those after that one
   $crm->rows;                            # rows of all requests' bodies, in order
   $crm->wait_for_requests(3);            # dies after 30 s (or the second argument)
-  $crm->stats;                           # { requests, rows, connections, open, busy, max_busy }
+  $crm->stats;                           # { requests, rows, connections, open, busy, max_busy, faults, repeats }
   $crm->config({ idempotency => 1 });
   $crm->reset;                           # records, log, script, config, statistics
   $crm->stop; $crm->restart;             # the same port, everything forgotten

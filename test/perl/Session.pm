@@ -86,7 +86,7 @@ sub wait
 	my $text;
 	while (($text = $self->_text) !~ /^== done $self->{sent}\n/m)
 	{
-		last if $text =~ /connection to server was lost/;
+		last if $text =~ /connection to server was lost|^psql: error: /m;
 		croak "the session is still busy: $text" if time > $until;
 		sleep 0.002;
 	}

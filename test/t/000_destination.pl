@@ -57,6 +57,23 @@ $d->config({ idempotency => 1 });
 post('c', { op => 'upsert', key => { id => 1 }, fields => { v => $_ }, change_id => 'x' }) for 1, 2;
 is_deeply($d->fields('c'), { '{"id":1}' => { v => 1 } }, 'a change_id counts once');
 
+# given rows that are there already, then they count as repeats, whoever says so
+post('c', { op => 'upsert', key => { id => 1 }, fields => { v => 1 }, change_id => 'y' });
+post('c', { op => 'delete', key => { id => 9 } });
+post('c', { op => 'upsert', key => { id => 1 }, fields => { v => 3 } });
+is($d->stats->{repeats}, 3, 'repeats: a change_id again, a value again, a deletion of nothing');
+
+# given a stale keep-alive, then the answer comes and the next request on it does not
+$d->script({ close => 'next' });
+my $stale = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $d->port, Timeout => 10) or die $@;
+my $ask = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
+$stale->syswrite($ask);
+$stale->sysread(my $first, 1000);
+like($first, qr/200 OK.*"ok":true/s, 'stale: it answers');
+$stale->syswrite($ask);
+ok(!$stale->sysread(my $second, 1000), 'stale: the next request finds nobody');
+is($d->stats->{faults}, 1, 'faults are counted');
+
 my $port = $d->port;
 $d->restart;
 is($d->port, $port, 'restart keeps the port');

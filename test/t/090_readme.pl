@@ -88,6 +88,10 @@ sub run_block
 	return ($run ? '' : $state // 'psql failed', $err);
 }
 
+# What answers on a page that has another one than a webhook.
+my %scripts = ('doc/alerts.md' => [ { match => { path => '/hooks*' }, times => -1, status => 200, body => 'ok', headers => { 'Content-Type' => 'text/plain' } },
+	{ match => { path => '/gone*' }, times => -1, status => 404 } ]);
+
 my $n = 0;
 for my $path ('README.md', sort glob 'doc/*.md')
 {
@@ -95,6 +99,7 @@ for my $path ('README.md', sort glob 'doc/*.md')
 	my $node = $nodes{ $without_workers{$path} ? 'plain' : 'workers' };
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$d->reset;
+	$d->script(@{ $scripts{$path} }) if $scripts{$path};
 	for my $block (blocks($path))
 	{
 		my ($line, $wanted, $text) = @$block;

@@ -63,6 +63,10 @@ $s->value('INSERT INTO activate.sync_state (sync_id, anchor) VALUES (0, now()), 
 $s->value("INSERT INTO activate.destination_state (destination, closed) VALUES ('gone', false), ('closed', true), ('crm', false)");
 # Events: a thousand old ones.
 $s->value(q{INSERT INTO activate.event (kind, severity, message, at) SELECT 'old', 'info', i::text, clock_timestamp() - interval '50 days' FROM generate_series(1, 1000) AS i});
+# Requests: of a sync that is there, and of one that is gone; the sequence has its own order.
+$s->value(qq{INSERT INTO activate.request (sync_id, run_id, at, method, url, request_headers, request_bytes, request_cut, rows, attempt, ops, class, failed)
+	SELECT s, 1, clock_timestamp() - make_interval(days => CASE WHEN i <= 2500 THEN 8 ELSE 6 END), 'POST', 'http://x', '{}', 0, false, 1, 1, 'upsert', 'accepted', true
+	FROM (VALUES ($second, 2600), (0, 10)) AS v (s, n), generate_series(1, n) AS i});
 my $before = $s->value('SELECT row_to_json(s) FROM (SELECT sync, health, last_run_id, last_status, last_success_at, fresh_as_of, rows_synced, rows_rejected, backlog, reason FROM activate.status) AS s ORDER BY sync');
 
 # The clock says that it is time.
@@ -78,6 +82,7 @@ is($s->value('SELECT count(*) FROM activate.run WHERE merged_into IS NOT NULL'),
 is($s->value('SELECT row_to_json(s) FROM (SELECT sync, health, last_run_id, last_status, last_success_at, fresh_as_of, rows_synced, rows_rejected, backlog, reason FROM activate.status) AS s ORDER BY sync'),
 	$before, 'status says what it said');
 is($s->value("SELECT count(*) FROM activate.event WHERE kind = 'old'"), 100, 'the newest hundred events stay, however old');
+is($s->value('SELECT count(*), min(sync_id) FROM activate.request'), "100|$second", 'requests of the last week stay, but for those of a sync that is gone');
 is($s->value("SELECT string_agg(sync_id::text, ' ') FROM activate.$_ WHERE sync_id NOT IN (SELECT sync_id FROM activate.sync)"),
 	'1000000', "$_ of a sync that is gone goes; what may yet come stays") foreach qw(invalid_row claim sync_state);
 is($s->value("SELECT string_agg(destination, ' ' ORDER BY 1) FROM activate.destination_state"), 'closed crm',
@@ -92,6 +97,9 @@ $s->wait_until('a scheduler is there', sub { $s->pids('scheduler') == 1 });
 $s->configure("pg_activate.run_retention = '28d'");
 $s->wait_for('fifteen are too many now', "SELECT count(*) = 10 FROM activate.run WHERE sync_id = $second");
 pass('a retention that is changed acts at once');
+$s->configure("pg_activate.request_log_retention = '5d'");
+$s->wait_for('a week is too long now', 'SELECT count(*) = 0 FROM activate.request');
+pass('of requests, too');
 my ($status, $out, $err) = $s->node->psql('postgres', "LOAD 'pg_activate'; ALTER SYSTEM SET pg_activate.run_retention = 0");
 like($err, qr/outside the valid range/, 'none at all is not to be had');
 

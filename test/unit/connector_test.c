@@ -75,7 +75,7 @@ typedef struct Setting
 
 static Setting options[8];
 static Setting secrets[8];
-static int64 retry_after = -1;
+static char *retry_after = NULL;	/* of the next answers */
 
 static const char *
 get_setting(const Setting *settings, const char *name)
@@ -134,12 +134,6 @@ act_http_header(const HttpResponse *response, const char *name)
 			return header->value;
 	}
 	return NULL;
-}
-
-int64
-act_http_retry_after(const HttpResponse *response, int64 now_ms)
-{
-	return retry_after;
 }
 
 static const char *
@@ -457,6 +451,14 @@ make_answer(int status, const char *type, const char *body, size_t len)
 		header->value = pstrdup(type);
 		response.headers = lappend(NIL, header);
 	}
+	if (retry_after != NULL)
+	{
+		HttpHeader *header = palloc(sizeof(HttpHeader));
+
+		header->name = "Retry-After";
+		header->value = retry_after;
+		response.headers = lappend(response.headers, header);
+	}
 	return response;
 }
 
@@ -659,9 +661,9 @@ test_statuses_have_meanings(void)
 		bool		ok = act_connector_read_check(connector, &response, &problem);
 
 		CHECK(read_answer(connector, three_rows(), cases[i].status, "text/plain", "no").verdict == cases[i].verdict);
-		retry_after = 5000;
+		retry_after = "5";
 		CHECK(read_answer(connector, three_rows(), cases[i].status, NULL, "no").verdict == cases[i].with_retry_after);
-		retry_after = -1;
+		retry_after = NULL;
 		CHECK(ok == (cases[i].verdict != VERDICT_AUTH && cases[i].status / 100 != 5));
 		CHECK(ok == (problem == NULL));
 	}

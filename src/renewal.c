@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * renewal.c
+ *	  New credentials in the middle of a run.
+ *
+ * A run reads its credentials when it begins.  Where the destination refuses
+ * them later, somebody may have changed the user mapping or rotated a file
+ * since, so they are read once more.  If these are others than those that
+ * were refused, requests go again with them: once for each new credential,
+ * since one that was refused in this run is not tried again.  The
+ * destination, its address above all, stays what the run began with.
+ *
+ * This is also where a token that expires is to be exchanged for a new one
+ * (read_again): once, and then the run stops.
+ *
+ * Called by the loops of deliver.c and link.c, whose other requests stay under
+ * way meanwhile.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "renewal.h"
+#include "transaction.h"
+
+static bool
+same_secrets(List *some, List *others)
+{
+	ListCell   *a;
+	ListCell   *b;
+
+	if (list_length(some) != list_length(others))
+		return false;
+	forboth(a, some, b, others)
+	{
+		const HttpHeader *one = lfirst(a);
+		const HttpHeader *other = lfirst(b);
+
+		if (strcmp(one->name, other->name) != 0 || strcmp(one->value, other->value) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Whether it is refused already in this run. */
+static bool
+is_known(const Destination *destination, List *secrets)
+{
+	ListCell   *cell;
+
+	foreach(cell, destination->old_secrets)
+	{
+		if (same_secrets(lfirst(cell), secrets))
+			return true;
+	}
+	return same_secrets(destination->secrets, secrets);
+}
+
+/* What is set now may be meant for another place than this run sends to. */
+static bool
+same_place(const Destination *destination, const Destination *now)
+{
+	return now->server_oid == destination->server_oid &&
+		strcmp(now->connector_name, destination->connector_name) == 0 &&
+		strcmp(now->base_url, destination->base_url) == 0;
+}
+
+/* The destination as it is set up now; NULL, with *problem: it cannot be used. */
+static Destination *
+read_again(Run *run, char **problem)
+{
+	Destination *volatile now = NULL;
+
+	PG_TRY();
+	{
+		act_transaction_read_only();
+		MemoryContextSwitchTo(run->context);
+		now = act_destination_load(run->destination->name, run->sync->owner, true);
+		act_transaction_commit(false);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(run->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		act_transaction_rollback();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+			act_transaction_shut_out())
+			ReThrowError(error);
+		*problem = error->message;
+		now = NULL;
+	}
+	PG_END_TRY();
+	return now;
+}
+
+bool
+act_renewal_try(Run *run, int generation, char **problem)
+{
+	Destination *destination = run->destination;
+	MemoryContext caller = CurrentMemoryContext;
+	Destination *now;
+	bool		renewed;
+
+	*problem = NULL;
+	if (generation < destination->generation)
+		return true;
+	now = read_again(run, problem);
+	MemoryContextSwitchTo(caller);
+	if (now == NULL)
+		return false;
+	renewed = same_place(destination, now) && !is_known(destination, now->secrets);
+	if (renewed)
+	{
+		MemoryContextSwitchTo(run->context);
+		destination->old_secrets = lappend(destination->old_secrets, destination->secrets);
+		destination->secrets = now->secrets;
+		destination->generation++;
+		MemoryContextSwitchTo(caller);
+	}
+	else
+		act_destination_wipe(now);
+	return renewed;
+}

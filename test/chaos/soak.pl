@@ -1,0 +1,12 @@
+# 200 000 requests through one session, in twenty runs and in one.
+use strict;
+use warnings;
+
+use FindBin;
+use PostgreSQL::Test::Cluster;		# has to be there before anything runs
+
+$ENV{SOAK_REQUESTS} //= 200_000;
+$ENV{SOAK_RUNS} //= 20;
+$ENV{SOAK_BOUND} //= 1024;
+do "$FindBin::Bin/../t/211_soak.pl";
+die $@ if $@;

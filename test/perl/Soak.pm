@@ -1,0 +1,195 @@
+package Soak;
+
+=head1 NAME
+
+Soak - what a process costs while it sends very many requests, for TAP tests
+
+=head1 SYNOPSIS
+
+  use Soak;
+  Soak::run(requests => 200_000, runs => 20, bound => 1024);
+
+=head1 DESCRIPTION
+
+One session sends a row a request: half of the requests in many runs, the
+other half in one. Its own memory and its descriptors are looked at all the
+while, and the growth for a thousand requests, from the line that fits best,
+must be below C<bound> bytes. From the second run on another session holds a snapshot,
+so that nothing dead can be removed, and the tables of the extension must stay in
+bounds all the same.
+
+=cut
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use Destination;
+use Session;
+
+# Requests before which a process takes what it then keeps: caches, arenas.
+use constant WARM_UP => 2000;
+
+# Pages of its own, in bytes, and open descriptors; nothing once it is gone.
+sub _look
+{
+	my ($pid) = @_;
+	open my $rollup, '<', "/proc/$pid/smaps_rollup" or return;
+	my $private = 0;
+	$private += 1024 * $1 while join('', <$rollup>) =~ /^Private_(?:Clean|Dirty):\s+(\d+)/mg;
+	opendir my $folder, "/proc/$pid/fd" or return;
+	return ($private, scalar grep { !/^\./ } readdir $folder);
+}
+
+# Least squares: growth of the second for one of the first.
+sub _slope
+{
+	my @points = @_;
+	my ($n, $sx, $sy, $sxx, $sxy) = (scalar @points, 0, 0, 0, 0);
+	foreach my $point (@points)
+	{
+		my ($x, $y) = @$point;
+		$sx += $x;
+		$sy += $y;
+		$sxx += $x * $x;
+		$sxy += $x * $y;
+	}
+	my $d = $n * $sxx - $sx * $sx;
+	return $d == 0 ? 0 : ($n * $sxy - $sx * $sy) / $d;
+}
+
+# Runs a statement and looks until it is done; points of (requests so far, bytes), descriptors.
+sub _watch
+{
+	my ($self, $sql) = @_;
+	my (@points, @fds);
+	my $start = $self->{crm}->stats->{requests};
+	my $began = time;
+
+	$self->{session}->send($sql);
+	while ($self->{session}->is_busy)
+	{
+		my ($bytes, $fds) = _look($self->{session}->pid) or last;
+		push @points, [ $self->{crm}->stats->{requests}, $bytes ];
+		push @fds, $fds;
+		sleep 0.1;
+	}
+	is($self->{session}->wait(5), '', $sql);
+	my $sent = $self->{crm}->stats->{requests} - $start;
+	return { points => \@points, fds => \@fds, sent => $sent, rate => $sent / (time - $began) };
+}
+
+# What the contexts of the session hold between two runs.
+sub _contexts
+{
+	my ($self) = @_;
+	return $self->{session}->query('SELECT sum(total_bytes) FROM pg_backend_memory_contexts');
+}
+
+sub _sizes
+{
+	my ($self) = @_;
+	my %size = map { split /\|/ } split /\n/, $self->{node}->safe_psql('postgres', <<'END');
+SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'activate' AND c.relkind = 'r' AND c.relname IN ('claim', 'run', 'sync_state', 'event', 'invalid_row')
+END
+	return \%size;
+}
+
+sub _start
+{
+	my (%option) = @_;
+	my $self = bless { crm => Destination->start }, __PACKAGE__;
+	my $node = $self->{node} = PostgreSQL::Test::Cluster->new('soak');
+
+	$self->{crm}->config({ log => 0, careless => JSON::PP::true });
+	$node->init;
+	$node->append_conf('postgresql.conf', <<'END');
+fsync = off
+autovacuum_naptime = '1s'
+autovacuum_vacuum_cost_delay = 0
+pg_activate.allowed_hosts = '127.0.0.1'
+END
+	$node->start;
+	my $url = $self->{crm}->url;
+	$node->safe_psql('postgres', <<"END");
+CREATE EXTENSION pg_activate;
+CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$url', batch_size '1', concurrency '16');
+CREATE TABLE many (id int PRIMARY KEY, v int);
+CREATE TABLE one (id int PRIMARY KEY, v int);
+INSERT INTO many SELECT i, 0 FROM generate_series(1, @{[int($option{requests} / 2 / $option{runs})]}) i;
+INSERT INTO one SELECT i, 0 FROM generate_series(1, @{[int($option{requests} / 2)]}) i;
+SET client_min_messages = warning;
+SELECT activate.create_sync('many', 'public.many', 'id', 'crm', object => 'many', mapping => 'v', options => '{"max_changed": null}');
+SELECT activate.create_sync('one', 'public.one', 'id', 'crm', object => 'one', mapping => 'v', options => '{"max_changed": null}');
+END
+	$self->{session} = Session->start($node, 'postgres', options => '-c pg_activate.progress_interval=0 -c client_min_messages=warning');
+	return $self;
+}
+
+sub _grows_little
+{
+	my ($name, $bound, $points) = @_;
+	my $first = $points->[0][0] // 0;
+	my @warm = grep { $_->[0] >= $first + WARM_UP } @$points;
+	my $slope = 1000 * _slope(@warm);
+	ok(@warm > 2, "$name: looked at " . @warm . ' times');
+	return cmp_ok($slope, '<', $bound, sprintf '%s: %.0f bytes of its own memory for 1000 requests', $name, $slope);
+}
+
+sub _same_descriptors
+{
+	my ($name, $fds) = @_;
+	my @second_half = @$fds[ @$fds / 2 .. $#$fds ];
+	my ($most_before) = sort { $b <=> $a } @$fds[ 0 .. @$fds / 2 ];
+	my ($most) = sort { $b <=> $a } @second_half;
+	return cmp_ok($most, '<=', $most_before + 2, "$name: no more descriptors at the end ($most) than before ($most_before)");
+}
+
+sub run
+{
+	my (%option) = @_;
+	my $self = _start(%option);
+	my $holder = Session->start($self->{node}, 'postgres');
+	my (@points, @fds, @rates, @totals);
+
+	foreach my $i (1 .. $option{runs})
+	{
+		# The first run has nobody beside it.
+		$holder->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM activate.run') if $i == 2;
+		$self->{node}->safe_psql('postgres', 'UPDATE many SET v = v + 1');
+		my $seen = $self->_watch(q{CALL activate.run_sync('many')});
+		push @points, @{ $seen->{points} };
+		push @fds, @{ $seen->{fds} };
+		push @rates, $seen->{rate};
+		push @totals, [ $self->{crm}->stats->{requests}, $self->_contexts ];
+	}
+	_grows_little("$option{runs} runs", $option{bound}, \@points);
+	_same_descriptors("$option{runs} runs", \@fds);
+	my $slope = 1000 * _slope(@totals[ 1 .. $#totals ]);
+	cmp_ok($slope, '<', $option{bound}, sprintf '%d runs: %.0f bytes of memory contexts for 1000 requests', $option{runs}, $slope);
+	note(sprintf 'requests a second: %.0f in the first run, %.0f in the last one, with all dead rows of the others kept', @rates[ 0, -1 ]);
+
+	my $seen = $self->_watch(q{CALL activate.run_sync('one')});
+	_grows_little('one run', $option{bound}, $seen->{points});
+	_same_descriptors('one run', $seen->{fds});
+	note(sprintf 'requests a second in one run: %.0f', $seen->{rate});
+
+	my $size = $self->_sizes;
+	my $claims = $option{requests} * 400;
+	note("with a snapshot held: $_ has $size->{$_} bytes") foreach sort keys %$size;
+	cmp_ok($size->{run}, '<', 100_000 + 10_000 * $option{runs}, 'a row a run in activate.run');
+	cmp_ok($size->{claim}, '<', $claims, 'activate.claim has no more than what the snapshot keeps');
+	$holder->query('COMMIT');
+	$self->{node}->safe_psql('postgres', 'VACUUM activate.claim');
+	is($self->{node}->safe_psql('postgres', q{SELECT pg_relation_size('activate.claim')}), 0, 'and is empty once nobody holds it');
+	is($self->{node}->safe_psql('postgres', 'SELECT count(*) FROM activate.claim'), 0, 'no claim is left');
+	$holder->stop;
+	$self->{session}->stop;
+	return;
+}
+
+1;
