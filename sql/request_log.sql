@@ -54,13 +54,16 @@ FROM activate.requests WHERE run_id = (SELECT max(run_id) FROM activate.runs);
 
 -- answers that ask to wait, that get lost and that are no text
 DELETE FROM activate.request;
-UPDATE log_model SET name = 'more ' || id;
-\! $DESTINATION_ASK script '[{"status": 429, "headers": {"Retry-After": "0", "Set-Cookie": "session=1", "X-Two": "a"}, "body": "slow down"}, {"close": "after"}, {"gzip_bomb": 100000, "status": 500}, {"status": 500, "body": "<html>a\u0001b</html>"}]'
-CALL activate.run_sync('logged');
-SELECT class, http_status, problem, response_body, response_headers ->> 'set-cookie' AS cookie FROM activate.requests WHERE class <> 'uncertain' OR http_status IS NULL ORDER BY request_id;
+SELECT activate.create_sync('lost', 'log_model', 'id', 'log_crm', object => 'lost', mapping => 'name', options => '{"batch_size": 5}') > 0 AS created;
+\! $DESTINATION_ASK script '[{"status": 429, "headers": {"Retry-After": "0", "Set-Cookie": "session=1", "X-Two": "a"}, "body": "slow down"}, {"close": "after", "times": 2}, {"gzip_bomb": 100000, "status": 500}, {"status": 500, "body": "<html>a\u0001b</html>"}]'
+CALL activate.run_sync('lost');
+SELECT DISTINCT class, http_status, split_part(problem, ': ', 1) AS problem, response_body, response_headers ->> 'set-cookie' AS cookie
+FROM activate.requests WHERE class <> 'uncertain' OR http_status IS NULL ORDER BY class;
 SELECT length(response_body), substr(response_body, 65530) AS end, response_bytes FROM activate.requests WHERE response_bytes > 65536;
 SELECT class, http_status, response_body FROM activate.requests WHERE response_body ~ 'html';
-SELECT max(attempt) FROM activate.requests;
+SELECT max(attempt) > 1 AS repeated FROM activate.requests;
+SELECT activate.drop_sync('lost');
+SELECT count(*) FROM activate.request;
 
 -- long bodies are cut where a character ends, and a command would not be the request
 DELETE FROM activate.request;

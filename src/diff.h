@@ -31,6 +31,7 @@ typedef struct DiffCounts
 	int64		delayed;		/* in back-off, or beyond max_rows */
 	int64		beyond;			/* of delayed, those beyond max_rows */
 	int64		skipped;
+	int64		refused_before; /* of delayed and skipped, those that were refused */
 	int64		absent;
 	int64		unknown;
 	int64		waiting;

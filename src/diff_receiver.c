@@ -202,9 +202,11 @@ count(DiffState *state, const Decision *decision, const Row *row)
 			break;
 		case ACTION_DELAY:
 			counts->delayed++;
+			counts->refused_before += !decision->late;
 			break;
 		case ACTION_SKIP:
 			counts->skipped++;
+			counts->refused_before += !state->group_muted;
 			break;
 		case ACTION_ABSENT:
 			counts->absent++;

@@ -12,8 +12,9 @@
 
 /*
  * Records one event in the current transaction (SPI connected) and notifies.
- * message may quote keys and values; the notification never does.  sync NULL
- * and run_id 0: none.  details: JSON text or NULL.
+ * message may quote keys and values; the notification never does, but it has
+ * the numbers that are members of details.  sync NULL and run_id 0: none.
+ * details: JSON text or NULL.
  */
 extern void act_event_record(const char *kind, const char *severity, const Sync *sync,
 							 int64 run_id, const char *message, const char *details);

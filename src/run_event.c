@@ -76,7 +76,7 @@ refused_rows(const Run *run)
 	const DiffCounts *counts = &run->diff.counts;
 
 	return outcomes[ROW_REJECTED] + outcomes[ROW_REFUSED] + counts->invalid +
-		counts->skipped + outcomes[ROW_SKIPPED] + counts->delayed - counts->beyond;
+		counts->refused_before;
 }
 
 /* What the run shows its sync to be; before, where it shows nothing. */
@@ -111,7 +111,7 @@ tell_parked(const Run *run)
 
 	if (rows > 0)
 		act_event_record("parked", "warning", run->sync, run->run_id,
-						 psprintf(INT64_FORMAT " rows of sync \"%s\" were refused as often as max_attempts allows, and are sent again when they change",
+						 psprintf(INT64_FORMAT " rows of sync \"%s\" were refused as often as max_attempts allows, and are sent again when they change or by retry_rows",
 								  rows, run->sync->name),
 						 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 }

@@ -461,6 +461,7 @@ wait_for_time(Unit *unit, const Sync *sync, Diff *diff)
 		counts->delayed += counts->to_send;
 		diff->next_attempt_at = unit->before.next_attempt_at;
 	}
+	counts->refused_before += counts->to_send;
 	counts->to_send = 0;
 }
 

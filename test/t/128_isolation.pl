@@ -56,14 +56,14 @@ my $solo = best();
 # given twelve syncs of a destination that hangs, all due, then b is hardly slower
 $slow->script({ hang => 1, times => -1 });
 $s->value("SELECT activate.queue_run('a' || i) FROM generate_series(1, 12) AS i");
-$slow->wait_for_requests(4);
+$slow->wait_for_requests(3);	# the first of each goes alone
 $s->wait_until('as many of them run as may', sub { $s->pids('run') == 3 });
 my $beside = best();
 my $ratio = $beside / $solo;
 
 diag sprintf 'rows a second: alone %.0f, beside a destination that hangs %.0f: %.1f %%', $solo, $beside, 100 * $ratio;
 is(scalar $s->pids('run'), 3, 'the slow one holds all workers but one');
-is($slow->stats->{busy}, 4, 'and no more requests than it may');
+is($slow->stats->{busy}, 3, 'each with its first request');
 cmp_ok($ratio, '>', 0.7, 'and the other one is hardly slower');
 is($s->value("SELECT string_agg(DISTINCT state, ', ') FROM activate.workers WHERE kind = 'run' AND pid IS NULL"),
 	'waiting for another run to end: raise pg_activate.max_workers', 'the rest of its syncs wait');
