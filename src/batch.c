@@ -115,38 +115,30 @@ read_unit(BatchReader *reader)
 
 /* ------------------------------------------------------------------- filling */
 
-/* A batch being made. */
-typedef struct Filling
+static void
+begin_filling(BatchReader *reader, BatchFilling *filling, const ConnectorOperation *operation)
 {
-	BatchReader *reader;
-	Batch	   *batch;
-	const ConnectorOperation *operation;	/* of its first row; NULL: it has none yet */
-	int			limit;
-	size_t		max_bytes;
-	bool		full;
-} Filling;
+	const BatchSearch *search = reader->search;
+
+	filling->operation = operation;
+	filling->limit = act_batch_limit(reader->run, operation);
+	filling->max_bytes = operation->max_bytes > 0 ? operation->max_bytes : DEFAULT_MAX_BYTES;
+	if (search != NULL)
+		filling->limit = act_search_limit(search, filling->limit);
+	if (search != NULL && search->max_bytes > 0)
+		filling->max_bytes = Min(filling->max_bytes, search->max_bytes);
+	filling->batch->rows = MemoryContextAlloc(filling->batch->context, sizeof(Row *) * filling->limit);
+}
 
 /* Whether the row goes with the others; then it is one of them. */
 static bool
-add_row(Filling *filling, Row *row)
+add_row(BatchReader *reader, BatchFilling *filling, Row *row)
 {
-	const Run  *run = filling->reader->run;
-	const BatchSearch *search = filling->reader->search;
+	const Run  *run = reader->run;
 	const ConnectorOperation *own = row_operation(run, row);
 	Batch	   *batch = filling->batch;
 
-	if (filling->operation == NULL)
-	{
-		filling->operation = own;
-		filling->limit = act_batch_limit(run, own);
-		filling->max_bytes = own->max_bytes > 0 ? own->max_bytes : DEFAULT_MAX_BYTES;
-		if (search != NULL)
-			filling->limit = act_search_limit(search, filling->limit);
-		if (search != NULL && search->max_bytes > 0)
-			filling->max_bytes = Min(filling->max_bytes, search->max_bytes);
-		batch->rows = MemoryContextAlloc(batch->context, sizeof(Row *) * filling->limit);
-	}
-	else if (!same_request(filling->operation, own))
+	if (!same_request(filling->operation, own))
 		return false;
 	if (row->bytes == 0)
 		row->bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
@@ -164,23 +156,25 @@ add_row(Filling *filling, Row *row)
 }
 
 static void
-add_pooled(Filling *filling)
+add_pooled(BatchReader *reader, BatchFilling *filling)
 {
-	BatchSearch *search = filling->reader->search;
+	BatchSearch *search = reader->search;
 	int			kept = 0;
 
+	if (search == NULL)
+		return;
 	for (int i = 0; i < search->npool; i++)
 	{
 		Row		   *row = search->pool[i];
 
-		if (filling->full || !add_row(filling, row))
+		if (filling->full || !add_row(reader, filling, row))
 			search->pool[kept++] = row;
 	}
 	search->npool = kept;
 }
 
 static void
-claim_row(Filling *filling, Row *row)
+claim_row(BatchFilling *filling, Row *row)
 {
 	Claim	   *claim = filling->batch->fresh;
 
@@ -191,37 +185,41 @@ claim_row(Filling *filling, Row *row)
 	claim->open++;
 }
 
+/* The row that is read ahead keeps its context, which becomes that of the claim. */
+static Claim *
+begin_claim(BatchReader *reader)
+{
+	MemoryContext context = reader->ahead != NULL ? reader->ahead_context :
+		AllocSetContextCreate(reader->run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+	Claim	   *claim = MemoryContextAllocZero(context, sizeof(Claim));
+
+	claim->context = context;
+	return claim;
+}
+
 /*
- * Rows that were not read yet, up to limit of them in all, in the context of
- * the batch's claim.  The one that turns out to belong to the next batch
- * begins the context of that one's.
+ * Rows that were not read yet, in the context of the batch's claim.  The one
+ * that turns out to belong to the next batch begins the context of that one's.
  */
 static void
-add_fresh(Filling *filling, int limit)
+add_fresh(BatchReader *reader, BatchFilling *filling)
 {
-	BatchReader *reader = filling->reader;
 	Run		   *run = reader->run;
 	Batch	   *batch = filling->batch;
 
-	while (!reader->done && !filling->full && batch->nrows < limit)
+	while (!reader->done && !filling->full)
 	{
 		Row		   *row = reader->ahead;
 
 		if (batch->fresh == NULL)
-		{
-			MemoryContext context = row != NULL ? reader->ahead_context :
-				AllocSetContextCreate(run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
-
-			batch->fresh = MemoryContextAllocZero(context, sizeof(Claim));
-			batch->fresh->context = context;
-		}
+			batch->fresh = begin_claim(reader);
 		MemoryContextSwitchTo(batch->fresh->context);
 		reader->ahead = NULL;
 		if (row == NULL)
 			row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
 		if (row == NULL)
 			reader->done = true;
-		else if (add_row(filling, row))
+		else if (add_row(reader, filling, row))
 			claim_row(filling, row);
 		else
 		{
@@ -238,11 +236,38 @@ add_fresh(Filling *filling, int limit)
 	}
 }
 
+/* The last rows go when there are no others that could come along. */
+static bool
+must_wait(const BatchReader *reader, const BatchFilling *filling)
+{
+	return reader->search != NULL && reader->done && !filling->full &&
+		(filling->batch->fresh != NULL ? reader->searching : reader->more_may_come);
+}
+
+/* The next row is known before the batch that it may be part of. */
+static void
+read_ahead(BatchReader *reader)
+{
+	Run		   *run = reader->run;
+	MemoryContext context;
+
+	if (reader->done || reader->ahead != NULL)
+		return;
+	context = AllocSetContextCreate(run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	reader->ahead = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
+	reader->ahead_context = context;
+	if (reader->ahead != NULL)
+		return;
+	reader->done = true;
+	MemoryContextDelete(context);
+}
+
 /*
- * The first row that was not read yet says what kind of request it is; then
- * those of the pool come along, so that they go soon, and then others.  When
- * all is read the pool's rows go by themselves: a few of them only once no
- * more can come.
+ * The next row to be read says what kind of request it is; those that came
+ * back go first, so that they go soon.  When all is read they go by
+ * themselves.  But for the last of each kind all batches are full: that
+ * bounds what a search costs.
  */
 Batch *
 act_batch_read(BatchReader *reader)
@@ -250,30 +275,37 @@ act_batch_read(BatchReader *reader)
 	Run		   *run = reader->run;
 	BatchSearch *search = reader->search;
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context;
-	Filling		filling = {.reader = reader};
+	BatchFilling filling = reader->held;
 
 	if (run->unit != NULL)
 		return read_unit(reader);
-	if (reader->done && (search == NULL || search->npool == 0))
-		return NULL;
-	context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
-	filling.batch = MemoryContextAllocZero(context, sizeof(Batch));
-	filling.batch->context = context;
-	add_fresh(&filling, 1);
-	if (search != NULL)
-		add_pooled(&filling);
-	if (filling.batch->fresh != NULL)
-		add_fresh(&filling, filling.limit);
-	MemoryContextSwitchTo(caller);
-	if (filling.batch->fresh == NULL && !filling.full && (filling.batch->nrows == 0 || reader->more_may_come))
+	if (filling.batch == NULL)
 	{
-		if (filling.batch->nrows > 0)
-			act_search_return(search, filling.batch->rows, filling.batch->nrows);
-		act_batch_free(filling.batch);
-		return NULL;
+		MemoryContext context;
+
+		read_ahead(reader);
+		MemoryContextSwitchTo(caller);
+		if (reader->done && (search == NULL || search->npool == 0))
+			return NULL;
+		context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
+		filling.batch = MemoryContextAllocZero(context, sizeof(Batch));
+		filling.batch->context = context;
+		begin_filling(reader, &filling, row_operation(run, reader->ahead != NULL ? reader->ahead : search->pool[0]));
 	}
-	return filling.batch;
+	add_pooled(reader, &filling);
+	add_fresh(reader, &filling);
+	MemoryContextSwitchTo(caller);
+	memset(&reader->held, 0, sizeof(reader->held));
+	if (!must_wait(reader, &filling))
+		return filling.batch;
+	if (filling.batch->fresh != NULL)
+		reader->held = filling;
+	else
+	{
+		act_search_return(search, filling.batch->rows, filling.batch->nrows);
+		act_batch_free(filling.batch);
+	}
+	return NULL;
 }
 
 /* All rows of the model, for as long as it takes to render them. */

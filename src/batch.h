@@ -51,12 +51,24 @@ typedef struct Batch
 	Unit	   *unit;			/* mode replace: what the request carries; rows are those that differ */
 } Batch;
 
+/* A batch being made. */
+typedef struct BatchFilling
+{
+	Batch	   *batch;			/* NULL: none is */
+	const ConnectorOperation *operation;	/* what it asks for */
+	int			limit;			/* rows that it takes */
+	size_t		max_bytes;
+	bool		full;
+} BatchFilling;
+
 /* Reads batches from a diff, in key order. */
 typedef struct BatchReader
 {
 	Run		   *run;
 	struct BatchSearch *search; /* rows that came back from it go along; NULL: there is none */
-	bool		more_may_come;	/* back from it: no request is made for a few of them alone */
+	bool		searching;		/* a search is under way: the last rows wait for company */
+	bool		more_may_come;	/* back: no request is made for a few such rows alone */
+	BatchFilling held;			/* the last rows that were read, waiting; not claimed */
 	Row		   *ahead;			/* read, but belongs to the next batch */
 	MemoryContext ahead_context;
 	bool		done;

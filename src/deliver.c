@@ -72,6 +72,25 @@ in_flight_limit(const Delivery *delivery)
 	return act_search_doubtful(&delivery->search, delivery->accepted > 0) ? 1 : delivery->concurrency;
 }
 
+/*
+ * Batches that a crash now would have sent again.  One that was answered keeps
+ * its place until that is written down, so that a fault costs at most what is
+ * under way at a time: concurrency times batch_size rows.
+ */
+static int
+at_stake(const Delivery *delivery)
+{
+	return list_length(delivery->in_flight) + list_length(delivery->finished_claims);
+}
+
+/* Answers that keep others from being sent. */
+static bool
+answers_in_the_way(const Delivery *delivery)
+{
+	return delivery->finished_claims != NIL && delivery->ready != NIL &&
+		at_stake(delivery) >= in_flight_limit(delivery);
+}
+
 /* Whether the destination takes one more now, from all who send to it. */
 static bool
 may_send(Delivery *delivery, int64 now)
@@ -95,8 +114,12 @@ send_ready(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		if (at_stake(delivery) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		{
+			if (list_length(delivery->in_flight) >= delivery->concurrency)
+				act_limit_want(delivery->run->limit);
 			break;
+		}
 		if (delivery->run->stop.set)
 		{
 			delivery->ready = foreach_delete_current(delivery->ready, cell);
@@ -114,20 +137,32 @@ send_ready(Delivery *delivery)
 		act_delivery_drop_waiting(delivery);
 }
 
-/* All that may still be refused, and send rows back, is in flight or goes soon. */
+/* Of what is in flight or goes at once: any, or any that is part of a search. */
 static bool
-more_may_come(const Delivery *delivery)
+any_due(const Delivery *delivery, bool probes)
 {
 	ListCell   *cell;
 
-	if (delivery->in_flight != NIL || delivery->unclaimed != NIL)
-		return true;
-	foreach(cell, delivery->ready)
+	foreach(cell, delivery->in_flight)
 	{
-		if (((Batch *) lfirst(cell))->not_before == 0)
+		if (!probes || ((Batch *) lfirst(cell))->probe)
 			return true;
 	}
-	return false;
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (batch->not_before == 0 && (!probes || batch->probe))
+			return true;
+	}
+	return !probes && delivery->unclaimed != NIL;
+}
+
+/* Whatever is to be sent has been made a batch. */
+bool
+act_delivery_all_read(const Delivery *delivery)
+{
+	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0;
 }
 
 /*
@@ -149,7 +184,8 @@ read_batches(Delivery *delivery)
 	{
 		Batch	   *batch;
 
-		delivery->reader.more_may_come = more_may_come(delivery);
+		delivery->reader.searching = any_due(delivery, true);
+		delivery->reader.more_may_come = any_due(delivery, false);
 		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
@@ -178,7 +214,7 @@ flush_due(const Delivery *delivery)
 		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
-	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
+	return idle || answers_in_the_way(delivery) || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && act_delivery_now() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
 
@@ -187,7 +223,8 @@ finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
 		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
-		delivery->search.npool == 0 && (delivery->reader.done || delivery->run->stop.set);
+		delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
+		(delivery->reader.done || delivery->run->stop.set);
 }
 
 /* Until an answer, or until something that waits for its time is due. */
@@ -202,9 +239,11 @@ wait_time(const Delivery *delivery)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (list_length(delivery->in_flight) < in_flight_limit(delivery))
+		if (at_stake(delivery) < in_flight_limit(delivery))
 			until = Min(until, Max(batch->not_before, delivery->limited_until));
 	}
+	if (answers_in_the_way(delivery))
+		until = Min(until, Max(now, delivery->locked_until));
 	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))

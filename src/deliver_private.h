@@ -49,6 +49,9 @@ struct Delivery
 	bool		all_alike;		/* stopped for it: nobody is charged */
 };
 
+/* deliver.c: whatever is to be sent has been made a batch. */
+extern bool act_delivery_all_read(const Delivery *delivery);
+
 /* delivery_answer.c */
 extern int64 act_delivery_now(void);	/* milliseconds; of the process's own clock */
 extern void act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response);

@@ -123,25 +123,35 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	again_later(delivery, batch, pause);
 }
 
-/* Whether anything is left to be sent. */
+/* Whether anything is left to be sent but what is under way, and this batch that was. */
 static bool
-has_more(const Delivery *delivery)
+has_more(const Delivery *delivery, const Batch *batch)
 {
-	return !delivery->reader.done || delivery->search.npool > 0 || delivery->ready != NIL ||
-		delivery->unclaimed != NIL;
+	const Run  *run = delivery->run;
+	int64		rows = batch->nrows;
+	ListCell   *cell;
+
+	if (batch->unit != NULL)
+		return false;
+	foreach(cell, delivery->in_flight)
+		rows += ((const Batch *) lfirst(cell))->nrows;
+	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
+		rows += run->counts.outcomes[i];
+	return rows < run->diff.counts.to_send;
 }
 
 /* A success may say, too, that it was the last one for a while. */
 static void
-heed_limit(Delivery *delivery, const ConnectorAnswer *answer)
+heed_limit(Delivery *delivery, const Batch *batch, const ConnectorAnswer *answer)
 {
+	Run		   *run = delivery->run;
+
 	if (answer->limited_ms <= 0)
 		return;
-	if (has_more(delivery))
-		leave_alone(delivery, answer->limited_ms, "no requests are left until then");
+	if (answer->rows_put_off || has_more(delivery, batch))
+		leave_alone(delivery, answer->limited_ms, "The destination takes no more requests until then.");
 	else
-		delivery->run->throttled_until = Max(delivery->run->throttled_until,
-											 act_now() + answer->limited_ms * 1000);
+		run->throttled_until = Max(run->throttled_until, act_now() + answer->limited_ms * 1000);
 }
 
 /* Those that can be sent again soon come last: how many they are. */
@@ -180,7 +190,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	if (answer->rows_throttled)
 	{
 		pause = throttle_pause(delivery, answer);
-		leave_alone(delivery, pause, "a row was throttled");
+		leave_alone(delivery, pause, "It throttles single rows.");
 	}
 	if (delivery->run->stop.set || !may_try_again(batch) || pause > REQUEST_MAX_THROTTLE_MS)
 	{
@@ -449,7 +459,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
-			heed_limit(delivery, &answer);
+			heed_limit(delivery, batch, &answer);
 			if (put_off(delivery, batch, &answer))
 				answered(delivery, batch);
 			break;

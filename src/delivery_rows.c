@@ -94,7 +94,7 @@ act_delivery_decide_late(Delivery *delivery)
 		return;
 	if (delivery->run->stop.set || list_length(delivery->undecided) >= MAX_UNDECIDED ||
 		(delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
-		 delivery->search.npool == 0 && delivery->reader.done))
+		 act_delivery_all_read(delivery)))
 		act_delivery_decide(delivery);
 }
 
@@ -109,6 +109,8 @@ act_delivery_finish_row(Delivery *delivery, Row *row)
 #ifdef ACT_TEST
 	if (act_fault_claims_off)
 		row->uncertain = false;
+	if (act_fault_late_off)
+		row->late = false;
 #endif
 	if (row->outcome == ROW_DELAYED && row->uncertain)
 		row->outcome = row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
@@ -153,6 +155,8 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 #ifdef ACT_TEST
 		if (act_fault_claims_off)
 			batch->unit->uncertain = false;
+		if (act_fault_late_off)
+			batch->unit->late_ms = 0;
 #endif
 		if (batch->nrows == 0)
 			finish_claim(delivery, batch->fresh);
@@ -206,6 +210,9 @@ act_delivery_drop_waiting(Delivery *delivery)
 		drop_unclaimed(delivery, lfirst(cell));
 	list_free(delivery->unclaimed);
 	delivery->unclaimed = NIL;
+	if (delivery->reader.held.batch != NULL)
+		drop_unclaimed(delivery, delivery->reader.held.batch);
+	memset(&delivery->reader.held, 0, sizeof(delivery->reader.held));
 	act_delivery_delay_rows(delivery, search->pool, search->npool);
 	search->npool = 0;
 }

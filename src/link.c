@@ -341,7 +341,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 		case VERDICT_ROWS:
 			link->throttles = 0;
 			if (answer.limited_ms > REQUEST_MAX_THROTTLE_MS && (!link->read_all || link->ready != NIL))
-				act_request_throttle_stop(run, answer.limited_ms, "no requests are left until then");
+				act_request_throttle_stop(run, answer.limited_ms, "The destination takes no more requests until then.");
 			else if (answer.limited_ms > 0)
 				act_limit_throttle(run->limit, act_now() + answer.limited_ms * 1000);
 			for (int i = 0; i < batch->nrows; i++)
@@ -459,8 +459,13 @@ ask_more(Link *link)
 		LinkBatch  *batch = lfirst(cell);
 		int64		wait;
 
-		if (list_length(link->in_flight) >= link->concurrency || link->run->stop.set)
+		if (link->run->stop.set)
 			return;
+		if (list_length(link->in_flight) >= link->concurrency)
+		{
+			act_limit_want(link->run->limit);
+			return;
+		}
 		if (batch->not_before > now)
 			continue;
 		wait = act_limit_enter(link->run->limit);

@@ -169,7 +169,8 @@ act_run_event_unknown(const Run *run, int64 rows)
 	if (rows == 0)
 		return;
 	act_event_record("unknown", "warning", run->sync, run->run_id,
-					 psprintf(INT64_FORMAT " rows of sync \"%s\" may have arrived or not, and wait for a person to decide",
-							  rows, run->sync->name),
+					 psprintf(INT64_FORMAT " rows of sync \"%s\" may have arrived or not, and wait for a person to decide:"
+							  " activate.settle_row(%s, key, 'accepted') or 'resend'",
+							  rows, run->sync->name, quote_literal_cstr(run->sync->name)),
 					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
 }

@@ -384,7 +384,7 @@ run_columns(const Sync *sync, int expected, const char *sql, const Column *keys,
 {
 	MemoryContext context = CurrentMemoryContext;
 	SqlArgument *args = palloc(sizeof(SqlArgument) * (nkeys + ncolumns));
-	volatile uint64 count = 0;
+	volatile uint64 met = 0;
 
 	if (keys[0].count == 0)
 		return 0;
@@ -394,7 +394,7 @@ run_columns(const Sync *sync, int expected, const char *sql, const Column *keys,
 		args[nkeys + i] = act_column_argument(&columns[i]);
 	PG_TRY();
 	{
-		count = act_sql(expected, sql, nkeys + ncolumns, args);
+		met = act_sql(expected, sql, nkeys + ncolumns, args);
 	}
 	PG_CATCH();
 	{
@@ -407,7 +407,7 @@ run_columns(const Sync *sync, int expected, const char *sql, const Column *keys,
 		ReThrowError(error);
 	}
 	PG_END_TRY();
-	return count;
+	return met;
 }
 
 static void

@@ -122,5 +122,5 @@ act_snapshot_rebuild(Sync *sync)
 	sync->table_oid = get_relname_relid(sync->name, get_namespace_oid("activate_data", false));
 	ereport(NOTICE,
 			(errmsg("table %s is not as it was made, and is made anew", table),
-			 errdetail("Grants on it, and indexes that were added, are gone.")));
+			 errdetail("Grants on it, indexes that were added, and what was said of single rows (mute_row) are gone.")));
 }

@@ -82,7 +82,7 @@ forget_request(Conn *conn)
 {
 	LogEntry   *entry = log_find(conn->seq);
 
-	if (entry)
+	if (entry && entry->ended == 0)
 		entry->ended = now_us() / 1e6;
 	set_busy(conn, false);
 	free(conn->request.method);
@@ -269,6 +269,22 @@ flush_out(Conn *conn)
 		forget_request(conn);
 }
 
+/* The client hung up, and what it asked for is done all the same. */
+static bool
+goes_on_alone(Conn *conn)
+{
+	LogEntry   *entry = log_find(conn->seq);
+
+	if (conn->state != CONN_WAIT || conn->due == NEVER || !conn->behaviour || conn->behaviour->apply != APPLY_LATE)
+		return false;
+	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+	conn->events = 0;
+	conn->close_after = true;
+	if (entry)
+		entry->ended = now_us() / 1e6;
+	return true;
+}
+
 static void
 read_in(Conn *conn)
 {
@@ -283,6 +299,8 @@ read_in(Conn *conn)
 	buf_reserve(&conn->in, READ_BYTES);
 	n = recv(conn->fd, conn->in.at + conn->in.len, READ_BYTES, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == 0 && goes_on_alone(conn))
 		return;
 	if (n <= 0 || (conn->state >= CONN_WAIT && conn->in.len + n > MAX_HEAD_BYTES))
 	{

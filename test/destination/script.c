@@ -226,7 +226,7 @@ read_match(Behaviour *behaviour, Span match, char **problem)
 static void
 read_member(Behaviour *behaviour, Span name, Span value, char **problem)
 {
-	static const char *const applies[] = {"default", "before", "after", "none", NULL};
+	static const char *const applies[] = {"default", "before", "after", "none", "late", NULL};
 	static const char *const closes[] = {"no", "before", "after", "mid", "next", NULL};
 	static const char *const results[] = {"right", "short", "long", "null", "unknown", "cut", "none", "html", NULL};
 

@@ -13,7 +13,8 @@ typedef enum ApplyWhen
 	APPLY_DEFAULT,				/* at once if the answer is a 2xx, else not */
 	APPLY_BEFORE,				/* at once, whatever the answer */
 	APPLY_AFTER,				/* when the answer is sent */
-	APPLY_NONE
+	APPLY_NONE,
+	APPLY_LATE					/* when the answer is due, though nobody waits for it any more */
 } ApplyWhen;
 
 typedef enum CloseWhen

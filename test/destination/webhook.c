@@ -296,7 +296,7 @@ answer(Conn *conn)
 	int			status;
 
 	if (!conn->evaluated)
-		evaluate(conn, behaviour && behaviour->apply == APPLY_AFTER);
+		evaluate(conn, behaviour && (behaviour->apply == APPLY_AFTER || behaviour->apply == APPLY_LATE));
 	if (behaviour && behaviour->close == CLOSE_AFTER)
 	{
 		conn->reset = behaviour->reset;

@@ -89,16 +89,21 @@ run_chaos()
 run_bench()
 {
 	local scripts script
-	mapfile -t scripts < <(find test/bench -name '*.sh' 2>/dev/null | sort)
+	mapfile -t scripts < <(find test/bench -name '*.sh' -o -name '*.pl' | sort)
 	if [ ${#scripts[@]} -eq 0 ]; then
 		echo "no test/bench/*.sh"
 		return 0
 	fi
 	prepare
 	prepare_cluster
+	tap_environment
+	export PG_LIB PG_SHARE	# where rival.pl installs what it compares with
 	for script in "${scripts[@]}"; do
 		echo "== $script"
-		bash "$script" || STATUS=1
+		case $script in
+			*.sh) bash "$script" || STATUS=1 ;;
+			*.pl) (unset PGHOST PGPORT PGUSER; perl -MSums "$script") || STATUS=1 ;;
+		esac
 	done
 	return $STATUS
 }

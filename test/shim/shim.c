@@ -9,6 +9,9 @@
  *					several times for one name: all of them, in that order.
  * ACT_SHIM_HOSTS_FILE	the same from a file, read at each call, so that it
  *					can change while the server runs; comes before the above
+ * ACT_SHIM_EPOLL_FILE	while this file is there, the next socket of the network
+ *					that is to be watched by epoll_ctl() is not (ENOSPC), and
+ *					the file goes
  * ACT_SHIM_HOSTNAME	what gethostname() answers
  * ACT_SHIM_HOSTNAME_FILE	the same from a file, read at each call
  */
@@ -20,6 +23,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -158,4 +163,24 @@ gethostname(char *name, size_t len)
 	}
 	strcpy(name, variable);
 	return 0;
+}
+
+typedef int (*EpollCtl) (int, int, int, struct epoll_event *);
+
+int
+epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+	EpollCtl	real = (EpollCtl) dlsym(RTLD_NEXT, "epoll_ctl");
+	const char *path = getenv("ACT_SHIM_EPOLL_FILE");
+	struct sockaddr_storage name;
+	socklen_t	len = sizeof(name);
+
+	if (path != NULL && op != EPOLL_CTL_DEL &&
+		getsockname(fd, (struct sockaddr *) &name, &len) == 0 && name.ss_family == AF_INET &&
+		unlink(path) == 0)
+	{
+		errno = ENOSPC;
+		return -1;
+	}
+	return real(epoll_fd, op, fd, event);
 }

@@ -150,9 +150,9 @@ $s->sync('limited', schedule => '1 day');
 $s->crm->script({ match => { path => '/limited' }, status => 429, headers => { 'Retry-After' => '900' }, times => 1 });
 is(queue('limited'), 'partial', 'the destination limits its rate');
 $state = state_of('limited');
-near($state->{retry}, 60, 'the whole goes again after a minute');
+near($state->{retry}, 900, 'the whole goes again when that is over');
 ok(!$state->{retry_rows}, 'with what was not tried');
-$s->clock($s->ahead + 62);
+$s->clock($s->ahead + 902);
 is(wait_ended('limited', 2)->{status}, 'succeeded', 'and does');
 
 # Terminated in the middle of a request.
