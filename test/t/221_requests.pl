@@ -177,7 +177,7 @@ $a->sql('UPDATE ended SET n = n + 1');
 my $under_way = $a->begin('ended');
 wait_for('the request is seen before its run ends', sub { $a->sql(q{SELECT count(*) FROM activate.requests AS q JOIN activate.runs AS r USING (run_id) WHERE r.status = 'running'}) > 0 });
 ok(!$a->has_ended($under_way), 'what was throttled is seen while its run waits');
-is($a->end($under_way)->{status}, 'succeeded', 'which then goes on');
+cmp_ok($a->end($under_way)->{accepted}, '>=', 1, 'which then goes on');
 
 # a sync keeps no more than so many, whatever the runs
 $a->sql(q{INSERT INTO activate.request (sync_id, run_id, at, method, url, request_headers, request_bytes, request_cut, rows, attempt, ops, class, failed)
