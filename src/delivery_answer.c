@@ -123,35 +123,21 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	again_later(delivery, batch, pause);
 }
 
-/* Whether anything is left to be sent but what is under way, and this batch that was. */
-static bool
-has_more(const Delivery *delivery, const Batch *batch)
-{
-	const Run  *run = delivery->run;
-	int64		rows = batch->nrows;
-	ListCell   *cell;
-
-	if (batch->unit != NULL)
-		return false;
-	foreach(cell, delivery->in_flight)
-		rows += ((const Batch *) lfirst(cell))->nrows;
-	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
-		rows += run->counts.outcomes[i];
-	return rows < run->diff.counts.to_send;
-}
-
-/* A success may say, too, that it was the last one for a while. */
+/*
+ * A success may say, too, that it was the last one for a while.  What is left
+ * then waits, or ends the run (act_destination_heed).
+ */
 static void
-heed_limit(Delivery *delivery, const Batch *batch, const ConnectorAnswer *answer)
+heed_limit(Delivery *delivery, const ConnectorAnswer *answer)
 {
 	Run		   *run = delivery->run;
+	TimestampTz until = act_now() + answer->limited_ms * 1000;
 
 	if (answer->limited_ms <= 0)
 		return;
-	if (answer->rows_put_off || has_more(delivery, batch))
-		leave_alone(delivery, answer->limited_ms, "The destination takes no more requests until then.");
-	else
-		run->throttled_until = Max(run->throttled_until, act_now() + answer->limited_ms * 1000);
+	act_limit_throttle(run->limit, until);
+	if (answer->limited_ms > REQUEST_MAX_THROTTLE_MS)
+		run->throttled_until = Max(run->throttled_until, until);
 }
 
 /* Those that can be sent again soon come last: how many they are. */
@@ -190,7 +176,7 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	if (answer->rows_throttled)
 	{
 		pause = throttle_pause(delivery, answer);
-		leave_alone(delivery, pause, "It throttles single rows.");
+		leave_alone(delivery, pause, "single rows are throttled");
 	}
 	if (delivery->run->stop.set || !may_try_again(batch) || pause > REQUEST_MAX_THROTTLE_MS)
 	{
@@ -459,7 +445,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
-			heed_limit(delivery, batch, &answer);
+			heed_limit(delivery, &answer);
 			if (put_off(delivery, batch, &answer))
 				answered(delivery, batch);
 			break;

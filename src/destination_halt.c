@@ -47,10 +47,7 @@ stop_held(Run *run, TimestampTz until, LimitReason reason)
 							  pg_get_timezone_name(destination->zone)),
 					 "What was not sent waits until then; a higher quota: ALTER SERVER ... OPTIONS (SET rate_limit '...');");
 	else
-		act_run_stop(run, RUN_PARTIAL,
-					 psprintf("destination \"%s\" limits its rate", destination->name),
-					 psprintf("It asks to wait for " INT64_FORMAT " s.", seconds),
-					 NULL);
+		act_request_throttle_stop(run, (until - act_now()) / 1000, "an earlier answer said so");
 	run->throttled_until = until;
 }
 

@@ -231,7 +231,8 @@ note_throttled(const Run *run)
 	const char *destination = run->sync->destination;
 	TimestampTz now = act_now();
 	TimestampTz until = Min(run->throttled_until, now + THROTTLE_LIMIT);
-	const char *message = run->stop.detail ? run->stop.detail : run->stop.message;
+	const char *message = run->stop.detail ? run->stop.detail : run->stop.message ? run->stop.message :
+		"its last answer left no request until then";
 	SqlArgument args[] = {SQL_TEXT(destination), SQL_TIME(until), SQL_TEXT(message), SQL_TIME(now)};
 
 	if (until <= now)
@@ -247,8 +248,7 @@ note_throttled(const Run *run)
 				2, (SqlArgument[]) {args[0], args[3]}) == 0)
 		return;
 	act_event_record_destination("destination_throttled", "warning", destination, run->run_id,
-								 psprintf("destination \"%s\" limits its rate: %s", destination,
-										  message ? message : "no reason given"),
+								 psprintf("destination \"%s\" limits its rate: %s", destination, message),
 								 psprintf("{\"seconds\": " INT64_FORMAT "}",
 										  (until - now + USECS_PER_SEC - 1) / USECS_PER_SEC));
 }
@@ -347,6 +347,8 @@ pause_detail(const char *destination)
 				"SELECT pg_catalog.format('%s paused it at %s.', paused_by, paused_at)"
 				" FROM activate.destination_state WHERE destination = $1 AND paused_at IS NOT NULL", 1, args) > 0)
 		detail = act_sql_text(0, 1);
+	/* It is asked between any two batches: they would pile up until the run's end. */
+	SPI_freetuptable(SPI_tuptable);
 	act_identity_leave(&identity);
 	return detail;
 }

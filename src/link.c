@@ -340,9 +340,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	{
 		case VERDICT_ROWS:
 			link->throttles = 0;
-			if (answer.limited_ms > REQUEST_MAX_THROTTLE_MS && (!link->read_all || link->ready != NIL))
-				act_request_throttle_stop(run, answer.limited_ms, "The destination takes no more requests until then.");
-			else if (answer.limited_ms > 0)
+			if (answer.limited_ms > 0)
 				act_limit_throttle(run->limit, act_now() + answer.limited_ms * 1000);
 			for (int i = 0; i < batch->nrows; i++)
 				link_row(link, batch, batch->rows[i], &found[i], answer.http_status);

@@ -47,9 +47,8 @@ act_request_throttle_stop(Run *run, int64 pause_ms, const char *why)
 	if (run->stop.set)
 		return;
 	run->throttled_until = act_now() + pause_ms * 1000;
-	/* How a run ended is told in its message, also where nobody shows the detail. */
 	act_run_stop(run, RUN_PARTIAL,
-				 psprintf("destination \"%s\" limits its rate: it is left alone for " INT64_FORMAT " s, until %s",
-						  run->destination->name, pause_ms / 1000, timestamptz_to_str(run->throttled_until)),
-				 why, NULL);
+				 psprintf("destination \"%s\" limits its rate until %s",
+						  run->destination->name, timestamptz_to_str(run->throttled_until)),
+				 psprintf("It asks to wait for " INT64_FORMAT " s: %s", pause_ms / 1000, why), NULL);
 }
