@@ -39,7 +39,6 @@ ALTER SERVER crm OPTIONS (SET headers '{"Content-Length": "1"}');
 ALTER SERVER crm OPTIONS (SET headers '{"authorization": "Bearer abc"}');
 
 -- given an option of a later version, then it is refused by name
-ALTER SERVER crm OPTIONS (ADD rate_limit '10/s');
 ALTER SERVER crm OPTIONS (ADD account '2512345');
 ALTER SERVER crm OPTIONS (ADD max_rows_per_run '100');
 ALTER SERVER crm OPTIONS (ADD require_approval 'on');
@@ -97,7 +96,7 @@ CREATE SERVER restored FOREIGN DATA WRAPPER activate OPTIONS (connector 'of_our_
 CREATE USER MAPPING FOR PUBLIC SERVER restored OPTIONS (api_key 'restored-key');
 ALTER SERVER restored OPTIONS (ADD access_token 'abc');
 ALTER SERVER restored OPTIONS (ADD timeout 'soon');
-ALTER SERVER restored OPTIONS (ADD rate_limit '1/s');
+ALTER SERVER restored OPTIONS (ADD rate_limit 'slowly');
 ALTER USER MAPPING FOR PUBLIC SERVER restored OPTIONS (ADD pin 'abc');
 RESET check_function_bodies;
 SELECT * FROM activate.check_destination('restored');

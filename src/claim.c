@@ -20,6 +20,7 @@
 #include "utils/uuid.h"
 
 #include "column.h"
+#include "fault.h"
 #include "identity.h"
 #include "settle.h"
 #include "transaction.h"
@@ -36,6 +37,10 @@ act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows, int time
 	Identity	identity;
 	int64		claim_id;
 
+#ifdef ACT_TEST
+	if (act_fault_late_off)
+		timeout_ms = 0;
+#endif
 	for (int i = 0; i < nrows; i++)
 	{
 		act_column_add_text(&ops, act_row_op_name(rows[i]->op));

@@ -25,7 +25,9 @@ waiting_for(const Delivery *delivery)
 
 	if (now < delivery->locked_until)
 		return "lock on the sync's table";
-	if (now < delivery->limited_until)
+	/* Its own requests under way are what takes all the places. */
+	if (now < delivery->limited_until &&
+		(delivery->in_flight == NIL || act_limit_reason(delivery->run->limit) != LIMIT_CONCURRENCY))
 		return act_limit_reason_name(act_limit_reason(delivery->run->limit));
 	if (delivery->in_flight != NIL)
 		return "answer";

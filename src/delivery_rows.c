@@ -109,6 +109,8 @@ act_delivery_finish_row(Delivery *delivery, Row *row)
 #ifdef ACT_TEST
 	if (act_fault_claims_off)
 		row->uncertain = false;
+	if (act_fault_late_off)
+		row->late = false;
 #endif
 	if (row->outcome == ROW_DELAYED && row->uncertain)
 		row->outcome = row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
@@ -153,6 +155,8 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 #ifdef ACT_TEST
 		if (act_fault_claims_off)
 			batch->unit->uncertain = false;
+		if (act_fault_late_off)
+			batch->unit->late_ms = 0;
 #endif
 		if (batch->nrows == 0)
 			finish_claim(delivery, batch->fresh);

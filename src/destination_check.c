@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
@@ -22,6 +23,7 @@
 #include "utils/tuplestore.h"
 
 #include "destination.h"
+#include "destination_limit.h"
 #include "destination_state.h"
 #include "fault.h"
 #include "settings.h"
@@ -226,6 +228,9 @@ act_probe_destination(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("probe_destination()");
 	check_destination(fcinfo, name, &check);
 	if (check.ok)
+	{
 		act_destination_state_probed(name);
+		act_limit_forgive(get_foreign_server_oid(name, false));
+	}
 	return (Datum) 0;
 }

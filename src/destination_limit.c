@@ -103,9 +103,9 @@ goes_before(const LimitUser *left, const LimitUser *right)
 	return left->turn < right->turn;
 }
 
-/* The one of those who wait that goes first; -1: nobody waits. */
+/* The one of those who wait that goes first, but for one; -1: nobody waits. */
 static int
-best_waiter(const Limit *limit)
+best_waiter_but(const Limit *limit, int but)
 {
 	const LimitEntry *entry = entry_of(limit);
 	const LimitUser *users = limit->table->users;
@@ -113,11 +113,17 @@ best_waiter(const Limit *limit)
 
 	for (int i = entry->first_user; i >= 0; i = users[i].next)
 	{
-		if (users[i].waiting && may_try(entry, &users[i]) &&
+		if (i != but && users[i].waiting && may_try(entry, &users[i]) &&
 			(best < 0 || goes_before(&users[i], &users[best])))
 			best = i;
 	}
 	return best;
+}
+
+static int
+best_waiter(const Limit *limit)
+{
+	return best_waiter_but(limit, -1);
 }
 
 static void
@@ -133,11 +139,14 @@ wake(const Limit *limit, int index, TimestampTz now)
 		act_wake_process(user->proc);
 }
 
+/* Who is here itself may still have something else to do: the next one looks after it. */
 static void
 wake_next(const Limit *limit, TimestampTz now)
 {
 	int			next = best_waiter(limit);
 
+	if (next == limit->user)
+		next = best_waiter_but(limit, next);
 	if (next >= 0)
 		wake(limit, next, now);
 }
@@ -337,6 +346,14 @@ act_limit_enter(Limit *limit)
 }
 
 void
+act_limit_want(Limit *limit)
+{
+	act_limit_table_lock(limit->table);
+	user_of(limit)->waiting = true;
+	act_limit_table_unlock(limit->table);
+}
+
+void
 act_limit_again(Limit *limit)
 {
 	act_limit_table_lock(limit->table);
@@ -365,7 +382,8 @@ static void
 note_answer(LimitEntry *entry)
 {
 	close_breaker(entry);
-	if (entry->allowed > 0 && ++entry->allowed > entry->concurrency)
+	/* What was under way when the pause began says nothing of its end. */
+	if (entry->allowed > 0 && act_now() >= entry->throttled_until && ++entry->allowed > entry->concurrency)
 		entry->allowed = 0;
 }
 
@@ -483,6 +501,31 @@ act_limit_found_down(Limit *limit)
 	act_limit_table_lock(limit->table);
 	open_breaker(entry_of(limit));
 	act_limit_table_unlock(limit->table);
+}
+
+void
+act_limit_forgive(Oid server)
+{
+	LimitTable *table = act_limit_table_shared();
+	int			found;
+
+	if (table == NULL)
+		table = act_limit_table_private();
+	act_limit_table_lock(table);
+	found = act_limit_table_find(table, MyDatabaseId, server);
+	if (found >= 0)
+	{
+		LimitEntry *entry = &table->entries[found];
+
+		close_breaker(entry);
+		entry->throttled_until = 0;
+		for (int i = entry->first_user; i >= 0; i = table->users[i].next)
+		{
+			if (table->users[i].proc >= 0)
+				act_wake_process(table->users[i].proc);
+		}
+	}
+	act_limit_table_unlock(table);
 }
 
 bool

@@ -64,6 +64,9 @@ extern void act_limit_detach(Limit *limit); /* NULL is fine */
  * latest; the process's latch is set when it may be worth while before.
  */
 extern int64 act_limit_enter(Limit *limit);
+/* It would send more as soon as one of its own is over: keeps its turn. */
+extern void act_limit_want(Limit *limit);
+
 extern LimitReason act_limit_reason(const Limit *limit);	/* why the last one had to wait */
 
 /* again: the request is one that was made before. */
@@ -87,6 +90,12 @@ extern bool act_limit_down(const Limit *limit);
 
 /* This run has found it down by all that it tried. */
 extern void act_limit_found_down(Limit *limit);
+
+/*
+ * Somebody has asked the destination, and it answers: nobody waits any longer
+ * because it was down, or asked to be left alone.
+ */
+extern void act_limit_forgive(Oid server);
 
 /*
  * Requests of this process that count towards the quota of the day that ends

@@ -107,6 +107,7 @@ extern void act_limit_table_lock(LimitTable *table);
 extern void act_limit_table_unlock(LimitTable *table);
 
 /* With the lock held; -1: there is none, and none can be made. */
+extern int	act_limit_table_find(const LimitTable *table, Oid database, Oid server);
 extern int	act_limit_table_entry(LimitTable *table, Oid database, Oid server);
 extern int	act_limit_table_user(LimitTable *table);
 

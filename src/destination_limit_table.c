@@ -111,8 +111,8 @@ act_limit_table_unlock(LimitTable *table)
 		LWLockRelease(&table->lock);
 }
 
-static int
-find_entry(const LimitTable *table, Oid database, Oid server)
+int
+act_limit_table_find(const LimitTable *table, Oid database, Oid server)
 {
 	for (int i = 0; i < table->nentries; i++)
 	{
@@ -126,7 +126,7 @@ find_entry(const LimitTable *table, Oid database, Oid server)
 int
 act_limit_table_entry(LimitTable *table, Oid database, Oid server)
 {
-	int			found = find_entry(table, database, server);
+	int			found = act_limit_table_find(table, database, server);
 	LimitEntry *entry;
 
 	if (found >= 0)
@@ -209,7 +209,7 @@ act_limit_view(Oid server, LimitView *view)
 	if (shared_table == NULL)
 		return false;
 	LWLockAcquire(&shared_table->lock, LW_SHARED);
-	found = find_entry(shared_table, MyDatabaseId, server);
+	found = act_limit_table_find(shared_table, MyDatabaseId, server);
 	if (found >= 0)
 		entry = shared_table->entries[found];
 	LWLockRelease(&shared_table->lock);

@@ -23,6 +23,7 @@ int			act_retry_pause_ms = 0;
 
 #ifdef ACT_TEST
 
+bool		act_fault_late_off = false;
 bool		act_fault_claims_off = false;
 
 static char *debug_faults = NULL;
@@ -43,6 +44,9 @@ act_fault_define_settings(void)
 							"Test build: the first pause between two tries.",
 							NULL, &act_retry_pause_ms, 0, 0, PG_INT32_MAX, PGC_USERSET,
 							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_activate.debug_late_off",
+							 "Test build: a newer version goes at once, whatever lost request may still be applied.",
+							 NULL, &act_fault_late_off, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_activate.debug_claims_off",
 							 "Test build: neither claims nor doubt, to show what they are for.",
 							 NULL, &act_fault_claims_off, false, PGC_SUSET, 0, NULL, NULL, NULL);

@@ -18,6 +18,7 @@
 extern void act_fault(const char *point);
 extern void act_fault_define_settings(void);
 extern bool act_fault_claims_off;
+extern bool act_fault_late_off;
 #define ACT_FAULT(point) act_fault(point)
 #else
 #define ACT_FAULT(point) ((void) 0)

@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "destination_limit.h"
 #include "fault.h"
 #include "launcher.h"
 #include "settings.h"
@@ -246,10 +247,37 @@ runs_under_way(Oid database)	/* InvalidOid: of all */
 	return count;
 }
 
+/*
+ * One destination does not get all workers, however many of its syncs are due:
+ * while they wait for it, nobody else could begin.  Where it is the only one
+ * there is, nobody else is there to begin.
+ */
+static bool
+leaves_room(const RunSlot *slot)
+{
+	int			count = 0;
+	bool		others = false;
+
+	if (act_max_workers == 1 || !OidIsValid(slot->server))
+		return true;
+	for (int i = 0; i < ACT_MAX_RUNS; i++)
+	{
+		const RunSlot *other = &act_shared->runs[i];
+
+		if (other->state == SLOT_FREE || other->in_session)
+			continue;
+		if (other->database != slot->database || other->server != slot->server)
+			others = true;
+		else if (other->state == SLOT_STARTING || other->state == SLOT_RUNNING)
+			count++;
+	}
+	return count < act_max_workers - 1 || !(others || act_limit_others(slot->database, slot->server));
+}
+
 static bool
 grantable(const RunSlot *slot)
 {
-	return slot->state == SLOT_REQUESTED && !act_database_blocked(slot->database);
+	return slot->state == SLOT_REQUESTED && !act_database_blocked(slot->database) && leaves_room(slot);
 }
 
 /*

@@ -459,8 +459,13 @@ ask_more(Link *link)
 		LinkBatch  *batch = lfirst(cell);
 		int64		wait;
 
-		if (list_length(link->in_flight) >= link->concurrency || link->run->stop.set)
+		if (link->run->stop.set)
 			return;
+		if (list_length(link->in_flight) >= link->concurrency)
+		{
+			act_limit_want(link->run->limit);
+			return;
+		}
 		if (batch->not_before > now)
 			continue;
 		wait = act_limit_enter(link->run->limit);

@@ -34,7 +34,7 @@ static const struct
 	{"m", USECS_PER_MINUTE}, {"min", USECS_PER_MINUTE}, {"mins", USECS_PER_MINUTE},
 	{"minute", USECS_PER_MINUTE}, {"minutes", USECS_PER_MINUTE},
 	{"h", USECS_PER_HOUR}, {"hour", USECS_PER_HOUR}, {"hours", USECS_PER_HOUR},
-	{"d", USECS_PER_DAY}, {"day", USECS_PER_DAY},
+	{"d", USECS_PER_DAY}, {"day", USECS_PER_DAY}, {"days", USECS_PER_DAY},
 };
 
 static void

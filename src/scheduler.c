@@ -182,7 +182,8 @@ ask(Scheduler *scheduler, const DueSync *due, TimestampTz now)
 		asked->retry_at = due->retry_at;
 		asked->times = 0;
 	}
-	if (!act_run_request(due->sync_id, due->name, failed ? InvalidOid : due->owner, due->priority, due->due_at))
+	if (!act_run_request(due->sync_id, due->name, failed ? InvalidOid : due->owner, due->server,
+						 due->priority, due->due_at))
 	{
 		wait_no_longer_than(scheduler, now + REFUSED_PAUSE);
 		return;

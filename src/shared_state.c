@@ -217,9 +217,48 @@ act_wake_launcher(void)
 		act_wake_process(act_shared->launcher_proc);
 }
 
+static int
+requests_of(Oid server)
+{
+	int			count = 0;
+
+	for (int i = 0; i < ACT_MAX_RUNS; i++)
+	{
+		const RunSlot *slot = &act_shared->runs[i];
+
+		if (slot->state == SLOT_REQUESTED && slot->database == MyDatabaseId && slot->server == server)
+			count++;
+	}
+	return count;
+}
+
+/* Where one destination's syncs hold most places, and this one's hold few, one of theirs. */
+static RunSlot *
+slot_of_crowd(Oid server)
+{
+	RunSlot    *found = NULL;
+	int			most = requests_of(server) + 1;
+
+	for (int i = 0; i < ACT_MAX_RUNS; i++)
+	{
+		RunSlot    *slot = &act_shared->runs[i];
+		int			requests;
+
+		if (slot->state != SLOT_REQUESTED || slot->database != MyDatabaseId || slot->server == server)
+			continue;
+		requests = requests_of(slot->server);
+		if (requests > most || (found != NULL && requests == most && slot->priority < found->priority))
+		{
+			most = requests;
+			found = slot;
+		}
+	}
+	return found;
+}
+
 /* A free slot for one that is asked for; NULL: too many wait already. */
 static RunSlot *
-slot_for_request(int priority)
+slot_for_request(Oid server, int priority)
 {
 	RunSlot    *unused = NULL;
 	RunSlot    *lowest = NULL;
@@ -240,7 +279,7 @@ slot_for_request(int priority)
 	if (requested < ACT_MAX_REQUESTED)
 		return unused;
 	/* The more urgent one takes its place; it will be asked for again. */
-	return lowest->priority < priority ? lowest : NULL;
+	return lowest->priority < priority ? lowest : slot_of_crowd(server);
 }
 
 static void
@@ -259,7 +298,7 @@ slot_fill(RunSlot *slot, RunSlotState state, int64 sync_id, const char *sync_nam
 }
 
 bool
-act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, TimestampTz due_at)
+act_run_request(int64 sync_id, const char *sync_name, Oid role, Oid server, int priority, TimestampTz due_at)
 {
 	RunSlot    *slot;
 	int			failures = 0;
@@ -268,7 +307,7 @@ act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, Ti
 	LWLockAcquire(&act_shared->lock, LW_EXCLUSIVE);
 	slot = act_run_slot_find(MyDatabaseId, sync_id);
 	if (slot == NULL)
-		slot = slot_for_request(priority);
+		slot = slot_for_request(server, priority);
 	else if (slot->state == SLOT_BACKOFF && slot->retry_at <= GetCurrentTimestamp())
 	{
 		failures = slot->failures;
@@ -280,6 +319,7 @@ act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, Ti
 	{
 		slot_fill(slot, SLOT_REQUESTED, sync_id, sync_name);
 		slot->role = role;
+		slot->server = server;
 		slot->priority = priority;
 		slot->due_at = due_at;
 		slot->failures = failures;

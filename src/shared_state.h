@@ -95,6 +95,7 @@ typedef struct RunSlot
 	int64		run_id;			/* 0: not known yet */
 	Oid			role;			/* to connect as; InvalidOid: as the extension's owner */
 	int			priority;
+	Oid			server;			/* its destination, as far as known */
 	TimestampTz due_at;
 	TimestampTz changed_at;		/* of state */
 	TimestampTz started_at;		/* of the process or the run */
@@ -176,7 +177,8 @@ extern void act_wake_launcher(void);
  * A scheduler asks for a run.  False: one of this sync is asked for or under
  * way, or too many are waiting; ask again later.
  */
-extern bool act_run_request(int64 sync_id, const char *sync_name, Oid role, int priority, TimestampTz due_at);
+extern bool act_run_request(int64 sync_id, const char *sync_name, Oid role, Oid server, int priority,
+							TimestampTz due_at);
 
 /*
  * A run's place in it while it goes: a session's CALL takes one, a run worker

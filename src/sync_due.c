@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -309,7 +310,10 @@ find_due(TimestampTz now, int limit, DueFilter filter, void *arg, TimestampTz *n
 		look_after(candidate);
 		at = candidate->due.due_at = due_at(candidate, now);
 		if (at <= now)
+		{
+			candidate->due.server = get_foreign_server_oid(candidate->destination, true);
 			due = lappend(due, candidate);
+		}
 		else
 			*next_due = Min(*next_due, at);
 	}

@@ -33,6 +33,7 @@ typedef struct DueSync
 	int64		sync_id;
 	char	   *name;
 	Oid			owner;
+	Oid			server;			/* its destination; InvalidOid: there is none any more */
 	int			priority;
 	TimestampTz due_at;
 	int64		last_run_id;	/* of any run so far; 0: none.  Another one: it has run since */

@@ -95,6 +95,13 @@ COMMENT ON COLUMN activate.connectors.documentation IS 'address of its documenta
  * Who may use a destination sees it.  Options of servers are public in
  * PostgreSQL anyway; of a credential only the names of what is set are shown.
  */
+CREATE FUNCTION activate.destination_limits(server pg_catalog.oid)
+	RETURNS TABLE (breaker pg_catalog.text, throttled_until pg_catalog.timestamptz, in_flight pg_catalog.int4,
+		requests pg_catalog.int8, retries pg_catalog.int8, throttled pg_catalog.int8, failed pg_catalog.int8,
+		p95 pg_catalog.interval, used_today pg_catalog.int8)
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'act_destination_limits';
+COMMENT ON FUNCTION activate.destination_limits(pg_catalog.oid) IS 'what is known of a destination since the server started: behind the view destinations';
+
 CREATE VIEW activate.destinations WITH (security_barrier) AS
 	SELECT s.srvname::pg_catalog.text AS destination,
 		o.options OPERATOR(pg_catalog.->>) 'connector' AS connector,
@@ -103,12 +110,18 @@ CREATE VIEW activate.destinations WITH (security_barrier) AS
 			c.spec OPERATOR(pg_catalog.#>>) '{options,base_url,default}') AS base_url,
 		o.options OPERATOR(pg_catalog.||) coalesce(m.secrets, '{}') AS options,
 		o.options OPERATOR(pg_catalog.->>) 'rate_limit' AS rate_limit,
-		NULL::pg_catalog.timestamptz AS throttled_until,
-		NULL::pg_catalog.text AS breaker,
+		GREATEST(l.throttled_until, CASE WHEN d.throttled_until OPERATOR(pg_catalog.>) pg_catalog.now() THEN d.throttled_until END)
+			AS throttled_until,
+		l.breaker,
 		r.requests,
 		r.retries,
-		NULL::pg_catalog.int8 AS throttled,
-		NULL::pg_catalog.interval AS p95
+		l.throttled,
+		l.p95,
+		l.in_flight,
+		l.failed,
+		l.used_today,
+		coalesce(d.paused_at IS NOT NULL, false) AS paused,
+		d.down_since
 	FROM pg_catalog.pg_foreign_server s
 		JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid OPERATOR(pg_catalog.=) s.srvfdw
 		CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.jsonb_object_agg(p.option_name, p.option_value), '{}') AS options
@@ -120,24 +133,32 @@ CREATE VIEW activate.destinations WITH (security_barrier) AS
 			WHERE u.umserver OPERATOR(pg_catalog.=) s.oid
 				AND (u.umuser OPERATOR(pg_catalog.=) 0 OR a.rolname OPERATOR(pg_catalog.=) CURRENT_USER)
 			ORDER BY u.umuser DESC LIMIT 1) AS m ON true
+		LEFT JOIN activate.destination_state d ON d.destination OPERATOR(pg_catalog.=) s.srvname::pg_catalog.text
+		LEFT JOIN LATERAL activate.destination_limits(s.oid) AS l ON true
 		LEFT JOIN activate.connector c ON c.name OPERATOR(pg_catalog.=) (o.options OPERATOR(pg_catalog.->>) 'connector')
 		CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.sum(n.requests), 0)::pg_catalog.int8 AS requests,
 				coalesce(pg_catalog.sum(n.retries), 0)::pg_catalog.int8 AS retries
 			FROM activate.run n JOIN activate.sync y USING (sync_id)
 			WHERE y.destination OPERATOR(pg_catalog.=) s.srvname::pg_catalog.text) AS r
 	WHERE w.fdwname OPERATOR(pg_catalog.=) 'activate'
-		AND (pg_catalog.pg_has_role(s.srvowner, 'USAGE') OR pg_catalog.has_server_privilege(s.oid, 'USAGE'));
-COMMENT ON VIEW activate.destinations IS 'the destinations that the current user owns or may use';
+		AND (pg_catalog.pg_has_role(s.srvowner, 'USAGE') OR pg_catalog.has_server_privilege(s.oid, 'USAGE')
+			OR pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
+COMMENT ON VIEW activate.destinations IS 'the destinations that the current user owns or may use; for members of pg_monitor all';
 COMMENT ON COLUMN activate.destinations.destination IS 'name of the foreign server';
 COMMENT ON COLUMN activate.destinations.connector IS 'what kind of destination it is';
 COMMENT ON COLUMN activate.destinations.base_url IS 'where requests go: the server''s option, else the connector''s own; null: neither is set';
 COMMENT ON COLUMN activate.destinations.options IS 'options of the server, and as asterisks the secrets that are set for the current user';
-COMMENT ON COLUMN activate.destinations.rate_limit IS 'the server''s option rate_limit; null: not set';
-COMMENT ON COLUMN activate.destinations.throttled_until IS 'until when the destination asked to wait; null: it did not, or that is not known';
-COMMENT ON COLUMN activate.destinations.breaker IS 'why nothing is sent for now; null: no reason, or that is not known';
+COMMENT ON COLUMN activate.destinations.rate_limit IS 'the server''s option rate_limit; null: not set, and what its connector says holds';
+COMMENT ON COLUMN activate.destinations.throttled_until IS 'until when nothing is sent because it asked for that; null: it did not';
+COMMENT ON COLUMN activate.destinations.breaker IS 'closed: it is sent to; open: it was found down, and runs end at once; half-open: one request is finding out whether it is back; null: nothing was sent since the server started, or the library is not preloaded';
 COMMENT ON COLUMN activate.destinations.requests IS 'requests of all recorded runs';
 COMMENT ON COLUMN activate.destinations.retries IS 'requests of all recorded runs that were made again';
-COMMENT ON COLUMN activate.destinations.throttled IS 'answers that asked to wait; null: not known';
-COMMENT ON COLUMN activate.destinations.p95 IS 'duration that 95 % of the requests stay under; null: not known';
+COMMENT ON COLUMN activate.destinations.throttled IS 'answers since the server started that asked to wait; null: as for breaker';
+COMMENT ON COLUMN activate.destinations.p95 IS 'duration that 95 % of the last requests, some thousands, stayed under, up to 19 % too long; null: as for breaker';
+COMMENT ON COLUMN activate.destinations.in_flight IS 'requests under way, of all runs and sessions; null: as for breaker';
+COMMENT ON COLUMN activate.destinations.failed IS 'requests since the server started that got no proper answer; null: as for breaker';
+COMMENT ON COLUMN activate.destinations.used_today IS 'requests that count towards the quota of the day; null: it has none, or as for breaker';
+COMMENT ON COLUMN activate.destinations.paused IS 'pause_destination() keeps everything from it';
+COMMENT ON COLUMN activate.destinations.down_since IS 'when runs first found that it does not answer; null: it is not down';
 
 GRANT SELECT ON activate.connectors, activate.destinations TO PUBLIC;

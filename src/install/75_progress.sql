@@ -39,6 +39,6 @@ COMMENT ON COLUMN activate.progress.rows_total IS 'rows to send; null: not known
 COMMENT ON COLUMN activate.progress.rows_done IS 'rows answered, well or badly';
 COMMENT ON COLUMN activate.progress.rows_per_second IS 'rows answered a second since the first was sent';
 COMMENT ON COLUMN activate.progress.in_flight IS 'requests sent and not answered yet';
-COMMENT ON COLUMN activate.progress.waiting_for IS 'what keeps it from going on: answer, retry, rate limit, or a lock on the sync''s table; null: nothing';
+COMMENT ON COLUMN activate.progress.waiting_for IS 'what keeps it from going on: answer, retry, rate limit, quota of the day, concurrency, throttled, destination is down, or a lock on the sync''s table; null: nothing';
 COMMENT ON COLUMN activate.progress.eta IS 'time that the rest will take at this rate; null: not known yet';
 GRANT SELECT ON activate.progress TO PUBLIC;

@@ -164,6 +164,14 @@ sub run
 	return $self->end($self->begin($sync, %option));
 }
 
+# Until no request of the sync whose answer was lost can be applied any more.
+sub outlive_late
+{
+	my ($self, $sync) = @_;
+	$self->sql("SELECT pg_sleep(greatest(0, extract(epoch FROM max(activate_late_until) - clock_timestamp()))) FROM activate_data.$sync");
+	return;
+}
+
 sub last_run
 {
 	my ($self) = @_;

@@ -45,6 +45,7 @@ sub start
 shared_preload_libraries = 'pg_activate'
 pg_activate.allowed_hosts = '*'
 pg_activate.debug_retry_pause = '1ms'
+pg_activate.debug_late_off = on
 restart_after_crash = on
 END
 	$node->append_conf('postgresql.conf', $conf) if defined $conf;

@@ -63,7 +63,7 @@ my $slow = qr/hang|timeout|endless|bomb|86400|for ever|40[018]|redirect|refused|
 
 my $nodes = 0;
 
-# All points that the source has.
+# All points that the source has; Storm->points, or without.
 sub points
 {
 	my %points;

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use PostgreSQL::Test::Utils;
 use Storm;
 use Test::More;
 
@@ -19,5 +20,16 @@ is($report->{change_ids}, '', 'no change_id had two contents');
 is($report->{claims}, '0', 'no claim is left');
 is($report->{sums}, '', 'the sums of all runs hold');
 note explain $report;
+
+# given neither claims nor doubt, when the same happens, then it ends wrong: the storm can tell
+my $control = Storm->new($cluster, name => 'control', removed => 'delete')->rage(seed => $seed, faults => $ENV{FAULTS} // 100, claims => 0);
+isnt($control->{difference}, '', 'without claims the storm ends wrong');
+
+# given the fault points of the source, then storms come by each of them, or a test of its own does, and README.md names it
+my %in_storms = map { $_ => 1 } Storm->points_of_storms;
+my $tests = join '', map { slurp_file($_) } glob 'test/t/*.pl';
+my $readme = slurp_file('test/README.md');
+is(join(' ', grep { !$in_storms{$_} && $tests !~ /\b$_:/ } Storm->points), '', 'each fault point is come by');
+is(join(' ', grep { $readme !~ /`$_`/ } Storm->points), '', 'and is in test/README.md');
 
 done_testing();

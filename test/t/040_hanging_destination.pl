@@ -20,6 +20,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', <<END);
 autovacuum = off
+pg_activate.debug_late_off = on
 pg_activate.allowed_hosts = '*'
 END
 write_hosts('slow.test=HANG');

@@ -201,7 +201,10 @@ foreach my $point (qw(after_send before_settle))
 	is(states($sync), 'accepted 1, unknown 1', 'one is unknown');
 	$activate->sql("UPDATE $sync SET v = 'other' WHERE id = 1; DELETE FROM $sync WHERE id = 2");
 	my $run = $activate->run($sync);
-	is("$run->{accepted} $run->{unknown}", '2 0', 'newer versions are sent');
+	is("$run->{accepted} $run->{unknown} $run->{delayed}", '1 0 1', 'a newer version waits while the older one may still come');
+	$activate->outlive_late($sync);
+	$run = $activate->run($sync);
+	is("$run->{accepted} $run->{unknown}", '1 0', 'and then goes');
 	is(states($sync), 'accepted 1, removed 1', 'and accepted');
 
 	$activate->sql("DELETE FROM $sync");

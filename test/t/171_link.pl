@@ -213,6 +213,11 @@ $run = $a->run('crash');
 is(sums($run), 'added 200 changed 0 accepted 200 skipped 0 absent 0', 'the next run goes on');
 cmp_ok(lookups($before), '<=', 11, 'and asks for the others only');
 
+given('almost', 10, 8);
+$a->run('almost', faults => 'before_linked:kill');
+is(scalar @{ $crm->records('almost') }, 8, 'a crash before it is noted that all were linked: nothing was sent');
+is(sums($a->run('almost')), 'added 2 changed 0 accepted 2 skipped 0 absent 0', 'the next run links none twice');
+
 # ------------------------------------------------------------ only some keys
 given('partly', 10, 8);
 $run = $a->run('partly', args => "keys => '[1, 9]'");

@@ -65,6 +65,14 @@ foreach my $loss ({ close => 'after', times => -1 }, { hang => 1, apply => 'befo
 	is($run->{requests}, 0, "$name: and the one after that nothing");
 }
 
+# given a baseline, when the run that is to note its order crashes, then the next one notes it and sends nothing
+$activate->sql("SELECT activate.reset_sync('ranks', 'baseline')");
+$activate->run('ranks', faults => 'unit_recorded:kill');
+my $noted = q{SELECT unit_digest IS NOT NULL FROM activate.sync_state JOIN activate.sync USING (sync_id) WHERE name = 'ranks'};
+is($activate->sql($noted), 'f', 'a crash leaves the order unknown');
+is($activate->run('ranks')->{requests}, 0, 'the next run sends nothing');
+is($activate->sql($noted), 't', 'and knows the order');
+
 # ---------------------------------------------------- never more than one try
 
 # given a refused unit, then it waits as a whole, and another one does not
