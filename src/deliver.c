@@ -72,25 +72,6 @@ in_flight_limit(const Delivery *delivery)
 	return act_search_doubtful(&delivery->search, delivery->accepted > 0) ? 1 : delivery->concurrency;
 }
 
-/*
- * Batches that a crash now would have sent again.  One that was answered keeps
- * its place until that is written down, so that a fault costs at most what is
- * under way at a time: concurrency times batch_size rows.
- */
-static int
-at_stake(const Delivery *delivery)
-{
-	return list_length(delivery->in_flight) + list_length(delivery->finished_claims);
-}
-
-/* Answers that keep others from being sent. */
-static bool
-answers_in_the_way(const Delivery *delivery)
-{
-	return delivery->finished_claims != NIL && delivery->ready != NIL &&
-		at_stake(delivery) >= in_flight_limit(delivery);
-}
-
 /* Whether the destination takes one more now, from all who send to it. */
 static bool
 may_send(Delivery *delivery, int64 now)
@@ -114,7 +95,7 @@ send_ready(Delivery *delivery)
 	{
 		Batch	   *batch = lfirst(cell);
 
-		if (at_stake(delivery) >= in_flight_limit(delivery) && !delivery->run->stop.set)
+		if (list_length(delivery->in_flight) >= in_flight_limit(delivery) && !delivery->run->stop.set)
 		{
 			if (list_length(delivery->in_flight) >= delivery->concurrency)
 				act_limit_want(delivery->run->limit);
@@ -214,7 +195,7 @@ flush_due(const Delivery *delivery)
 		return true;
 	if (delivery->finished_claims == NIL && delivery->settled == NIL)
 		return false;
-	return idle || answers_in_the_way(delivery) || list_length(delivery->settled) >= SETTLE_ROWS ||
+	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && act_delivery_now() - delivery->settled_since >= SETTLE_AFTER_MS);
 }
 
@@ -239,11 +220,9 @@ wait_time(const Delivery *delivery)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (at_stake(delivery) < in_flight_limit(delivery))
+		if (list_length(delivery->in_flight) < in_flight_limit(delivery))
 			until = Min(until, Max(batch->not_before, delivery->limited_until));
 	}
-	if (answers_in_the_way(delivery))
-		until = Min(until, Max(now, delivery->locked_until));
 	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
 	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))

@@ -156,7 +156,7 @@ write_down(Delivery *delivery)
 		act_destination_state_look(run);
 	if (note)
 		act_reference_note_ids(run->sync);
-	act_transaction_commit(delivery->unclaimed != NIL || delivery->ready != NIL || brings_ids(delivery));
+	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
 	act_request_log_written(run);
 	run->counts.parked += act_settler_parked(run->settler);
 	run->ids_noted = run->ids_noted || note;

@@ -51,7 +51,7 @@ foreach my $seed ($first .. $first + $seeds - 1)
 	is($r->{status}, 'succeeded', "seed $seed: without faults a run succeeds");
 	is($r->{difference}, '', "seed $seed: the destination is equal to the model");
 	cmp_ok($r->{faults}, '>=', $faults, "seed $seed: so many faults");
-	cmp_ok($r->{again_max}, '<=', $r->{window}, "seed $seed: rows sent again for a fault: at most what was in flight");
+	cmp_ok($r->{again_max}, '<=', $r->{window}, "seed $seed: rows sent again for a fault: at most what was claimed");
 	is($r->{change_ids}, '', "seed $seed: no change_id had two contents");
 	is($r->{claims}, '0', "seed $seed: no claim is left");
 	is($r->{sums}, '', "seed $seed: the sums of all runs hold");

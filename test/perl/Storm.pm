@@ -44,7 +44,8 @@ use Activate;
 use Convergence;
 use Session;
 
-use constant { BATCH => 4, CONCURRENCY => 4, KEYS => 200 };
+# Of the batches that may be in flight twice as many may be claimed.
+use constant { BATCH => 4, CONCURRENCY => 4, CLAIMED => 2, KEYS => 200 };
 
 # Whose points these are; the others are passed by whatever makes a run.
 my %processes = (
@@ -492,7 +493,7 @@ sub rage
 	srand $option{seed};
 	$self->{set} = { 'pg_activate.debug_claims_off' => 'on' } if exists $option{claims} && !$option{claims};
 	my $report = $self->{report} = { faults => 0, process => {}, points => {}, rounds => 0, again => 0, again_max => 0,
-		doubted => 0, window => $self->{mode} eq 'replace' ? KEYS : BATCH * CONCURRENCY };
+		doubted => 0, window => $self->{mode} eq 'replace' ? KEYS : CLAIMED * BATCH * CONCURRENCY };
 	$self->{log_at} = -s $activate->node->logfile;
 	$self->{weighed} = { faults => 0, repeats => 0 };
 	if (!$self->{set})

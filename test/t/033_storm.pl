@@ -15,7 +15,7 @@ my $cluster = Storm->cluster('storm');
 my $report = Storm->new($cluster, name => 'storm', removed => 'delete', synchronous => 1)->rage(seed => $seed, faults => $ENV{FAULTS} // 100);
 is($report->{status}, 'succeeded', 'without faults a run succeeds');
 is($report->{difference}, '', 'the destination is equal to the model');
-cmp_ok($report->{again_max}, '<=', $report->{window}, 'rows sent again for a fault: at most what was in flight');
+cmp_ok($report->{again_max}, '<=', $report->{window}, 'rows sent again for a fault: at most what was claimed');
 is($report->{change_ids}, '', 'no change_id had two contents');
 is($report->{claims}, '0', 'no claim is left');
 is($report->{sums}, '', 'the sums of all runs hold');
