@@ -1,5 +1,6 @@
 # While a destination hangs nothing of the database is held, and the run ends
 # as soon as it is told to.
+# Runs alone: it measures.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
 # A run of a million rows keeps to its memory: what is to be sent is in files,
 # and what was sent is forgotten.
+# Runs alone: it measures.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
 # A run in a background worker ends as soon as it is told to, whatever its
 # destination or its model does, and what it leaves is made good by the next.
+# Runs alone: it measures.
 use strict;
 use warnings;
 

@@ -1,6 +1,7 @@
 # What a destination can take is shared by all that send to it: workers and
 # sessions together keep its rate, its concurrency, the pauses it asks for and
 # its quota; whether it is down one request finds out; priority goes first.
+# Runs alone: it measures.
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # A destination that hangs slows no other one: neither by its requests nor by
 # the workers that its runs hold, however many of its syncs are due.
+# Runs alone: it measures.
 
 use strict;
 use warnings;

@@ -1,5 +1,6 @@
 # What costs nothing when nothing is to be done: wake-ups, processor time,
 # connections, snapshots.
+# Runs alone: it measures.
 use strict;
 use warnings;
 

@@ -4,6 +4,7 @@
 # one of three or four such steps all syncs are.  (Few enough for the scheduler to stay:
 # it leaves after five minutes without anything to do.)  A short form of the
 # day has fewer syncs; ACT_LONG=1: all hundred, 9600 runs.
+# Runs alone: it measures.
 use strict;
 use warnings;
 

@@ -1,6 +1,7 @@
 # Ten thousand requests through one session: neither its memory nor its
 # descriptors grow with them, nor do tables beyond what a held snapshot keeps.
 # test/chaos/soak.pl is the long form.
+# Runs alone: it measures.
 use strict;
 use warnings;
 

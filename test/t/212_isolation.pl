@@ -1,6 +1,7 @@
 # A destination that is slow, silent or dead costs another one next to nothing
 # of its rate: measured in pairs, by turns alone and beside it.
 # test/bench/isolation.pl is the long form.
+# Runs alone: it measures.
 use strict;
 use warnings;
 
