@@ -193,6 +193,18 @@ alter(const Sync *sync, const char *format_tail)
 	act_identity_leave(&identity);
 }
 
+/* What writes its rows anew evaluates the checks that the owner may have put there. */
+static void
+alter_rows(const Sync *sync, const char *format_tail)
+{
+	Identity	identity;
+
+	(void) act_sync_table_open(sync, AccessExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	utility(psprintf("ALTER TABLE %s %s", act_sync_table_name(sync), format_tail));
+	act_identity_leave(&identity);
+}
+
 /* Whether every value of one type is, as text, a value of the other: an equal one. */
 static bool
 widens(Oid from, Oid to)
@@ -244,8 +256,8 @@ act_snapshot_widen_key(const Sync *sync, const Model *model)
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		if (get_atttype(sync->table_oid, get_attnum(sync->table_oid, sync->key[i])) != model->key_types[i])
-			alter(sync, psprintf("ALTER COLUMN %s TYPE %s", quote_identifier(sync->key[i]),
-								 format_type_be_qualified(model->key_types[i])));
+			alter_rows(sync, psprintf("ALTER COLUMN %s TYPE %s", quote_identifier(sync->key[i]),
+								   format_type_be_qualified(model->key_types[i])));
 	}
 }
 
