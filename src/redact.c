@@ -26,18 +26,23 @@
 #define ADDRESS_DELIMITERS "/?&="
 #define MASK "********"
 
-/* Without padding, and without the last letter where it depends on what follows. */
+/*
+ * Without padding, and without the last letter where it depends on what
+ * follows.  Behind other bytes, a user's name say, each of three places gives
+ * other letters: so many bytes before, and the letters that depend on them go.
+ */
 static char *
-base64_form(const char *value)
+base64_form(const char *value, int before)
 {
-	int			len = strlen(value);
+	char	   *bytes = psprintf("%.*s%s", before, "::", value);
+	int			len = strlen(bytes);
 	int			size = pg_b64_enc_len(len) + 1;
 	char	   *encoded = palloc(size);
-	int			n = pg_b64_encode((const void *) value, len, encoded, size);
+	int			n = pg_b64_encode((const void *) bytes, len, encoded, size);
 
 	encoded[Max(n, 0)] = '\0';
 	encoded[len / 3 * 4 + (len % 3)] = '\0';
-	return encoded;
+	return encoded + (before > 0 ? before + 1 : 0);
 }
 
 static List *
@@ -100,12 +105,13 @@ add_secrets(List *forms, List *secrets)
 		if (strlen(value) < REDACT_MIN_BYTES || strcmp(value, MASK) == 0)
 			continue;
 		forms = add_form(forms, value);
-		forms = add_form(forms, base64_form(value));
+		for (int before = 0; before < 3; before++)
+			forms = add_form(forms, base64_form(value, before));
 		forms = add_parts(forms, value);
 	}
 	/* As basic authentication sends the two. */
 	if (username != NULL && password != NULL && strcmp(password, MASK) != 0)
-		forms = add_form(forms, base64_form(psprintf("%s:%s", username, password)));
+		forms = add_form(forms, base64_form(psprintf("%s:%s", username, password), 0));
 	return forms;
 }
 

@@ -116,6 +116,12 @@ foreach my $how (sort keys %escaped)
 	my (undef, undef, $body) = split /\|/, send_one('postgres', 'cut');
 	like($body, qr/^you sent: Bearer \*{8}=* and that is wrong$/, "as $how");
 }
+foreach my $user ('', 'a', 'ap', 'api', 'key')
+{
+	answer_raw(http('422 No', [], 'you sent: Basic ' . encode_base64(encode('UTF-8', "$user:$secret"), '')));
+	my (undef, undef, $body) = split /\|/, send_one('postgres', 'cut');
+	like($body, qr/^you sent: Basic \w{0,6}\*{8}\w?=*$/, "in base64 behind $user:");
+}
 
 # given an answer larger than is read at all, then the request is there, and says so
 answer_raw(http('500 No', [], 'y' x 2_000_000));
