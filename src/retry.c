@@ -54,7 +54,9 @@ key_object(const Sync *sync)
 
 /*
  * Unqualified, since pg_catalog alone is searched.  That a row is not accepted
- * is said, too, since there is an index of those.
+ * is said, too, since there is an index of those.  That a lost request is over
+ * may have been so for long: such rows come last, and say nothing of whether
+ * there are more to be tried than a run takes.
  */
 static char *
 retry_sql(const Sync *sync)
@@ -66,7 +68,7 @@ retry_sql(const Sync *sync)
 					" AND (s.activate_next_attempt_at <= $1 OR s.activate_late_until <= $1 OR s.activate_state = 'waiting')"
 					" AND s.activate_muted_at IS NULL"
 					" ORDER BY s.activate_state = 'waiting' DESC, s.activate_next_attempt_at LIMIT %d) AS d), '[]')::text,"
-					" count(*) FILTER (WHERE t.activate_next_attempt_at <= $1 OR t.activate_late_until <= $1),"
+					" count(*) FILTER (WHERE t.activate_next_attempt_at <= $1),"
 					" LEAST(min(t.activate_next_attempt_at) FILTER (WHERE t.activate_next_attempt_at > $1),"
 					" min(t.activate_late_until) FILTER (WHERE t.activate_late_until > $1)),"
 					" count(*) FILTER (WHERE t.activate_state = 'waiting')"

@@ -97,6 +97,18 @@ $s->clock(1200);
 $again = next_run($run);
 is(value("SELECT cause, keyed, status, accepted FROM activate.run WHERE run_id = $again"), 'retry|t|succeeded|5', 'keys of other shapes than scalars');
 
+# Very many rows that wait for a person, of whose requests nothing can come any more, make no run follow the other.
+value("CREATE TABLE many (id int PRIMARY KEY, name text); INSERT INTO many SELECT i, 'name' FROM generate_series(1, 20100) AS i");
+value(q{SELECT activate.create_sync('many', 'public.many', 'id', 'crm', object => 'many', mapping => 'name', mode => 'append', schedule => '1 day', options => '{"first_run": "baseline", "max_rejected": 100}')});
+$run = value("SELECT activate.queue_run('many')");
+wait_until('its run', sub { value("SELECT finished_at FROM activate.run WHERE run_id = $run") });
+value("UPDATE activate_data.many SET activate_state = 'unknown', activate_in_doubt = true, activate_fingerprint = NULL, activate_accepted_at = NULL,"
+	. " activate_tried = activate_fingerprint, activate_op = 'insert', activate_change_id = activate_fingerprint, activate_late_until = '2001-01-01'");
+value(q{SELECT activate.settle_row('many', '7', 'resend')});
+$again = next_run($run);
+sleep 3;
+is(value("SELECT count(*) || ' ' || sum(accepted) FROM activate.run WHERE run_id > $run"), '1 1', 'one run is enough');
+
 my @lines = slurp_file($s->node->logfile) =~ /^\S+ \S+ \S+ \[\d+\] (?:ERROR|WARNING|PANIC|FATAL): .*$/mg;
 is("@lines", '', 'nothing is in the log');
 done_testing();
