@@ -47,7 +47,8 @@ stop_held(Run *run, TimestampTz until, LimitReason reason)
 					 psprintf("What was not sent waits until then; a higher quota: ALTER SERVER %s OPTIONS (SET rate_limit '...');",
 							  quote_identifier(destination->name)));
 	else
-		act_request_throttle_stop(run, (until - act_now()) / 1000, "an earlier answer said so");
+		act_request_throttle_stop(run, (until - act_now()) / 1000, "an earlier answer said so",
+								  "an earlier answer said so");
 	run->throttled_until = until;
 }
 
