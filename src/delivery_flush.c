@@ -131,18 +131,13 @@ brings_references(const Delivery *delivery)
 	return false;
 }
 
-static bool
-write_down(Delivery *delivery)
+/* May fail, and be done once more. */
+static void
+record(void *arg)
 {
+	Delivery   *delivery = arg;
 	Run		   *run = delivery->run;
-	bool		note = !run->ids_noted && brings_references(delivery);
 
-	act_transaction_writable();
-	if (!act_settler_lock(run->settler))
-	{
-		act_transaction_commit(false);
-		return false;
-	}
 	claim_batches(delivery);
 	act_request_log_write(run);
 	/* Before its rows, so that its time is not after theirs. */
@@ -154,8 +149,41 @@ write_down(Delivery *delivery)
 	/* Who is not told of a pause looks. */
 	if (act_shared == NULL)
 		act_destination_state_look(run);
-	if (note)
+	if (!run->ids_noted && brings_references(delivery))
 		act_reference_note_ids(run->sync);
+}
+
+/* False: somebody has locked what it is to write, for longer than a moment; and nothing is waited for. */
+static bool
+try_to_record(Delivery *delivery)
+{
+	Run		   *run = delivery->run;
+	bool		tries_destination = run->tries_destination;
+	ErrorData  *error;
+
+	if (!act_settler_lock(run->settler))
+		return false;
+	error = act_transaction_probe(record, delivery);
+	if (error == NULL)
+		return true;
+	if (!act_transaction_locked_out(error))
+		ReThrowError(error);
+	run->tries_destination = tries_destination;
+	return false;
+}
+
+static bool
+write_down(Delivery *delivery)
+{
+	Run		   *run = delivery->run;
+	bool		note = !run->ids_noted && brings_references(delivery);
+
+	act_transaction_writable();
+	if (!try_to_record(delivery))
+	{
+		act_transaction_commit(false);
+		return false;
+	}
 	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
 	act_request_log_written(run);
 	run->counts.parked += act_settler_parked(run->settler);
