@@ -344,12 +344,13 @@ act_destination_state_probed(const char *destination)
 static char *
 pause_detail(const char *destination)
 {
+	static SPIPlanPtr plan = NULL;
 	Identity	identity;
 	char	   *detail = NULL;
 	SqlArgument args[] = {SQL_TEXT(destination)};
 
 	act_identity_extension(&identity);
-	if (act_sql(SPI_OK_SELECT,
+	if (act_sql_kept(&plan, CURSOR_OPT_GENERIC_PLAN, SPI_OK_SELECT,
 				"SELECT pg_catalog.format('%s paused it at %s.', paused_by, paused_at)"
 				" FROM activate.destination_state WHERE destination = $1 AND paused_at IS NOT NULL", 1, args) > 0)
 		detail = act_sql_text(0, 1);

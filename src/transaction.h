@@ -77,6 +77,9 @@ extern ErrorData *act_transaction_attempt(void (*work) (void *arg), void *arg);
  */
 extern ErrorData *act_transaction_probe(void (*work) (void *arg), void *arg);
 
+/* Whether it failed for somebody's lock. */
+extern bool act_transaction_locked_out(const ErrorData *error);
+
 /*
  * Does it in a subtransaction that is rolled back in any case, so that it can
  * write in a READ ONLY transaction, too.  Errors go on.
@@ -95,6 +98,16 @@ typedef struct SqlArgument
 } SqlArgument;
 
 extern uint64 act_sql(int expected, const char *sql, int nargs, const SqlArgument *args);
+
+/*
+ * The same for what a run does again and again: its plan is made once and
+ * kept in *plan, NULL at first, until SPI_freeplan() or the end of the
+ * process.  It follows what it reads, and whoever runs it is asked for his
+ * rights each time.  options: CURSOR_OPT_GENERIC_PLAN where the best plan is
+ * the same for any arguments and sizes, CURSOR_OPT_CUSTOM_PLAN where not.
+ */
+extern uint64 act_sql_kept(SPIPlanPtr *plan, int options, int expected, const char *sql, int nargs,
+						   const SqlArgument *args);
 
 /* Values of the current SPI_tuptable, copied into the current context. */
 extern char *act_sql_text(uint64 row, int column);	/* NULL for null */
