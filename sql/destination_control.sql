@@ -132,6 +132,19 @@ CALL activate.run_sync('people');
 SELECT count(*) FROM activate.events WHERE kind = 'destination_throttled';
 \set VERBOSITY default
 
+-- dropped, it takes its state along, and nobody is told to resume what is gone
+SELECT activate.pause_destination('crm');
+BEGIN;
+DROP SERVER crm CASCADE;
+TABLE state;
+SELECT sync, health, reason FROM activate.status;
+\set VERBOSITY terse
+CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'https://example.com');
+SELECT destination, paused FROM activate.destinations;
+ROLLBACK;
+SELECT destination, paused FROM activate.destinations;
+\set VERBOSITY default
+
 SELECT activate.drop_sync('people');
 DROP SERVER crm;
 DROP FUNCTION masked CASCADE;

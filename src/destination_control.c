@@ -27,6 +27,7 @@
 
 PG_FUNCTION_INFO_V1(act_pause_destination);
 PG_FUNCTION_INFO_V1(act_resume_destination);
+PG_FUNCTION_INFO_V1(act_destination_forget_gone);
 
 /* A destination that the caller may pause. */
 static char *
@@ -135,6 +136,22 @@ act_resume_destination(PG_FUNCTION_ARGS)
 	else
 		ereport(NOTICE,
 				(errmsg("destination \"%s\" is not paused", name)));
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* In an event trigger: servers were dropped.  What is closed stays so, whoever makes it again. */
+Datum
+act_destination_forget_gone(PG_FUNCTION_ARGS)
+{
+	Identity	identity;
+
+	SPI_connect();
+	act_identity_extension(&identity);
+	act_sql(SPI_OK_DELETE,
+			"DELETE FROM activate.destination_state AS d WHERE NOT d.closed AND NOT EXISTS"
+			" (SELECT 1 FROM pg_catalog.pg_foreign_server AS f WHERE f.srvname = d.destination::pg_catalog.name)", 0, NULL);
+	act_identity_leave(&identity);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

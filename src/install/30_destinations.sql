@@ -54,6 +54,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION activate.after_server_ddl() IS 'event trigger: records the hosts of new credentials, and refuses to move stored ones';
 
+CREATE FUNCTION activate_data.activate_forget_destinations() RETURNS pg_catalog.void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_destination_forget_gone';
+COMMENT ON FUNCTION activate_data.activate_forget_destinations() IS 'forgets that destinations which are gone were paused, down or limited: another one may get the name';
+
+CREATE FUNCTION activate.after_drop_server() RETURNS pg_catalog.event_trigger
+	LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM activate_data.activate_forget_destinations();
+EXCEPTION WHEN undefined_file OR undefined_function OR internal_error THEN
+	NULL;	-- housekeeping does it, too
+END $$;
+COMMENT ON FUNCTION activate.after_drop_server() IS 'event trigger: the state of a destination goes with its server';
+
+CREATE EVENT TRIGGER activate_after_drop_server ON sql_drop
+	WHEN TAG IN ('DROP SERVER')
+	EXECUTE FUNCTION activate.after_drop_server();
+COMMENT ON EVENT TRIGGER activate_after_drop_server IS 'pg_activate: the state of a destination goes with its server';
+
 CREATE EVENT TRIGGER activate_before_alter_server ON ddl_command_start
 	WHEN TAG IN ('ALTER SERVER')
 	EXECUTE FUNCTION activate.before_alter_server();
