@@ -121,7 +121,7 @@ begin_filling(BatchReader *reader, BatchFilling *filling, const ConnectorOperati
 	const BatchSearch *search = reader->search;
 
 	filling->operation = operation;
-	filling->limit = act_batch_limit(reader->run, operation);
+	filling->limit = filling->batch->limit = act_batch_limit(reader->run, operation);
 	filling->max_bytes = operation->max_bytes > 0 ? operation->max_bytes : DEFAULT_MAX_BYTES;
 	if (search != NULL)
 		filling->limit = act_search_limit(search, filling->limit);

@@ -31,6 +31,7 @@ typedef struct Batch
 	Claim	   *fresh;			/* those of its rows that were read for it; NULL: it has none */
 	Row		  **rows;
 	int			nrows;
+	int			limit;			/* rows that one of its kind takes; 0: it was not read but made */
 	size_t		bytes;			/* of its rows, about */
 	HttpRequest request;		/* without credentials; url NULL: not rendered */
 	int			tries;

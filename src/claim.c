@@ -26,64 +26,81 @@
 #include "transaction.h"
 #include "unit.h"
 
-int64
-act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows, int timeout_ms)
+/* As the extension. */
+static int64
+insert_claim(const Sync *sync, int64 run_id, const ClaimWrite *claim, int timeout_ms)
 {
+	static SPIPlanPtr plan = NULL;
+	int			nrows = claim->nrows;
 	Column		ops = act_column_make(TEXTOID, nrows);
 	Column		keys = act_column_make(TEXTOID, nrows * sync->nkeys);
 	Column		fingerprints = act_column_make(UUIDOID, nrows);
 	Column		change_ids = act_column_make(UUIDOID, nrows);
 	Column		once = act_column_make(BOOLOID, nrows);
-	Identity	identity;
 	int64		claim_id;
 
-#ifdef ACT_TEST
-	if (act_fault_late_off)
-		timeout_ms = 0;
-#endif
 	for (int i = 0; i < nrows; i++)
 	{
-		act_column_add_text(&ops, act_row_op_name(rows[i]->op));
+		const Row  *row = claim->rows[i];
+
+		act_column_add_text(&ops, act_row_op_name(row->op));
 		for (int k = 0; k < sync->nkeys; k++)
-			act_column_add_text(&keys, rows[i]->key_values[k]);
-		act_column_add_digest(&fingerprints, rows[i]->fingerprint, false);
-		act_column_add_digest(&change_ids, rows[i]->change_id, false);
-		act_column_add(&once, BoolGetDatum(rows[i]->at_most_once), false);
+			act_column_add_text(&keys, row->key_values[k]);
+		act_column_add_digest(&fingerprints, row->fingerprint, false);
+		act_column_add_digest(&change_ids, row->change_id, false);
+		act_column_add(&once, BoolGetDatum(row->at_most_once), false);
 	}
-	act_identity_extension(&identity);
 	{
 		SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_INT8(run_id),
 			act_column_argument(&ops), act_column_argument(&keys),
 		act_column_argument(&fingerprints), act_column_argument(&change_ids), act_column_argument(&once),
 		SQL_INT4(timeout_ms)};
 
-		act_sql(SPI_OK_INSERT_RETURNING,
-				"INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids, once, timeout_ms)"
-				" VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING claim_id", lengthof(args), args);
+		act_sql_kept(&plan, CURSOR_OPT_GENERIC_PLAN, SPI_OK_INSERT_RETURNING,
+					 "INSERT INTO activate.claim (sync_id, run_id, ops, key_values, fingerprints, change_ids, once, timeout_ms)"
+					 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING claim_id", lengthof(args), args);
 	}
 	claim_id = act_sql_int64(0, 1);
 	/* One for each batch: they would pile up until the run's end. */
 	SPI_freetuptable(SPI_tuptable);
-	act_identity_leave(&identity);
 	return claim_id;
 }
 
-void
-act_claim_delete(const int64 *ids, int count)
+/* As the extension.  The table grows while nobody removes what is dead: its size is looked at each time. */
+static void
+remove_claims(const int64 *ids, int count)
 {
+	static SPIPlanPtr plan = NULL;
 	Column		column = act_column_make(INT8OID, count);
-	Identity	identity;
 
 	if (count == 0)
 		return;
 	for (int i = 0; i < count; i++)
 		act_column_add(&column, Int64GetDatum(ids[i]), false);
-	act_identity_extension(&identity);
 	{
 		SqlArgument args[] = {act_column_argument(&column)};
 
-		act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE claim_id = ANY ($1)", 1, args);
+		act_sql_kept(&plan, CURSOR_OPT_CUSTOM_PLAN, SPI_OK_DELETE,
+					 "DELETE FROM activate.claim WHERE claim_id = ANY ($1)", 1, args);
 	}
+}
+
+void
+act_claim_write(const Sync *sync, int64 run_id, const ClaimWrite *writes, int nwrites,
+				const int64 *removed, int nremoved, int timeout_ms)
+{
+	Identity	identity;
+
+	if (nwrites == 0 && nremoved == 0)
+		return;
+#ifdef ACT_TEST
+	if (act_fault_late_off)
+		timeout_ms = 0;
+#endif
+	act_identity_extension(&identity);
+	for (int i = 0; i < nwrites; i++)
+		*writes[i].id = insert_claim(sync, run_id, &writes[i], timeout_ms);
+	remove_claims(removed, nremoved);
 	act_identity_leave(&identity);
 }
 
@@ -170,7 +187,7 @@ act_claim_recover(const Sync *sync, Settler *settler)
 			unknown += ((SettledRow *) lfirst(row))->row->outcome == ROW_UNKNOWN;
 		act_settler_rows(settler, lfirst(cell));
 	}
-	act_claim_delete(ids, count);
+	act_claim_write(sync, 0, NULL, 0, ids, count, 0);
 	if (count > 0 && sync->mode == MODE_REPLACE)
 		act_unit_lost(sync, late_ms);
 	return unknown;

@@ -147,9 +147,8 @@ act_delivery_all_read(const Delivery *delivery)
 }
 
 /*
- * Batches are read ahead, so that a freed place is filled without a commit in
- * between; but not those that would be left to a person, unsent, by a crash,
- * and none as long as everything may be refused.
+ * Batches are read ahead, so that what writes down an answer claims what takes
+ * its place; but none as long as everything may be refused.
  */
 static void
 read_batches(Delivery *delivery)
@@ -174,8 +173,6 @@ read_batches(Delivery *delivery)
 			delivery->unclaimed = lappend(delivery->unclaimed, batch);
 		else
 			delivery->ready = lappend(delivery->ready, batch);
-		if (batch->at_most_once)
-			wanted = Min(wanted, delivery->concurrency);
 	}
 	if (delivery->run->stop.set)
 		act_delivery_drop_waiting(delivery);
@@ -189,7 +186,7 @@ flush_due(const Delivery *delivery)
 
 	if (act_delivery_now() < delivery->locked_until)
 		return false;
-	if (delivery->unclaimed != NIL && (delivery->ready == NIL || idle))
+	if (act_delivery_claimable(delivery) > 0)
 		return true;
 	if (act_request_log_due(delivery->run))
 		return true;
@@ -225,7 +222,7 @@ wait_time(const Delivery *delivery)
 	}
 	if (delivery->settled_since != 0)
 		until = Min(until, Max(delivery->settled_since + SETTLE_AFTER_MS, delivery->locked_until));
-	if (delivery->unclaimed != NIL && (delivery->ready == NIL || delivery->in_flight == NIL))
+	if (act_delivery_claimable(delivery) > 0)
 		until = Min(until, Max(now, delivery->locked_until));
 	return (long) Max(0, until - now);
 }

@@ -22,7 +22,7 @@ struct Delivery
 	BatchReader reader;
 	int			concurrency;
 
-	List	   *unclaimed;		/* of Batch: read, not yet claimed */
+	List	   *unclaimed;		/* of Batch: read, not yet claimed, or only in part */
 	List	   *ready;			/* of Batch: claimed, to be sent (again) */
 	List	   *in_flight;		/* of Batch */
 	BatchSearch search;			/* for rows that make it refuse batches */
@@ -82,11 +82,14 @@ extern void act_delivery_decide_late(Delivery *delivery);	/* where nothing more 
 extern void act_delivery_drop_waiting(Delivery *delivery);
 
 /*
- * delivery_flush.c: claims what is unclaimed (it becomes ready), settles what
- * is settled, in one transaction.  false: the sync's table is locked, try
- * again later.
+ * delivery_flush.c: claims what may be of what is unclaimed (it becomes
+ * ready), settles what is settled, in one transaction.  false: the sync's
+ * table is locked, try again later.
  */
 extern bool act_delivery_flush(Delivery *delivery);
+
+/* How many of the unclaimed it would claim now. */
+extern int	act_delivery_claimable(const Delivery *delivery);
 
 /* delivery_progress.c: how far it is, for the view progress and whoever waits. */
 extern void act_delivery_report(Delivery *delivery);

@@ -4,9 +4,12 @@
  *	  The transactions of a delivery: claims, and answers written down.
  *
  * Group commit: whatever has come together since the last one.  A claim is
- * durable before its request's first byte goes out; an answer alone may be
- * lost in a crash, which then leaves its rows in doubt, so it is flushed
- * without waiting, unless it brought ids that we will need.
+ * durable before its request's first byte goes out.  What takes the place of
+ * a request that was answered is claimed by the transaction that writes down
+ * the answer, so that never more is claimed than may be under way at a time,
+ * and a crash costs no more than that.  An answer alone may be lost in a
+ * crash, which then leaves its rows in doubt, so it is flushed without
+ * waiting, unless it brought ids that we will need.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,32 +34,91 @@
 #define STANDBY_PATIENCE_MS 10000
 #define STANDBY_PAUSE_MS 1
 
-static void
-claim_batches(Delivery *delivery)
+/*
+ * Rows that are claimed and not to be written down now.  Those whose answer
+ * was lost, and that wait to be tried again, are in doubt whatever happens
+ * next, and those that were refused are not there: neither keeps others
+ * waiting.
+ */
+static int64
+claimed_rows(const Delivery *delivery)
 {
-	Run		   *run = delivery->run;
+	int64		count = delivery->search.npool;
 	ListCell   *cell;
+
+	foreach(cell, delivery->in_flight)
+	{
+		const Batch *batch = lfirst(cell);
+
+		count += batch->nrows + batch->nrest;
+	}
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (!batch->uncertain)
+			count += batch->nrows + batch->nrest;
+	}
+	foreach(cell, delivery->unclaimed)
+	{
+		const Batch *batch = lfirst(cell);
+
+		count += batch->nrows - batch->fresh->nrows;
+	}
+	return count;
+}
+
+/*
+ * As many as may be under way: concurrency times batch_size rows.  Where
+ * nothing is, the first one goes in any case.
+ */
+int
+act_delivery_claimable(const Delivery *delivery)
+{
+	bool		idle = delivery->in_flight == NIL && delivery->ready == NIL;
+	int64		rows = claimed_rows(delivery);
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, delivery->unclaimed)
+	{
+		const Batch *batch = lfirst(cell);
+
+		rows += batch->fresh->nrows;
+		if (rows > (int64) delivery->concurrency * batch->limit && !(idle && count == 0))
+			break;
+		count++;
+	}
+	return count;
+}
+
+/* What is to be claimed, into writes. */
+static int
+add_new_claims(const Delivery *delivery, int nbatches, ClaimWrite *writes)
+{
+	int			count = 0;
 
 #ifdef ACT_TEST
 	if (act_fault_claims_off)
-		return;
+		return 0;
 #endif
-	foreach(cell, delivery->unclaimed)
+	for (int i = 0; i < nbatches; i++)
 	{
-		Batch	   *batch = lfirst(cell);
+		const Batch *batch = list_nth(delivery->unclaimed, i);
+		Claim	   *claim = batch->fresh;
 
 		/* A unit of which only the order differs has no rows, and may be lost all the same. */
-		if (batch->fresh->nrows > 0 || batch->unit != NULL)
-			batch->fresh->claim_id = act_claim_insert(run->sync, run->run_id, batch->fresh->rows, batch->fresh->nrows,
-													  run->destination->policy.timeout_ms);
+		if (claim->nrows > 0 || batch->unit != NULL)
+			writes[count++] = (ClaimWrite) {claim->rows, claim->nrows, &claim->claim_id};
 		if (batch->unit != NULL)
-			act_unit_claim(run->sync, batch->unit);
+			act_unit_claim(delivery->run->sync, batch->unit);
 	}
+	return count;
 }
 
 /* Without the rows that are settled: a crash has nothing to say of those any more. */
-static void
-renew_claim(const Run *run, Claim *claim)
+static ClaimWrite
+renewed_claim(Claim *claim)
 {
 	int			kept = 0;
 
@@ -66,16 +128,19 @@ renew_claim(const Run *run, Claim *claim)
 			claim->rows[kept++] = claim->rows[i];
 	}
 	claim->nrows = kept;
-	claim->renewed_id = act_claim_insert(run->sync, run->run_id, claim->rows, kept,
-										 run->destination->policy.timeout_ms);
+	return (ClaimWrite) {claim->rows, kept, &claim->renewed_id};
 }
 
+/* All that is new or gone, or no longer all of what it was. */
 static void
-delete_claims(Delivery *delivery)
+write_claims(Delivery *delivery, int nbatches)
 {
-	int64	   *ids = palloc(sizeof(int64) * (list_length(delivery->finished_claims) +
-											  list_length(delivery->touched_claims) + 1));
-	int			count = 0;
+	Run		   *run = delivery->run;
+	int			ntouched = list_length(delivery->touched_claims);
+	ClaimWrite *writes = palloc(sizeof(ClaimWrite) * (nbatches + ntouched + 1));
+	int64	   *removed = palloc(sizeof(int64) * (list_length(delivery->finished_claims) + ntouched + 1));
+	int			nwrites = add_new_claims(delivery, nbatches, writes);
+	int			nremoved = 0;
 	ListCell   *cell;
 
 	foreach(cell, delivery->touched_claims)
@@ -85,18 +150,18 @@ delete_claims(Delivery *delivery)
 		claim->renewed_id = claim->claim_id;
 		if (claim->open == 0 || claim->claim_id == 0)
 			continue;
-		ids[count++] = claim->claim_id;
-		renew_claim(delivery->run, claim);
+		removed[nremoved++] = claim->claim_id;
+		writes[nwrites++] = renewed_claim(claim);
 	}
-
 	foreach(cell, delivery->finished_claims)
 	{
 		const Claim *claim = lfirst(cell);
 
 		if (claim->claim_id != 0)
-			ids[count++] = claim->claim_id;
+			removed[nremoved++] = claim->claim_id;
 	}
-	act_claim_delete(ids, count);
+	act_claim_write(run->sync, run->run_id, writes, nwrites, removed, nremoved,
+					run->destination->policy.timeout_ms);
 }
 
 static bool
@@ -131,20 +196,27 @@ brings_references(const Delivery *delivery)
 	return false;
 }
 
+/* What one transaction writes down. */
+typedef struct FlushWork
+{
+	Delivery   *delivery;
+	int			nbatches;		/* so many of the unclaimed are claimed */
+} FlushWork;
+
 /* May fail, and be done once more. */
 static void
 record(void *arg)
 {
-	Delivery   *delivery = arg;
+	FlushWork  *work = arg;
+	Delivery   *delivery = work->delivery;
 	Run		   *run = delivery->run;
 
-	claim_batches(delivery);
 	act_request_log_write(run);
 	/* Before its rows, so that its time is not after theirs. */
 	if (run->unit != NULL && run->unit->answered)
 		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
 	act_settler_rows(run->settler, delivery->settled);
-	delete_claims(delivery);
+	write_claims(delivery, work->nbatches);
 	act_destination_state_came_through(run);
 	/* Who is not told of a pause looks. */
 	if (act_shared == NULL)
@@ -155,15 +227,15 @@ record(void *arg)
 
 /* False: somebody has locked what it is to write, for longer than a moment; and nothing is waited for. */
 static bool
-try_to_record(Delivery *delivery)
+try_to_record(FlushWork *work)
 {
-	Run		   *run = delivery->run;
+	Run		   *run = work->delivery->run;
 	bool		tries_destination = run->tries_destination;
 	ErrorData  *error;
 
 	if (!act_settler_lock(run->settler))
 		return false;
-	error = act_transaction_probe(record, delivery);
+	error = act_transaction_probe(record, work);
 	if (error == NULL)
 		return true;
 	if (!act_transaction_locked_out(error))
@@ -173,18 +245,19 @@ try_to_record(Delivery *delivery)
 }
 
 static bool
-write_down(Delivery *delivery)
+write_down(Delivery *delivery, int nbatches)
 {
 	Run		   *run = delivery->run;
+	FlushWork	work = {delivery, nbatches};
 	bool		note = !run->ids_noted && brings_references(delivery);
 
 	act_transaction_writable();
-	if (!try_to_record(delivery))
+	if (!try_to_record(&work))
 	{
 		act_transaction_commit(false);
 		return false;
 	}
-	act_transaction_commit(delivery->unclaimed != NIL || brings_ids(delivery));
+	act_transaction_commit(nbatches > 0 || brings_ids(delivery));
 	act_request_log_written(run);
 	run->counts.parked += act_settler_parked(run->settler);
 	run->ids_noted = run->ids_noted || note;
@@ -256,7 +329,7 @@ act_delivery_flush(Delivery *delivery)
 	Run		   *run = delivery->run;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	bool		claims = delivery->unclaimed != NIL;
+	int			nbatches = act_delivery_claimable(delivery);
 	bool		written;
 
 	if (!act_run_lock_held(run->sync->sync_id))
@@ -264,14 +337,14 @@ act_delivery_flush(Delivery *delivery)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the lock of sync \"%s\" was lost", run->sync->name),
 				 errdetail("Something in the model released it: pg_advisory_unlock_all() or DISCARD ALL.")));
-	if (delivery->unclaimed != NIL)
+	if (nbatches > 0)
 		ACT_FAULT("before_claim");
 	if (delivery->settled != NIL || delivery->finished_claims != NIL)
 		ACT_FAULT("before_settle");
 
 	context = AllocSetContextCreate(delivery->context, "pg_activate flush", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	written = write_down(delivery);
+	written = write_down(delivery, nbatches);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	if (!written)
@@ -279,11 +352,13 @@ act_delivery_flush(Delivery *delivery)
 
 	forget_settled(delivery);
 	MemoryContextSwitchTo(delivery->context);
-	delivery->ready = list_concat(delivery->ready, delivery->unclaimed);
+	for (int i = 0; i < nbatches; i++)
+	{
+		delivery->ready = lappend(delivery->ready, linitial(delivery->unclaimed));
+		delivery->unclaimed = list_delete_first(delivery->unclaimed);
+	}
 	MemoryContextSwitchTo(caller);
-	list_free(delivery->unclaimed);
-	delivery->unclaimed = NIL;
-	if (claims)
+	if (nbatches > 0)
 	{
 		ACT_FAULT("after_claim");
 		await_standby(delivery);

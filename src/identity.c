@@ -79,6 +79,20 @@ act_identity_set(const char *name, const char *value)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * Most of them are what they are to be already, and to set them again is not
+ * cheap: abbreviations of time zones are read from a file.  Whatever is set
+ * in here goes back with the nest level, whether or not it was set by us.
+ */
+static void
+settle_setting(const char *name, const char *value)
+{
+	const char *current = GetConfigOption(name, false, false);
+
+	if (current == NULL || strcmp(current, value) != 0)
+		act_identity_set(name, value);
+}
+
 static void
 enter(Identity *identity, Oid role, const char *search_path, const char *time_zone)
 {
@@ -86,9 +100,9 @@ enter(Identity *identity, Oid role, const char *search_path, const char *time_zo
 	identity->guc_nest = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(fixed_settings); i++)
-		act_identity_set(fixed_settings[i].name, fixed_settings[i].value);
-	act_identity_set("lock_timeout", psprintf("%d", lock_timeout_ms));
-	act_identity_set("TimeZone", time_zone);
+		settle_setting(fixed_settings[i].name, fixed_settings[i].value);
+	settle_setting("lock_timeout", psprintf("%d", lock_timeout_ms));
+	settle_setting("TimeZone", time_zone);
 
 	SetUserIdAndSecContext(role, identity->security_context |
 						   SECURITY_LOCAL_USERID_CHANGE |

@@ -45,6 +45,9 @@ struct Settler
 	char	   *mark_sql;
 	char	   *hold_sql;
 	char	   *wait_sql;
+	SPIPlanPtr	accepted_plan;
+	SPIPlanPtr	refused_plan;
+	MemoryContextCallback on_reset;
 	TimestampTz next_attempt_at;	/* first of the rows settled; 0: none */
 	int64		parked;
 };
@@ -285,6 +288,18 @@ wait_sql(const Settler *settler)
 	return buf.data;
 }
 
+/* Kept plans are nobody's children. */
+static void
+free_plans(void *arg)
+{
+	Settler    *settler = arg;
+
+	if (settler->accepted_plan != NULL)
+		SPI_freeplan(settler->accepted_plan);
+	if (settler->refused_plan != NULL)
+		SPI_freeplan(settler->refused_plan);
+}
+
 Settler *
 act_settler_create(const Sync *sync)
 {
@@ -321,6 +336,9 @@ act_settler_create(const Sync *sync)
 	settler->mark_sql = mark_sql(settler);
 	settler->hold_sql = hold_sql(settler);
 	settler->wait_sql = wait_sql(settler);
+	settler->on_reset.func = free_plans;
+	settler->on_reset.arg = settler;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &settler->on_reset);
 	return settler;
 }
 
@@ -377,9 +395,12 @@ explain_refusal(const Sync *sync, ErrorData *error)
 	error->hint = psprintf("Only the extension changes this table. %s", act_sync_table_hint(sync));
 }
 
-/* Runs a statement over key columns followed by others; how many rows it met. */
+/*
+ * Runs a statement over key columns followed by others; how many rows it met.
+ * plan: where its plan is kept, or NULL.
+ */
 static uint64
-run_columns(const Sync *sync, int expected, const char *sql, const Column *keys, int nkeys,
+run_planned(const Sync *sync, SPIPlanPtr *plan, int expected, const char *sql, const Column *keys, int nkeys,
 			const Column *columns, int ncolumns)
 {
 	MemoryContext context = CurrentMemoryContext;
@@ -394,7 +415,9 @@ run_columns(const Sync *sync, int expected, const char *sql, const Column *keys,
 		args[nkeys + i] = act_column_argument(&columns[i]);
 	PG_TRY();
 	{
-		met = act_sql(expected, sql, nkeys + ncolumns, args);
+		met = plan != NULL ?
+			act_sql_kept(plan, CURSOR_OPT_GENERIC_PLAN, expected, sql, nkeys + ncolumns, args) :
+			act_sql(expected, sql, nkeys + ncolumns, args);
 	}
 	PG_CATCH();
 	{
@@ -410,8 +433,16 @@ run_columns(const Sync *sync, int expected, const char *sql, const Column *keys,
 	return met;
 }
 
+static uint64
+run_columns(const Sync *sync, int expected, const char *sql, const Column *keys, int nkeys,
+			const Column *columns, int ncolumns)
+{
+	return run_planned(sync, NULL, expected, sql, keys, nkeys, columns, ncolumns);
+}
+
+/* What is made or found by its key is so in the same way, whatever the table's size. */
 static void
-settle_accepted(const Settler *settler, List *rows, TimestampTz now)
+settle_accepted(Settler *settler, List *rows, TimestampTz now)
 {
 	const SyncOptions *options = &settler->sync->options;
 	int			nkeys = settler->sync->nkeys;
@@ -446,7 +477,8 @@ settle_accepted(const Settler *settler, List *rows, TimestampTz now)
 		if (payloads != NULL)
 			act_column_add_text(payloads, payload && !settled->differs ? act_text_to_server(payload) : NULL);
 	}
-	run_columns(settler->sync, SPI_OK_INSERT, settler->accepted_sql, keys, nkeys, columns, ncolumns);
+	run_planned(settler->sync, &settler->accepted_plan, SPI_OK_INSERT, settler->accepted_sql, keys, nkeys,
+				columns, ncolumns);
 }
 
 /* Rows muted while this ran are not forgotten either, so what the first leaves the second finds. */
@@ -530,7 +562,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add(&columns[12], Int64GetDatum(row->request_id ? *row->request_id : 0),
 					   accepted || row->request_id == NULL);
 	}
-	run_columns(settler->sync, SPI_OK_INSERT, settler->refused_sql, keys, nkeys, columns, lengthof(columns));
+	run_planned(settler->sync, &settler->refused_plan, SPI_OK_INSERT, settler->refused_sql, keys, nkeys,
+				columns, lengthof(columns));
 }
 
 void

@@ -49,12 +49,20 @@ extern void act_settler_rows(Settler *settler, List *rows);
 extern void act_settler_marks(Settler *settler, Diff *diff);
 
 /*
- * claim.c: a batch about to be sent, durable with the transaction; returns its
- * id.  timeout_ms: so long after its answer was lost it may still be applied.
+ * claim.c: writes claims, of rows about to be sent, and removes those of which
+ * no request can be under way any more; durable with the transaction.
+ * timeout_ms: so long after its answer was lost a request may still be applied.
  */
-extern int64 act_claim_insert(const Sync *sync, int64 run_id, Row **rows, int nrows, int timeout_ms);
-/* ids: an array of bigint */
-extern void act_claim_delete(const int64 *ids, int count);
+typedef struct ClaimWrite
+{
+	Row		  **rows;
+	int			nrows;
+	int64	   *id;				/* where it goes */
+} ClaimWrite;
+
+extern void act_claim_write(const Sync *sync, int64 run_id, const ClaimWrite *writes, int nwrites,
+							const int64 *removed, int nremoved, int timeout_ms);
+
 /*
  * Claims of a run that never settled them: their rows are in doubt, or unknown,
  * and may be applied as late as if they were lost now.  Returns how many are

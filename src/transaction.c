@@ -336,9 +336,9 @@ act_transaction_is_own(FunctionCallInfo fcinfo)
 	return call != NULL && IsA(call, CallContext) && !call->atomic && !IsSubTransaction();
 }
 
-/* SPI would leave the caller in its own context, which lives as long as the run. */
-uint64
-act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
+/* A plan that is kept (options: of its cursor), or one for this once. */
+static uint64
+run_sql(SPIPlanPtr *plan, int options, int expected, const char *sql, int nargs, const SqlArgument *args)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Oid		   *types = palloc(sizeof(Oid) * Max(nargs, 1));
@@ -353,7 +353,18 @@ act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
 		nulls[i] = args[i].isnull ? 'n' : ' ';
 	}
 
-	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	if (plan != NULL && *plan == NULL)
+	{
+		SPIPlanPtr	made = SPI_prepare_cursor(sql, nargs, types, options);
+
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare: %s", sql);
+		*plan = made;
+	}
+	result = plan != NULL ? SPI_execute_plan(*plan, values, nulls, false, 0) :
+		SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+
+	/* SPI would leave the caller in its own context, which lives as long as the run. */
 	MemoryContextSwitchTo(caller);
 	if (result != expected)
 		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(result), sql);
@@ -362,6 +373,18 @@ act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
 	pfree(values);
 	pfree(nulls);
 	return SPI_processed;
+}
+
+uint64
+act_sql(int expected, const char *sql, int nargs, const SqlArgument *args)
+{
+	return run_sql(NULL, 0, expected, sql, nargs, args);
+}
+
+uint64
+act_sql_kept(SPIPlanPtr *plan, int options, int expected, const char *sql, int nargs, const SqlArgument *args)
+{
+	return run_sql(plan, options, expected, sql, nargs, args);
 }
 
 static Datum

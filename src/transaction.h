@@ -99,6 +99,16 @@ typedef struct SqlArgument
 
 extern uint64 act_sql(int expected, const char *sql, int nargs, const SqlArgument *args);
 
+/*
+ * The same for what a run does again and again: its plan is made once and
+ * kept in *plan, NULL at first, until SPI_freeplan() or the end of the
+ * process.  It follows what it reads, and whoever runs it is asked for his
+ * rights each time.  options: CURSOR_OPT_GENERIC_PLAN where the best plan is
+ * the same for any arguments and sizes, CURSOR_OPT_CUSTOM_PLAN where not.
+ */
+extern uint64 act_sql_kept(SPIPlanPtr *plan, int options, int expected, const char *sql, int nargs,
+						   const SqlArgument *args);
+
 /* Values of the current SPI_tuptable, copied into the current context. */
 extern char *act_sql_text(uint64 row, int column);	/* NULL for null */
 extern int64 act_sql_int64(uint64 row, int column); /* 0 for null */

@@ -11,7 +11,7 @@ Storm - everything that can fail does, again and again, and in the end model and
   my $storm = Storm->new($cluster, name => 's1', mode => 'mirror', removed => 'clear', synchronous => 1);
   my $report = $storm->rage(seed => 1, faults => 200);
   # { faults, destination, process => { kill => n, ... }, points => { before_claim => n }, rounds, rows,
-  #   again, again_max, window, doubted, lost, wrong, change_ids, claims, status, sums, seconds }
+  #   again, again_max, over, alone, window, doubted, lost, wrong, change_ids, claims, status, sums, seconds }
   my $report = $storm->rage(seed => 1, faults => 50, claims => 0);   # must end wrong: the control
 
 In each round the model changes by statements of all kinds, the destination
@@ -22,10 +22,15 @@ once in a storm the standby takes over in the middle of a run.  The same seed
 gives the same changes and faults, as far as processes that run side by side
 let it.
 
-A fault is a request that the destination did something to, or a process that
-ended. Rows sent again are what the destination had already, just so: after
-each run in which nothing failed they are held against the faults since the
-one before.
+A fault is a request that the destination did something to, a process that
+ended, or a certificate that is over. Rows sent again are what the destination
+had already, just so. They are weighed after each run in which nothing failed
+and nothing is left to wait.
+Where one fault came since the last such run (alone says how often), they are
+what it cost: again_max is the most that one did. Where several came, each of
+them may have cost what it may: a request its own rows, whatever ends a process
+the rows of all requests that may be under way (window). over is by how many
+rows that was ever exceeded: 0.
 
 =cut
 
@@ -42,10 +47,10 @@ use Time::HiRes qw(sleep time);
 
 use Activate;
 use Convergence;
+use ExpiredTls;
 use Session;
 
-# Of the batches that may be in flight twice as many may be claimed.
-use constant { BATCH => 4, CONCURRENCY => 4, CLAIMED => 2, KEYS => 200 };
+use constant { BATCH => 4, CONCURRENCY => 4, KEYS => 200 };
 
 # Whose points these are; the others are passed by whatever makes a run.
 my %processes = (
@@ -81,7 +86,9 @@ sub points_of_storms { return grep { !$elsewhere{$_} } points() }
 sub cluster
 {
 	my ($class, $name) = @_;
-	my $a = Activate->start($name, quick => 1, init => { allows_streaming => 1 }, conf => <<'END');
+	my $secrets = PostgreSQL::Test::Utils::tempdir();
+	my $tls = ExpiredTls->start("$secrets/expired.pem");
+	my $a = Activate->start($name, quick => 1, init => { allows_streaming => 1 }, conf => <<"END");
 shared_preload_libraries = 'pg_activate'
 pg_activate.allowed_hosts = '*'
 pg_activate.naptime = '1s'
@@ -94,8 +101,10 @@ wal_retrieve_retry_interval = 100ms
 log_replication_commands = off
 log_statement = none
 autovacuum = off
+pg_activate.secrets_directory = '$secrets'
 include_if_exists = 'storm.conf'
 END
+	$a->{expired} = $tls;
 	return $a;
 }
 
@@ -292,6 +301,22 @@ sub while_waiting
 	return $run;
 }
 
+# The destination's certificate is over: nothing is sent until there is a new one.
+sub expired
+{
+	my ($self) = @_;
+	my $activate = $self->{activate};
+	my $url = $self->{destination}->url;
+	my $over = $activate->{expired}->url;
+
+	$activate->sql("ALTER SERVER $self->{name} OPTIONS (SET base_url '$over', ADD ca_file 'expired.pem')");
+	my $run = $self->call;
+	$activate->sql("ALTER SERVER $self->{name} OPTIONS (SET base_url '$url', DROP ca_file)");
+	# Without anything to be sent nobody comes by it.
+	$self->took('certificate expired') if ($run->{text} // '') =~ /certificate has expired/;
+	return $run;
+}
+
 # ---------------------------------------------------- rounds: a run by workers
 
 # False: it was interrupted too often and waits a while.
@@ -416,7 +441,8 @@ sub deck
 	my @cards = (
 		(map { my $p = $_; map { [ at_point => $p, $_ ] } qw(kill error term fatal) } @of_runs),
 		(map { my $h = $_; map { [ stopped => $_, $h ] } qw(after_send after_answer) } qw(immediate fast)), [ stopped => "after_send", "KILL" ],
-		(map { [ while_waiting => $_ ] } qw(crash kill kill cancel cancel terminate terminate)));
+		(map { [ while_waiting => $_ ] } qw(crash kill kill cancel cancel terminate terminate)),
+		([ 'expired' ]) x 3);
 
 	push @cards,
 	  (map { my $p = $_; map { [ by_worker => $p, $_ ] } qw(kill term) } qw(run_taken before_attach scheduler_looking scheduler_looked run_requested)),
@@ -434,22 +460,40 @@ sub weigh
 	my ($self) = @_;
 	my ($report, $before) = ($self->{report}, $self->{weighed});
 	my $faults = $self->faults;
-	my $repeats = $self->{destination}->stats->{repeats};
-	my $again = $repeats - $before->{repeats};
+	my $stats = $self->{destination}->stats;
+	my $again = $stats->{repeats} - $before->{repeats};
+	my $requests = $stats->{faults} - $before->{requests} - $self->{held};
+	my $processes = $faults - $before->{faults} - ($stats->{faults} - $before->{requests});
 
-	$self->{weighed} = { faults => $faults, repeats => $repeats };
+	$self->{weighed} = { faults => $faults, requests => $stats->{faults}, repeats => $stats->{repeats} };
+	$self->{held} = 0;
 	if ($self->{doubted})
 	{
 		$report->{doubted} += $again;
 		$self->{doubted} = 0;
 		return;
 	}
-	return if $again == 0;
-	my $count = $faults - $before->{faults} || 1;
-	note "$again rows again after $count faults" if $again / $count > $report->{window} / 2;
+	my $allowed = $processes * $report->{window} + $requests * ($self->{mode} eq 'replace' ? KEYS : BATCH);
+	note "$again rows again after $requests requests and $processes others that failed" if $again > $allowed / 2;
 	$report->{again} += $again;
-	$report->{again_max} = $again / $count if $again / $count > $report->{again_max};
+	$report->{over} = $again - $allowed if $again - $allowed > $report->{over};
+	return if $requests + $processes != 1;
+	$report->{alone}++;
+	$report->{again_max} = $again if $again > $report->{again_max};
 	return;
+}
+
+# Requests that hang until a process ends are part of that, and no faults of their own.
+sub round
+{
+	my ($self, $how, @what) = @_;
+	my $report = $self->{report};
+	my ($requests, $processes) = ($self->{destination}->stats->{faults}, $report->{faults});
+	my $run = $self->$how(@what);
+
+	$self->{held} += $self->{destination}->stats->{faults} - $requests
+	  if $how =~ /^(?:while_waiting|signalled|promoted)$/ && $report->{faults} > $processes;
+	return $run;
 }
 
 # Until a run succeeds: back-off is over by then, and workers are done with theirs.
@@ -493,9 +537,10 @@ sub rage
 	srand $option{seed};
 	$self->{set} = { 'pg_activate.debug_claims_off' => 'on' } if exists $option{claims} && !$option{claims};
 	my $report = $self->{report} = { faults => 0, process => {}, points => {}, rounds => 0, again => 0, again_max => 0,
-		doubted => 0, window => $self->{mode} eq 'replace' ? KEYS : CLAIMED * BATCH * CONCURRENCY };
+		over => 0, alone => 0, doubted => 0, window => $self->{mode} eq 'replace' ? KEYS : BATCH * CONCURRENCY };
 	$self->{log_at} = -s $activate->node->logfile;
-	$self->{weighed} = { faults => 0, repeats => 0 };
+	$self->{weighed} = { faults => 0, requests => 0, repeats => 0 };
+	$self->{held} = 0;
 	if (!$self->{set})
 	{
 		$activate->{standby} ? $self->standby_follows : $self->attach_standby;
@@ -511,16 +556,17 @@ sub rage
 
 		$report->{rounds}++;
 		# Some faults come alone, to be weighed alone.
-		my $alone = rand() < 0.2;
+		my $alone = rand() < 0.4;
 		$self->script if !$alone;
 		my $started = time;
-		my $run = $self->$how(@what);
+		my $run = $self->round($how, @what);
 		note sprintf '%d faults, %s: %s %s (%.2f s)', $faults, join(' ', $how, @what), ref $run ? ($run->{status} // 'none', $run->{sqlstate}) : ('', ''), time - $started;
 		$self->{destination}->script([]);
 		$self->revert($before, $changed);
 		next if !$alone && rand() < 0.5;
-		$self->call;
-		$self->weigh;
+		my $clean = $self->call;
+		# Otherwise something still waits for its time.
+		$self->weigh if ($clean->{status} // '') eq 'succeeded';
 		croak 'too many rounds for these faults' if $report->{rounds} > 10 * $option{faults};
 	}
 	my $run = $self->settle;

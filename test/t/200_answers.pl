@@ -6,8 +6,7 @@ use warnings;
 
 use Activate;
 use Destination;
-use IO::Socket::INET;
-use IPC::Run;
+use ExpiredTls;
 use JSON::PP;
 use POSIX qw(floor strftime);
 use PostgreSQL::Test::Cluster;
@@ -79,7 +78,7 @@ sub states
 sub until_of
 {
 	my ($run) = @_;
-	my ($until) = $run->{text} =~ /limits its rate until (.+)$/m;
+	my ($until) = $run->{text} =~ /limits its rate until (.+?)(?:\. It asks .*)?$/m;
 	return defined $until ? $activate->sql("SELECT extract(epoch FROM '$until'::timestamptz)") : 0;
 }
 
@@ -311,43 +310,9 @@ foreach my $case ([ 'crm', 1 ], [ 'knows', 1 ])
 # ------------------------------------------------------------------ configuration
 
 # A TLS server whose certificate is over.
-sub expired_tls
-{
-	my $dir = PostgreSQL::Test::Utils::tempdir();
-	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1) or die $!;
-	my $free = $socket->sockport;
-	close $socket;
-	write_file("$dir/ca.cnf", <<END);
-[ca]
-default_ca = a
-[a]
-database = $dir/index
-serial = $dir/serial
-new_certs_dir = $dir
-default_md = sha256
-policy = p
-x509_extensions = e
-[p]
-commonName = supplied
-[e]
-subjectAltName = IP:127.0.0.1
-END
-	my ($out, $err);
-	write_file("$dir/index", '');
-	write_file("$dir/serial", "01\n");
-	IPC::Run::run([ 'openssl', 'req', '-newkey', 'rsa:2048', '-nodes', '-keyout', "$dir/key", '-out', "$dir/request", '-subj', '/CN=x' ],
-		'>', \$out, '2>', \$err) or die $err;
-	IPC::Run::run([ 'openssl', 'ca', '-batch', '-notext', '-config', "$dir/ca.cnf", '-selfsign', '-keyfile', "$dir/key", '-in', "$dir/request",
-			'-out', "$dir/certificate", '-startdate', '20200101000000Z', '-enddate', '20200201000000Z' ], '>', \$out, '2>', \$err) or die $err;
-	my $server = IPC::Run::start([ 'openssl', 's_server', '-accept', "127.0.0.1:$free", '-cert', "$dir/certificate", '-key', "$dir/key", '-www' ],
-		'<', \undef, '>', \$out, '2>', \$err);
-	wait_until('the TLS server', sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $free) });
-	system('cp', "$dir/certificate", "$secrets/expired.pem") == 0 or die;
-	return ($server, $free);
-}
-
-my ($tls, $tls_port) = expired_tls();
-$activate->sql("CREATE SERVER over FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'https://127.0.0.1:$tls_port', ca_file 'expired.pem');"
+my $tls = ExpiredTls->start("$secrets/expired.pem");
+my $expired = $tls->url;
+$activate->sql("CREATE SERVER over FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$expired', ca_file 'expired.pem');"
 	. "CREATE SERVER gone FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://gone.test:$port');"
 	. "CREATE SERVER later FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url 'http://later.test:$port')");
 
@@ -367,7 +332,7 @@ foreach my $case ([ 'over', undef, qr/certificate has expired/ ], [ 'gone', unde
 	is("$run->{requests} $run->{delayed} " . charged($sync), '1 4 0', "$what: after one request, nobody is charged");
 	is(states($sync), '', "$what: nothing is known of any row");
 }
-$tls->kill_kill;
+$tls->stop;
 
 # given a name server that has no answer now, then it is a fault like another, tried again, and the destination is down
 {

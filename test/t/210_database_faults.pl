@@ -288,6 +288,7 @@ SKIP:
 		my $table = "activate_data.$sync";
 
 		is(call($sync), '', "$change: before");
+		value("SELECT activate.mute_row('$sync', '1000', 'asked for it')");
 		value("UPDATE $sync SET v = v || '!' WHERE id <= 15");
 		value("TRUNCATE $table") if $empty;
 		my $id = value("SELECT sync_id FROM activate.sync WHERE name = '$sync'");
@@ -300,6 +301,8 @@ SKIP:
 		like($text, qr/reset_sync\('$sync', 'resend'\)/, "$change: and what to do");
 		my ($status, undef, $err) = $node->psql('postgres', "SELECT activate.reset_sync('$sync', 'resend')");
 		is($status, 0, "$change: reset_sync mends it") or diag $err;
+		is(value("SELECT string_agg(concat_ws(' ', id, activate_state, activate_muted_reason), ',') FROM $table"),
+			$empty || $change =~ /COLUMN id|partitioned/ ? '' : '1000 gone asked for it', "$change: what is muted stays muted");
 		is(call($sync), '', "$change: the next run");
 		is_equal($sync, $change);
 		is(value("SELECT count(*) FROM $table WHERE activate_state = 'accepted' AND NOT activate_in_doubt"), 20, "$change: all rows are accepted");
