@@ -15,7 +15,7 @@ use Session;
 
 my $s = Scheduled->start('main', <<'END_CONF');
 pg_activate.naptime = '200ms'
-pg_activate.max_workers = 4
+pg_activate.max_workers = 6
 END_CONF
 my $crm = $s->crm;
 
