@@ -10,7 +10,7 @@ Storm - everything that can fail does, again and again, and in the end model and
   my $cluster = Storm->cluster('storm');                       # for all storms of a test
   my $storm = Storm->new($cluster, name => 's1', mode => 'mirror', removed => 'clear', synchronous => 1);
   my $report = $storm->rage(seed => 1, faults => 200);
-  # { faults, destination, process => { kill => n, ... }, points => { before_claim => n }, rounds, rows,
+  # { mode, faults, destination, process => { kill => n, ... }, points => { before_claim => n }, rounds, rows,
   #   again, again_max, over, alone, window, doubted, lost, wrong, change_ids, claims, status, sums, seconds }
   my $report = $storm->rage(seed => 1, faults => 50, claims => 0);   # must end wrong: the control
 
@@ -536,7 +536,7 @@ sub rage
 
 	srand $option{seed};
 	$self->{set} = { 'pg_activate.debug_claims_off' => 'on' } if exists $option{claims} && !$option{claims};
-	my $report = $self->{report} = { faults => 0, process => {}, points => {}, rounds => 0, again => 0, again_max => 0,
+	my $report = $self->{report} = { mode => $self->{mode}, faults => 0, process => {}, points => {}, rounds => 0, again => 0, again_max => 0,
 		over => 0, alone => 0, doubted => 0, window => $self->{mode} eq 'replace' ? KEYS : BATCH * CONCURRENCY };
 	$self->{log_at} = -s $activate->node->logfile;
 	$self->{weighed} = { faults => 0, requests => 0, repeats => 0 };
@@ -564,7 +564,7 @@ sub rage
 		$self->{destination}->script([]);
 		$self->revert($before, $changed);
 		next if !$alone && rand() < 0.5;
-		my $clean = $self->call;
+		my $clean = $alone ? $self->settle : $self->call;
 		# Otherwise something still waits for its time.
 		$self->weigh if ($clean->{status} // '') eq 'succeeded';
 		croak 'too many rounds for these faults' if $report->{rounds} > 10 * $option{faults};
