@@ -142,6 +142,19 @@ UPDATE hostile.keyed SET name = 'and again' WHERE id = '7';
 CALL activate.run_sync('keyed');
 CALL activate.run_sync('keyed');
 SELECT status, error FROM activate.runs WHERE sync = 'keyed' ORDER BY run_id DESC LIMIT 2;
+-- given a check that the table gets anew when its key widens, then it is evaluated as the owner
+CREATE TABLE hostile.seen (role text);
+GRANT ALL ON hostile.seen TO PUBLIC;
+GRANT USAGE ON SCHEMA hostile TO PUBLIC;
+CREATE FUNCTION hostile.look(id int8) RETURNS bool LANGUAGE sql AS
+	$$ INSERT INTO hostile.seen VALUES (current_user) RETURNING true $$;
+ALTER TABLE activate_data.bad ADD CHECK (hostile.look(id));
+TRUNCATE hostile.seen;
+ALTER TABLE hostile.model ALTER id TYPE int8;
+CALL activate.run_sync('bad');
+SELECT format_type(atttypid, atttypmod) AS key_type FROM pg_attribute
+	WHERE attrelid = 'activate_data.bad'::regclass AND attname = 'id';
+SELECT DISTINCT role FROM hostile.seen;
 RESET SESSION AUTHORIZATION;
 
 SET client_min_messages = warning;

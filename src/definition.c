@@ -325,7 +325,7 @@ change_snapshot(const Sync *old, const Sync *new, const Model *old_model, const 
 	change_unit(old, new, resend, moved);
 	/* Its ids, and that it is there at all, say nothing of another place. */
 	if (moved && resend != RESEND_NONE)
-		act_snapshot_forget(&current);
+		act_snapshot_forget(&current, true);
 	else if (resend == RESEND_ALL)
 		act_snapshot_resend_all(&current);
 	else if (resend == RESEND_NONE)

@@ -22,6 +22,7 @@
 #include "reference.h"
 #include "run.h"
 #include "run_lock.h"
+#include "settle.h"
 #include "snapshot.h"
 #include "sync_state.h"
 #include "transaction.h"
@@ -208,12 +209,22 @@ act_resume_sync(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Requests of a run that died may be under way still. */
+static void
+recover(const Sync *sync)
+{
+	(void) act_sync_table_open(sync, RowExclusiveLock, false);
+	(void) act_claim_recover(sync, act_settler_create(sync));
+}
+
 static void
 reset_resend(Sync *sync)
 {
 	if (act_snapshot_altered(sync))
 		act_snapshot_rebuild(sync);
-	act_snapshot_forget(sync);
+	else
+		recover(sync);
+	act_snapshot_forget(sync, false);
 	act_unit_forget(sync, true);
 	update_sync(sync, SPI_OK_UPDATE,
 				"UPDATE activate.sync SET first_batch_alone = true, first_run_pending = false WHERE sync_id = $1", NULL);

@@ -47,12 +47,20 @@ may_try_again(const Batch *batch)
 	return batch->tries < REQUEST_MAX_TRIES && !(batch->at_most_once && batch->uncertain);
 }
 
+static char *
+tries_text(const Batch *batch, const char *message)
+{
+	return batch->tries == 1 ? psprintf("The only try: %s", message) :
+		psprintf("%d tries, the last one: %s", batch->tries, message);
+}
+
 /*
  * All tries are used, and where nothing else came through meanwhile, the
  * destination is down; or others have found it so.
  */
 static void
-stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *message, const char *hint)
+stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *message,
+			 const char *told, const char *hint)
 {
 	Run		   *run = delivery->run;
 
@@ -60,9 +68,8 @@ stop_if_lost(Delivery *delivery, const Batch *batch, bool down, const char *mess
 		return;
 	act_run_stop(run, RUN_FAILED,
 				 psprintf("destination \"%s\" does not answer as it should", run->destination->name),
-				 batch->tries == 1 ? psprintf("The only try: %s", message) :
-				 psprintf("%d tries, the last one: %s", batch->tries, message),
-				 hint);
+				 tries_text(batch, message), hint);
+	run->stop.told = MemoryContextStrdup(run->context, tries_text(batch, told));
 	run->unreachable = true;
 	act_limit_found_down(run->limit);
 }
@@ -77,7 +84,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 		act_batch_doubt(batch, batch->late);
 	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
-		stop_if_lost(delivery, batch, down, answer->message, answer->hint);
+		stop_if_lost(delivery, batch, down, answer->message, act_request_told(answer), answer->hint);
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
 		return;
 	}
@@ -86,11 +93,11 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 
 /* Nothing is sent for so long; the run does not wait for everything. */
 static void
-leave_alone(Delivery *delivery, int64 pause_ms, const char *why)
+leave_alone(Delivery *delivery, int64 pause_ms, const char *why, const char *told)
 {
 	act_limit_throttle(delivery->run->limit, act_now() + pause_ms * 1000);
 	if (pause_ms > REQUEST_MAX_THROTTLE_MS || delivery->throttles > REQUEST_MAX_THROTTLES)
-		act_request_throttle_stop(delivery->run, pause_ms, why);
+		act_request_throttle_stop(delivery->run, pause_ms, why, told);
 }
 
 /*
@@ -114,7 +121,7 @@ throttle(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	int64		pause = throttle_pause(delivery, answer);
 
 	batch->tries--;
-	leave_alone(delivery, pause, answer->message);
+	leave_alone(delivery, pause, answer->message, act_request_told(answer));
 	if (delivery->run->stop.set)
 	{
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, answer->code, answer->message, answer->http_status);
@@ -176,14 +183,15 @@ put_off(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 	if (answer->rows_throttled)
 	{
 		pause = throttle_pause(delivery, answer);
-		leave_alone(delivery, pause, "single rows are throttled");
+		leave_alone(delivery, pause, "single rows are throttled", "single rows are throttled");
 	}
 	if (delivery->run->stop.set || !may_try_again(batch) || pause > REQUEST_MAX_THROTTLE_MS)
 	{
 		const Row  *row = batch->rows[batch->nrows - 1];
+		const char *told = "every row is to be sent again";
 
 		if (count == batch->nrows)
-			stop_if_lost(delivery, batch, false, row->message ? row->message : "every row is to be sent again", NULL);
+			stop_if_lost(delivery, batch, false, row->message ? row->message : told, told, NULL);
 		return true;
 	}
 	if (count < batch->nrows)

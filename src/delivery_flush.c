@@ -196,31 +196,67 @@ brings_references(const Delivery *delivery)
 	return false;
 }
 
-/* nbatches: so many of the unclaimed are claimed. */
-static bool
-write_down(Delivery *delivery, int nbatches)
+/* What one transaction writes down. */
+typedef struct FlushWork
 {
-	Run		   *run = delivery->run;
-	bool		note = !run->ids_noted && brings_references(delivery);
+	Delivery   *delivery;
+	int			nbatches;		/* so many of the unclaimed are claimed */
+} FlushWork;
 
-	act_transaction_writable();
-	if (!act_settler_lock(run->settler))
-	{
-		act_transaction_commit(false);
-		return false;
-	}
+/* May fail, and be done once more. */
+static void
+record(void *arg)
+{
+	FlushWork  *work = arg;
+	Delivery   *delivery = work->delivery;
+	Run		   *run = delivery->run;
+
 	act_request_log_write(run);
 	/* Before its rows, so that its time is not after theirs. */
 	if (run->unit != NULL && run->unit->answered)
 		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
 	act_settler_rows(run->settler, delivery->settled);
-	write_claims(delivery, nbatches);
+	write_claims(delivery, work->nbatches);
 	act_destination_state_came_through(run);
 	/* Who is not told of a pause looks. */
 	if (act_shared == NULL)
 		act_destination_state_look(run);
-	if (note)
+	if (!run->ids_noted && brings_references(delivery))
 		act_reference_note_ids(run->sync);
+}
+
+/* False: somebody has locked what it is to write, for longer than a moment; and nothing is waited for. */
+static bool
+try_to_record(FlushWork *work)
+{
+	Run		   *run = work->delivery->run;
+	bool		tries_destination = run->tries_destination;
+	ErrorData  *error;
+
+	if (!act_settler_lock(run->settler))
+		return false;
+	error = act_transaction_probe(record, work);
+	if (error == NULL)
+		return true;
+	if (!act_transaction_locked_out(error))
+		ReThrowError(error);
+	run->tries_destination = tries_destination;
+	return false;
+}
+
+static bool
+write_down(Delivery *delivery, int nbatches)
+{
+	Run		   *run = delivery->run;
+	FlushWork	work = {delivery, nbatches};
+	bool		note = !run->ids_noted && brings_references(delivery);
+
+	act_transaction_writable();
+	if (!try_to_record(&work))
+	{
+		act_transaction_commit(false);
+		return false;
+	}
 	act_transaction_commit(nbatches > 0 || brings_ids(delivery));
 	act_request_log_written(run);
 	run->counts.parked += act_settler_parked(run->settler);

@@ -37,17 +37,18 @@ static void
 stop_held(Run *run, TimestampTz until, LimitReason reason)
 {
 	const Destination *destination = run->destination;
-	int64		seconds = (until - act_now()) / USECS_PER_SEC;
 
 	if (reason == LIMIT_QUOTA)
 		act_run_stop(run, RUN_PARTIAL,
 					 psprintf("destination \"%s\" has no requests left today", destination->name),
-					 psprintf("It takes " INT64_FORMAT " a day; the next one may go in " INT64_FORMAT " s, at midnight in time zone %s.",
-							  destination->rate.day_requests, seconds,
+					 psprintf("It takes " INT64_FORMAT " a day; the next one may go at %s, midnight in time zone %s.",
+							  destination->rate.day_requests, timestamptz_to_str(until),
 							  pg_get_timezone_name(destination->zone)),
-					 "What was not sent waits until then; a higher quota: ALTER SERVER ... OPTIONS (SET rate_limit '...');");
+					 psprintf("What was not sent waits until then; a higher quota: ALTER SERVER %s OPTIONS (SET rate_limit '...');",
+							  quote_identifier(destination->name)));
 	else
-		act_request_throttle_stop(run, (until - act_now()) / 1000, "an earlier answer said so");
+		act_request_throttle_stop(run, (until - act_now()) / 1000, "an earlier answer said so",
+								  "an earlier answer said so");
 	run->throttled_until = until;
 }
 

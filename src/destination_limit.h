@@ -109,8 +109,8 @@ extern void act_limit_day_kept(Limit *limit, int64 used);
 extern Size act_limit_memory(void);
 extern void act_limit_set_up(void);
 
-/* launcher_queue.c: whether there was another destination than this one since the server started. */
-extern bool act_limit_others(Oid database, Oid server);
+/* launcher_queue.c: how many other destinations than this one there were since the server started. */
+extern int	act_limit_others(Oid database, Oid server);
 
 /* What the view destinations shows. */
 typedef struct LimitView

@@ -228,19 +228,20 @@ act_limit_view(Oid server, LimitView *view)
 	return true;
 }
 
-bool
+int
 act_limit_others(Oid database, Oid server)
 {
-	bool		others = false;
+	int			others = 0;
 
 	if (shared_table == NULL)
-		return false;
+		return 0;
 	LWLockAcquire(&shared_table->lock, LW_SHARED);
-	for (int i = 0; i < shared_table->nentries && !others; i++)
+	for (int i = 0; i < shared_table->nentries; i++)
 	{
 		const LimitEntry *entry = &shared_table->entries[i];
 
-		others = OidIsValid(entry->database) && (entry->database != database || entry->server != server);
+		if (OidIsValid(entry->database) && (entry->database != database || entry->server != server))
+			others++;
 	}
 	LWLockRelease(&shared_table->lock);
 	return others;

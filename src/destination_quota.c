@@ -41,19 +41,32 @@ act_quota_load(Destination *destination)
 	act_identity_leave(&identity);
 }
 
-/* False: somebody else is at the row; later. */
-static bool
-write_down(const char *destination, int64 used, TimestampTz ends_at)
+typedef struct Usage
 {
-	SqlArgument args[] = {SQL_TEXT(destination), SQL_INT8(used), SQL_TIME(ends_at)};
+	const char *destination;
+	int64		used;
+	TimestampTz ends_at;
+	bool		written;		/* false: somebody else is at the row; later */
+} Usage;
 
+/* A pause that is not committed yet may have made the row. */
+static void
+write_down(void *arg)
+{
+	Usage	   *usage = arg;
+	SqlArgument args[] = {SQL_TEXT(usage->destination), SQL_INT8(usage->used), SQL_TIME(usage->ends_at)};
+	Identity	identity;
+
+	act_identity_extension(&identity);
 	act_sql(SPI_OK_INSERT,
 			"INSERT INTO activate.destination_state (destination) VALUES ($1) ON CONFLICT DO NOTHING", 1, args);
-	return act_sql(SPI_OK_UPDATE,
-				   "UPDATE activate.destination_state AS d SET day_ends_at = $3,"
-				   " day_used = CASE WHEN d.day_ends_at = $3 THEN d.day_used ELSE 0 END + $2"
-				   " WHERE d.destination = (SELECT e.destination FROM activate.destination_state AS e"
-				   " WHERE e.destination = $1 FOR NO KEY UPDATE SKIP LOCKED)", lengthof(args), args) > 0;
+	usage->written =
+		act_sql(SPI_OK_UPDATE,
+				"UPDATE activate.destination_state AS d SET day_ends_at = $3,"
+				" day_used = CASE WHEN d.day_ends_at = $3 THEN d.day_used ELSE 0 END + $2"
+				" WHERE d.destination = (SELECT e.destination FROM activate.destination_state AS e"
+				" WHERE e.destination = $1 FOR NO KEY UPDATE SKIP LOCKED)", lengthof(args), args) > 0;
+	act_identity_leave(&identity);
 }
 
 void
@@ -62,22 +75,21 @@ act_quota_keep(Run *run, bool all)
 	static TimestampTz kept_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	MemoryContext caller = CurrentMemoryContext;
-	Identity	identity;
-	TimestampTz ends_at;
-	int64		used;
-	bool		written;
+	Usage		usage = {0};
+	ErrorData  *error;
 
 	if (!all && now >= kept_at && now - kept_at < KEEP_INTERVAL)
 		return;
-	if (run->limit == NULL || !act_limit_day(run->limit, &used, &ends_at) || used == 0)
+	if (run->limit == NULL || !act_limit_day(run->limit, &usage.used, &usage.ends_at) || usage.used == 0)
 		return;
+	usage.destination = run->destination->name;
 	act_transaction_writable();
-	act_identity_extension(&identity);
-	written = write_down(run->destination->name, used, ends_at);
-	act_identity_leave(&identity);
+	error = act_transaction_probe(write_down, &usage);
+	if (error != NULL && !act_transaction_locked_out(error))
+		ReThrowError(error);
 	act_transaction_commit(false);
 	MemoryContextSwitchTo(caller);
-	if (written)
-		act_limit_day_kept(run->limit, used);
+	if (error == NULL && usage.written)
+		act_limit_day_kept(run->limit, usage.used);
 	kept_at = now;
 }

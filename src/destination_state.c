@@ -127,6 +127,13 @@ has_answered(const Run *run, RunStatus status)
 	return status == RUN_SUCCEEDED || status == RUN_FAILED || answered_rows(run) > 0;
 }
 
+/* Why, for all who share it; run->stop is set. */
+static const char *
+told(const Run *run)
+{
+	return run->stop.told ? run->stop.told : run->stop.detail ? run->stop.detail : run->stop.message;
+}
+
 /* One event, however many runs find it down. */
 static void
 note_down(const Run *run)
@@ -134,7 +141,7 @@ note_down(const Run *run)
 	const char *destination = run->sync->destination;
 	TimestampTz now = act_now();
 	int			failures;
-	const char *message = run->stop.detail ? run->stop.detail : run->stop.message;
+	const char *message = told(run);
 	SqlArgument args[] = {SQL_TEXT(destination), SQL_TIME(now), SQL_TEXT(message)};
 
 	act_sql(SPI_OK_INSERT_RETURNING,
@@ -231,8 +238,7 @@ note_throttled(const Run *run)
 	const char *destination = run->sync->destination;
 	TimestampTz now = act_now();
 	TimestampTz until = Min(run->throttled_until, now + THROTTLE_LIMIT);
-	const char *message = run->stop.detail ? run->stop.detail : run->stop.message ? run->stop.message :
-		"its last answer left no request until then";
+	const char *message = run->stop.set ? told(run) : "its last answer left no request until then";
 	SqlArgument args[] = {SQL_TEXT(destination), SQL_TIME(until), SQL_TEXT(message), SQL_TIME(now)};
 
 	if (until <= now)

@@ -247,31 +247,50 @@ runs_under_way(Oid database)	/* InvalidOid: of all */
 	return count;
 }
 
+/* Destinations that would want a worker besides a slot's: 0, 1, or 2 for more. */
+static int
+other_destinations(const RunSlot *slot)
+{
+	const RunSlot *first = NULL;
+	int			count = 0;
+
+	for (int i = 0; i < ACT_MAX_RUNS && count < 2; i++)
+	{
+		const RunSlot *other = &act_shared->runs[i];
+
+		if (other->state == SLOT_FREE || other->in_session ||
+			(other->database == slot->database && other->server == slot->server))
+			continue;
+		if (first != NULL && other->database == first->database && other->server == first->server)
+			continue;
+		first = other;
+		count++;
+	}
+	return Max(count, Min(act_limit_others(slot->database, slot->server), 2));
+}
+
 /*
- * One destination does not get all workers, however many of its syncs are due:
- * while they wait for it, nobody else could begin.  Where it is the only one
- * there is, nobody else is there to begin.
+ * One destination does not get all workers, however many of its syncs are due,
+ * nor do two: while they wait for it, nobody else could begin.  Each has its
+ * first run where a worker is free; a further one leaves some free, unless
+ * nobody else is there to begin.
  */
 static bool
 leaves_room(const RunSlot *slot)
 {
-	int			count = 0;
-	bool		others = false;
+	int			left = act_max_workers - 1 - runs_under_way(InvalidOid);
 
-	if (act_max_workers == 1 || !OidIsValid(slot->server))
+	if (left >= 2 || act_max_workers == 1 || !OidIsValid(slot->server))
 		return true;
 	for (int i = 0; i < ACT_MAX_RUNS; i++)
 	{
 		const RunSlot *other = &act_shared->runs[i];
 
-		if (other->state == SLOT_FREE || other->in_session)
-			continue;
-		if (other->database != slot->database || other->server != slot->server)
-			others = true;
-		else if (other->state == SLOT_STARTING || other->state == SLOT_RUNNING)
-			count++;
+		if ((other->state == SLOT_STARTING || other->state == SLOT_RUNNING) && !other->in_session &&
+			other->database == slot->database && other->server == slot->server)
+			return left >= other_destinations(slot);
 	}
-	return count < act_max_workers - 1 || !(others || act_limit_others(slot->database, slot->server));
+	return true;
 }
 
 static bool

@@ -236,6 +236,7 @@ retry(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 	if (batch->tries >= REQUEST_MAX_TRIES || act_limit_down(link->run->limit) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
 		stop(link, RUN_FAILED, "destination \"%s\" does not answer as it should", answer);
+		link->run->stop.told = MemoryContextStrdup(link->run->context, act_request_told(answer));
 		link->run->unreachable = true;
 		act_limit_found_down(link->run->limit);
 		return;
@@ -251,7 +252,7 @@ throttle(Link *link, LinkBatch *batch, const ConnectorAnswer *answer)
 	batch->tries--;
 	if (pause > REQUEST_MAX_THROTTLE_MS || link->throttles > REQUEST_MAX_THROTTLES)
 	{
-		act_request_throttle_stop(link->run, pause, answer->message);
+		act_request_throttle_stop(link->run, pause, answer->message, act_request_told(answer));
 		return;
 	}
 	act_limit_throttle(link->run->limit, act_now() + pause * 1000);

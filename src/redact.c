@@ -12,9 +12,11 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "common/base64.h"
 #include "lib/stringinfo.h"
-#include "utils/json.h"
+#include "mb/pg_wchar.h"
 
 #include "destination.h"
 
@@ -24,50 +26,23 @@
 #define ADDRESS_DELIMITERS "/?&="
 #define MASK "********"
 
-/* Without padding, and without the last letter where it depends on what follows. */
+/*
+ * Without padding, and without the last letter where it depends on what
+ * follows.  Behind other bytes, a user's name say, each of three places gives
+ * other letters: so many bytes before, and the letters that depend on them go.
+ */
 static char *
-base64_form(const char *value)
+base64_form(const char *value, int before)
 {
-	int			len = strlen(value);
+	char	   *bytes = psprintf("%.*s%s", before, "::", value);
+	int			len = strlen(bytes);
 	int			size = pg_b64_enc_len(len) + 1;
 	char	   *encoded = palloc(size);
-	int			n = pg_b64_encode((const void *) value, len, encoded, size);
+	int			n = pg_b64_encode((const void *) bytes, len, encoded, size);
 
 	encoded[Max(n, 0)] = '\0';
 	encoded[len / 3 * 4 + (len % 3)] = '\0';
-	return encoded;
-}
-
-static char *
-url_form(const char *value, const char *digits)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
-	{
-		if ((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-			strchr("-_.~", *c) != NULL)
-			appendStringInfoChar(&buf, *c);
-		else
-		{
-			appendStringInfoChar(&buf, '%');
-			appendStringInfoChar(&buf, digits[*c >> 4]);
-			appendStringInfoChar(&buf, digits[*c & 15]);
-		}
-	}
-	return buf.data;
-}
-
-static char *
-json_form(const char *value)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	escape_json(&buf, value);
-	buf.data[buf.len - 1] = '\0';
-	return buf.data + 1;
+	return encoded + (before > 0 ? before + 1 : 0);
 }
 
 static List *
@@ -130,15 +105,13 @@ add_secrets(List *forms, List *secrets)
 		if (strlen(value) < REDACT_MIN_BYTES || strcmp(value, MASK) == 0)
 			continue;
 		forms = add_form(forms, value);
-		forms = add_form(forms, url_form(value, "0123456789ABCDEF"));
-		forms = add_form(forms, url_form(value, "0123456789abcdef"));
-		forms = add_form(forms, json_form(value));
-		forms = add_form(forms, base64_form(value));
+		for (int before = 0; before < 3; before++)
+			forms = add_form(forms, base64_form(value, before));
 		forms = add_parts(forms, value);
 	}
 	/* As basic authentication sends the two. */
 	if (username != NULL && password != NULL && strcmp(password, MASK) != 0)
-		forms = add_form(forms, base64_form(psprintf("%s:%s", username, password)));
+		forms = add_form(forms, base64_form(psprintf("%s:%s", username, password), 0));
 	return forms;
 }
 
@@ -188,10 +161,153 @@ shorter_than_secrets(const Destination *destination, const char *text)
 	return shorter_than(text, destination->secrets);
 }
 
+/* So many hexadecimal digits; false: they are none. */
+static bool
+read_hex(const char *bytes, size_t left, size_t ndigits, pg_wchar *value)
+{
+	*value = 0;
+	if (left < ndigits)
+		return false;
+	for (size_t i = 0; i < ndigits; i++)
+	{
+		if (!isxdigit((unsigned char) bytes[i]))
+			return false;
+		*value = *value * 16 + (isdigit((unsigned char) bytes[i]) ? bytes[i] - '0' : (bytes[i] | 0x20) - 'a' + 10);
+	}
+	return true;
+}
+
+/* As JSON has it, and JSON in a string of JSON: \/ \" \u002b \\u002b */
+static size_t
+read_backslash(const char *bytes, size_t left, pg_wchar *character)
+{
+	size_t		at = 0;
+	pg_wchar	low;
+
+	while (at < left && bytes[at] == '\\')
+		at++;
+	if (at == left)
+		return 0;
+	if (bytes[at] != 'u' || !read_hex(bytes + at + 1, left - at - 1, 4, character))
+	{
+		static const char letters[] = "nrtbf/\"";
+		static const char meant[] = "\n\r\t\b\f/\"";
+		const char *letter = strchr(letters, bytes[at]);
+
+		*character = letter != NULL && *letter != '\0' ? meant[letter - letters] : '\\';
+		return *character != '\\' ? at + 1 : at > 1 ? 2 : 0;
+	}
+	at += 5;
+	if (is_utf16_surrogate_first(*character) && left - at >= 6 && bytes[at] == '\\' && bytes[at + 1] == 'u' &&
+		read_hex(bytes + at + 2, left - at - 2, 4, &low) && is_utf16_surrogate_second(low))
+	{
+		*character = surrogate_pair_to_codepoint(*character, low);
+		at += 6;
+	}
+	return at;
+}
+
+/* As HTML has it: &amp; &#38; &#x26; */
+static size_t
+read_entity(const char *bytes, size_t left, pg_wchar *character)
+{
+	static const struct
+	{
+		const char *name;
+		char		meant;
+	}			entities[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}};
+	size_t		at = 2;
+	bool		hex = left > 3 && (bytes[2] | 0x20) == 'x';
+
+	for (int i = 0; i < lengthof(entities); i++)
+	{
+		size_t		len = strlen(entities[i].name);
+
+		if (len <= left && memcmp(bytes, entities[i].name, len) == 0)
+		{
+			*character = entities[i].meant;
+			return len;
+		}
+	}
+	if (left < 4 || bytes[1] != '#')
+		return 0;
+	*character = 0;
+	for (at += hex; at < left && at < 10 && bytes[at] != ';'; at++)
+	{
+		pg_wchar	digit;
+
+		if (!read_hex(bytes + at, 1, 1, &digit) || (!hex && digit > 9))
+			return 0;
+		*character = *character * (hex ? 16 : 10) + digit;
+	}
+	return at < left && bytes[at] == ';' ? at + 1 : 0;
+}
+
+/*
+ * What stands escaped here, in UTF-8, and how many bytes it takes; 0: nothing
+ * does.  Each language escapes other characters, so that whatever may be
+ * escaped is looked for.
+ */
+static size_t
+read_escape(const char *bytes, size_t left, char *meant, size_t *meant_len)
+{
+	pg_wchar	character = 0;
+	size_t		taken = 0;
+
+	*meant_len = 1;
+	if (*bytes == '%')
+	{
+		taken = left > 2 && read_hex(bytes + 1, left - 1, 2, &character) ? 3 : 0;
+		*meant = (char) character;
+		return taken;
+	}
+	if (*bytes == '+')
+	{
+		*meant = ' ';
+		return 1;
+	}
+	if (*bytes == '\\')
+		taken = read_backslash(bytes, left, &character);
+	else if (*bytes == '&')
+		taken = read_entity(bytes, left, &character);
+	if (taken == 0 || character == 0 || character > 0x10FFFF)
+		return 0;
+	unicode_to_utf8(character, (unsigned char *) meant);
+	*meant_len = pg_utf_mblen((unsigned char *) meant);
+	return taken;
+}
+
+/* How many bytes the form takes here, with whatever of it is escaped; 0: it does not begin here. */
+static size_t
+escaped_length(const char *form, const char *bytes, size_t left)
+{
+	size_t		form_left = strlen(form);
+	size_t		at = 0;
+
+	while (form_left > 0)
+	{
+		char		meant[4];
+		size_t		len = 1;
+		size_t		taken = at < left ? read_escape(bytes + at, left - at, meant, &len) : 0;
+
+		if (taken == 0 || len > form_left || memcmp(meant, form, len) != 0)
+		{
+			if (at >= left || bytes[at] != *form)
+				return 0;
+			taken = len = 1;
+		}
+		at += taken;
+		form += len;
+		form_left -= len;
+	}
+	return at;
+}
+
 /* The form that begins here, as its length; 0: none. */
 static size_t
 form_length(List *forms, const char *bytes, size_t left)
 {
+	bool		escaped = strchr("%+\\&", *bytes) != NULL;
 	ListCell   *cell;
 
 	foreach(cell, forms)
@@ -199,7 +315,12 @@ form_length(List *forms, const char *bytes, size_t left)
 		const char *form = lfirst(cell);
 		size_t		len = strlen(form);
 
-		if (*bytes == *form && len <= left && memcmp(bytes, form, len) == 0)
+		if (*bytes != *form && !escaped)
+			continue;
+		if (len <= left && memcmp(bytes, form, len) == 0)
+			return len;
+		len = escaped_length(form, bytes, left);
+		if (len > 0)
 			return len;
 	}
 	return 0;

@@ -41,14 +41,23 @@ act_request_throttle_pause(const Destination *destination, const ConnectorAnswer
 	return answer->wait_ms > 0 ? answer->wait_ms : act_request_retry_pause(throttles);
 }
 
-void
-act_request_throttle_stop(Run *run, int64 pause_ms, const char *why)
+const char *
+act_request_told(const ConnectorAnswer *answer)
 {
+	return answer->http_status != 0 ? psprintf("HTTP %d", answer->http_status) : answer->message;
+}
+
+void
+act_request_throttle_stop(Run *run, int64 pause_ms, const char *why, const char *told)
+{
+	const char *format = "It asks to wait for " INT64_FORMAT " s: %s";
+
 	if (run->stop.set)
 		return;
 	run->throttled_until = act_now() + pause_ms * 1000;
 	act_run_stop(run, RUN_PARTIAL,
 				 psprintf("destination \"%s\" limits its rate until %s",
 						  run->destination->name, timestamptz_to_str(run->throttled_until)),
-				 psprintf("It asks to wait for " INT64_FORMAT " s: %s", pause_ms / 1000, why), NULL);
+				 psprintf(format, pause_ms / 1000, why), NULL);
+	run->stop.told = MemoryContextStrdup(run->context, psprintf(format, pause_ms / 1000, told));
 }

@@ -26,7 +26,10 @@ extern int64 act_request_retry_pause(int tries);
 extern int64 act_request_throttle_pause(const Destination *destination, const ConnectorAnswer *answer,
 										int throttles);
 
+/* An answer without its words, which may quote rows: for all who share the destination. */
+extern const char *act_request_told(const ConnectorAnswer *answer);
+
 /* Ends the run because its destination wants to be left alone for so long. */
-extern void act_request_throttle_stop(Run *run, int64 pause_ms, const char *why);
+extern void act_request_throttle_stop(Run *run, int64 pause_ms, const char *why, const char *told);
 
 #endif							/* ACT_REQUEST_RETRY_H */

@@ -35,6 +35,7 @@
 #include "event.h"
 #include "fault.h"
 #include "field_types.h"
+#include "identity.h"
 #include "link.h"
 #include "model_wait.h"
 #include "progress.h"
@@ -53,6 +54,9 @@
 
 /* Between two looks at a table that somebody else has locked. */
 #define LOCKED_TABLE_PAUSE_MS 100
+
+/* Who cancelled does not wait for somebody's lock, either. */
+#define CANCEL_PATIENCE_MS 50
 
 /* max_run_time is over: set by the timeout's signal handler. */
 static volatile sig_atomic_t time_is_over = false;
@@ -594,7 +598,10 @@ write_down(Run *run, ErrorData *error)
 	if (act_transaction_shut_out())
 		return;
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	{
 		explain_cancel(run, error);
+		(void) act_identity_patience(CANCEL_PATIENCE_MS);
+	}
 	else
 		act_run_stop(run, ends_waiting(run, error) ? RUN_POSTPONED : RUN_FAILED,
 					 error->message ? error->message : "", error->detail, error->hint);
@@ -612,6 +619,7 @@ static void
 run_abort(Run *run, ErrorData *error)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	int			patience = act_identity_patience(0);
 
 	PG_TRY();
 	{
@@ -636,6 +644,7 @@ run_abort(Run *run, ErrorData *error)
 					 errdetail("The next run finds what is in doubt.")));
 	}
 	PG_END_TRY();
+	(void) act_identity_patience(patience);
 	MemoryContextSwitchTo(caller);
 }
 

@@ -50,6 +50,7 @@ typedef struct RunStop
 	RunStatus	status;
 	char	   *message;
 	char	   *detail;			/* or NULL */
+	char	   *told;			/* of the detail, to all who share the destination; NULL: all of it */
 	char	   *hint;			/* or NULL */
 } RunStop;
 

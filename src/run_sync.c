@@ -80,7 +80,7 @@ report(const Run *run, RunStatus status)
 	char	   *waiting = nwaiting > 0 ? psprintf(", " INT64_FORMAT " waiting", nwaiting) : "";
 	int64		delayed = outcomes[ROW_DELAYED] + outcomes[ROW_DOUBT] + counts->delayed;
 	bool		only_untried = run->unit == NULL && nrefused + counts->invalid + nabsent + nunknown + nwaiting == 0 &&
-		delayed == counts->beyond + run->counts.untried;
+		delayed == counts->beyond + outcomes[ROW_DELAYED];
 
 	if (run->log != NULL && run->log->unlogged > 0)
 		ereport(NOTICE,
@@ -96,7 +96,9 @@ report(const Run *run, RunStatus status)
 						INT64_FORMAT " refused, " INT64_FORMAT " invalid, " INT64_FORMAT " delayed%s%s%s",
 						run->run_id, run->sync->name, outcomes[ROW_ACCEPTED],
 						nrefused, counts->invalid, delayed, absent, unknown, waiting),
+				 run->stop.detail ? errdetail_internal("%s. %s", run->stop.message, run->stop.detail) :
 				 run->stop.message ? errdetail_internal("%s", run->stop.message) : 0,
+				 run->stop.hint ? errhint("%s", run->stop.hint) :
 				 only_untried ?
 				 errhint("CALL activate.run_sync(%s); sends the rest.", quote_literal_cstr(run->sync->name)) :
 				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",

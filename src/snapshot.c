@@ -193,6 +193,18 @@ alter(const Sync *sync, const char *format_tail)
 	act_identity_leave(&identity);
 }
 
+/* What writes its rows anew evaluates the checks that the owner may have put there. */
+static void
+alter_rows(const Sync *sync, const char *format_tail)
+{
+	Identity	identity;
+
+	(void) act_sync_table_open(sync, AccessExclusiveLock, false);
+	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	utility(psprintf("ALTER TABLE %s %s", act_sync_table_name(sync), format_tail));
+	act_identity_leave(&identity);
+}
+
 /* Whether every value of one type is, as text, a value of the other: an equal one. */
 static bool
 widens(Oid from, Oid to)
@@ -244,8 +256,8 @@ act_snapshot_widen_key(const Sync *sync, const Model *model)
 	for (int i = 0; i < sync->nkeys; i++)
 	{
 		if (get_atttype(sync->table_oid, get_attnum(sync->table_oid, sync->key[i])) != model->key_types[i])
-			alter(sync, psprintf("ALTER COLUMN %s TYPE %s", quote_identifier(sync->key[i]),
-								 format_type_be_qualified(model->key_types[i])));
+			alter_rows(sync, psprintf("ALTER COLUMN %s TYPE %s", quote_identifier(sync->key[i]),
+								   format_type_be_qualified(model->key_types[i])));
 	}
 }
 
@@ -296,17 +308,22 @@ act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key)
 }
 
 void
-act_snapshot_forget(const Sync *sync)
+act_snapshot_forget(const Sync *sync, bool moved)
 {
 	Identity	identity;
 	SqlArgument id[] = {SQL_INT8(sync->sync_id)};
+	SqlArgument late[] = {{TIMESTAMPTZOID, TimestampTzGetDatum(act_now()), moved}};
 
 	(void) act_sync_table_open(sync, RowExclusiveLock, false);
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
-	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s WHERE activate_muted_at IS NULL", act_sync_table_name(sync)), 0, NULL);
-	/* What a person muted stays so. */
-	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_state = 'gone', activate_late_until = NULL,"
-									" activate_external_id = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(sync)), 0, NULL);
+	/* What a person muted stays so, and what a lost request may still overtake goes on waiting for it. */
+	act_sql(SPI_OK_DELETE, psprintf("DELETE FROM %s WHERE activate_muted_at IS NULL"
+									" AND (activate_late_until > $1) IS NOT TRUE", act_sync_table_name(sync)),
+			lengthof(late), late);
+	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_state = 'gone',"
+									" activate_late_until = CASE WHEN $1 IS NOT NULL THEN activate_late_until END,"
+									" activate_external_id = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(sync)),
+			lengthof(late), late);
 	act_identity_leave(&identity);
 
 	/* What a run that died left in doubt was sent to what is forgotten now. */

@@ -48,8 +48,12 @@ extern void act_snapshot_rename_key(const Sync *sync, int nkeys, char **new_key)
 extern bool act_snapshot_check_key(const Sync *sync, const Model *model);
 extern void act_snapshot_widen_key(const Sync *sync, const Model *model);
 
-/* reset_sync: forget everything sent; or accept today's rows as sent. */
-extern void act_snapshot_forget(const Sync *sync);
+/*
+ * Forget everything sent, but for what is muted and, unless the sync moved to
+ * another place, for requests that may still be applied; or accept today's
+ * rows as sent.
+ */
+extern void act_snapshot_forget(const Sync *sync, bool moved);
 extern int64 act_snapshot_baseline(const Sync *sync, const Model *model);
 
 /*

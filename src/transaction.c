@@ -286,6 +286,12 @@ act_transaction_probe(void (*work) (void *arg), void *arg)
 	return error;
 }
 
+bool
+act_transaction_locked_out(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && !is_raised(error);
+}
+
 void
 act_transaction_rehearse(void (*work) (void *arg), void *arg)
 {

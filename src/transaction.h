@@ -77,6 +77,9 @@ extern ErrorData *act_transaction_attempt(void (*work) (void *arg), void *arg);
  */
 extern ErrorData *act_transaction_probe(void (*work) (void *arg), void *arg);
 
+/* Whether it failed for somebody's lock. */
+extern bool act_transaction_locked_out(const ErrorData *error);
+
 /*
  * Does it in a subtransaction that is rolled back in any case, so that it can
  * write in a READ ONLY transaction, too.  Errors go on.

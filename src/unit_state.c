@@ -181,11 +181,14 @@ act_unit_settle(const Sync *sync, const Unit *unit)
 	return state.next_attempt_at;
 }
 
-/* No unit has this digest, so that it is like one in doubt. */
+/* No unit has this digest, so that it is like one in doubt.  A lost request is not over for that. */
 void
 act_unit_forget(const Sync *sync, bool send)
 {
+	UnitState	before;
 	UnitState	state = {.has_tried = send};
 
+	act_unit_load(sync->sync_id, &before);
+	state.late_until = before.late_until;
 	store(sync, &state);
 }

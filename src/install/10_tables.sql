@@ -97,7 +97,7 @@ CREATE TABLE activate.run (
 );
 COMMENT ON TABLE activate.run IS 'runs of syncs, with what became of their rows';
 COMMENT ON COLUMN activate.run.keyed IS 'the caller named the keys: it says nothing of the other rows';
-COMMENT ON COLUMN activate.run.untried IS 'of delayed, those that were never sent: they are not in pending';
+COMMENT ON COLUMN activate.run.untried IS 'of delayed, those that were not sent or certainly not applied: pending does not list them';
 COMMENT ON COLUMN activate.run.digest IS 'of a held run: order-independent digest of key, operation and fingerprint of each row to send that was not refused before; null: the run did not end held';
 COMMENT ON COLUMN activate.run.canary IS 'it is or was held because the destination refused rows of its canary';
 COMMENT ON COLUMN activate.run.missed IS 'planned starts before this one that passed without a run: one run stands for them all';

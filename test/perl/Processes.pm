@@ -34,6 +34,7 @@ sub start
 	$node->append_conf('postgresql.conf', <<END);
 shared_preload_libraries = 'pg_activate'
 pg_activate.allowed_hosts = '*'
+pg_activate.debug_late_off = on
 restart_after_crash = on
 END
 	$node->append_conf('postgresql.conf', $conf) if defined $conf;

@@ -55,6 +55,7 @@ client_min_messages = warning
 log_statement = none
 log_replication_commands = off
 pg_activate.debug_clock_offset = 0
+pg_activate.debug_late_off = on
 log_line_prefix = '%m [%p] %d/%b '
 END
 	$node->append_conf('postgresql.conf', $option{conf}) if $option{conf};

@@ -40,7 +40,7 @@ sub configure
 
 my $node = PostgreSQL::Test::Cluster->new('primary');
 $node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', "pg_activate.allowed_hosts = '127.0.0.1'\nautovacuum = off");
+$node->append_conf('postgresql.conf', "pg_activate.allowed_hosts = '127.0.0.1'\nautovacuum = off\npg_activate.debug_late_off = on");
 start_on($node, 'db1');
 my $warehouse = Warehouse->new($node, 'warehouse');
 my $d = $warehouse->destination;

@@ -64,6 +64,31 @@ is(overtake('removed', 'DELETE FROM removed WHERE id = 1'), 2, 'a removal waits,
 is(there('removed'), 'nothing', 'and what was removed stays so');
 is(overtake('sheet', "UPDATE sheet SET v = 'B' WHERE id = 1", mode => "'replace'"), 2, 'as do all rows of mode replace');
 is(there('sheet'), 'B', 'where the newer ones stay');
+is(overtake('reset', "UPDATE reset SET v = 'B' WHERE id = 1; SELECT activate.reset_sync('reset', 'resend')"), 2, 'so does what was reset');
+is(there('reset'), 'B', 'where the newer version stays');
+is(overtake('sheet_reset', "UPDATE sheet_reset SET v = 'B' WHERE id = 1; SELECT activate.reset_sync('sheet_reset', 'resend')", mode => "'replace'"), 2,
+	'and all rows of mode replace');
+is(there('sheet_reset'), 'B', 'where the newer ones stay');
+is(overtake('taken', "SELECT activate.reset_sync('taken', 'baseline'); UPDATE taken SET v = 'B' WHERE id = 1"), 2, 'and what was taken as sent');
+is(there('taken'), 'B', 'where the newer version stays');
+is(overtake('sheet_taken', "SELECT activate.reset_sync('sheet_taken', 'baseline'); UPDATE sheet_taken SET v = 'B' WHERE id = 1", mode => "'replace'"), 2,
+	'and all rows of mode replace');
+is(there('sheet_taken'), 'B', 'where the newer ones stay');
+# given a run that died with its request under way, then a reset does not forget that it may come
+$a->sql("CREATE TABLE dead (id int PRIMARY KEY, v text); INSERT INTO dead VALUES (1, 'first')");
+$a->sql(q{SELECT activate.create_sync('dead', 'public.dead', 'id', 'crm', object => 'dead', mapping => 'v')});
+$a->run('dead');
+$a->sql("UPDATE dead SET v = 'A' WHERE id = 1");
+$d->script({ apply => 'late', delay_ms => 1000 * TIMEOUT - 1000, match => { contains => '"A"' } });
+my $died = $a->begin('dead');
+wait_until('its request', sub { $d->stats->{busy} > 0 });
+kill 'KILL', $a->sql(q{SELECT pid FROM activate.run WHERE status = 'running'});
+$a->end($died);
+$a->sql("UPDATE dead SET v = 'B' WHERE id = 1; SELECT activate.reset_sync('dead', 'resend')");
+while ($a->run('dead')->{delayed} > 0) { $a->outlive_late('dead') }
+wait_until('the late one', sub { $d->stats->{busy} == 0 });
+is(there('dead'), 'B', 'the newer version stays after a crash and a reset');
+
 my %hasty = (set => { 'pg_activate.debug_late_off' => 'on' });
 is(overtake('hasty', "UPDATE hasty SET v = 'B' WHERE id = 1", %hasty), 1, 'without waiting it takes one run');
 is(there('hasty'), 'A', 'and the older version is what stays');

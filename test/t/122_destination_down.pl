@@ -53,7 +53,8 @@ my $event = $s->row("SELECT * FROM activate.events WHERE kind = 'destination_dow
 is($event->{destination}, 'crm', 'and an event of the destination');
 is($event->{severity}, 'error', 'that is an error');
 is_deeply([ @{ status_of('s1') }{qw(health)} ], ['waiting'], 'its sync waits');
-like(status_of('s1')->{reason}, qr/^destination crm is down since .*: \d tries, the last one: /, 'and says for what');
+like(status_of('s1')->{reason}, qr/^destination crm is down since .*: \d tries, the last one: HTTP 503$/, 'and says for what');
+like($event->{message}, qr/: \d tries, the last one: HTTP 503$/, 'without words of the answer, which may quote rows: others see it, too');
 cmp_ok($s->value("SELECT extract(epoch FROM next_run_at - clock_timestamp()) FROM activate.status WHERE sync = 's1'"), '>', 30,
 	'and when it is to be tried');
 

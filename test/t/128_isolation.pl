@@ -78,7 +78,27 @@ is($s->value("SELECT string_agg(DISTINCT state, ', ') FROM activate.workers WHER
 	$s->wait_for('it is done', "SELECT status = 'succeeded' FROM activate.run WHERE run_id = $run");
 	pass('a third one runs, too');
 }
-$s->value("SELECT activate.cancel_run(run_id) FROM activate.runs WHERE status IN ('running', 'queued')");
-$s->wait_until('all end', sub { $s->pids('run') == 0 });
+sub stop_all
+{
+	$s->value("SELECT activate.cancel_run(run_id) FROM activate.runs WHERE status IN ('running', 'queued')");
+	$s->wait_until('all end', sub { $s->pids('run') == 0 });
+	return;
+}
+stop_all();
+
+# given two destinations that hang, and all of their syncs due, then a third one finds a worker
+$s->server('slower', $slow, batch_size => 1, timeout => '60s');
+$s->sync("d$_", destination => 'slower', rows => 50) foreach 1 .. 4;
+my $seen = $slow->stats->{requests};
+$s->value("SELECT activate.queue_run('a' || i) FROM generate_series(1, 12) AS i");
+$slow->wait_for_requests($seen + 2);
+$s->value("SELECT activate.queue_run('d' || i) FROM generate_series(1, 4) AS i");
+$slow->wait_for_requests($seen + 3);
+my $third = $s->value("SELECT activate.queue_run('c')");
+$s->wait_for('the third one is done', "SELECT status = 'succeeded' FROM activate.run WHERE run_id = $third");
+is(join(' ', $s->value(q{SELECT string_agg(destination || ' ' || n, ', ' ORDER BY destination) FROM (SELECT destination, count(*) AS n
+	FROM activate.runs JOIN activate.syncs USING (sync) WHERE status = 'running' GROUP BY 1) AS q})), 'slow 2, slower 1',
+	'two that hang leave a worker to others');
+stop_all();
 
 done_testing();

@@ -46,8 +46,10 @@ $a->sql("CALL activate.run_sync('daily', max_rows => 5)");
 is(scalar(posts()), 5, 'one session');
 $a->sql("CALL activate.run_sync('daily', max_rows => 5)");
 is(scalar(posts()), 10, 'another one');
-$session->query("CALL activate.run_sync('daily')");
+$a->node->psql('postgres', "CALL activate.run_sync('daily')", stderr => \my $warning);
 is(scalar(posts()), 12, 'a third one gets what is left');
+like($warning, qr/no requests left today\. It takes 12 a day; the next one may go at .* 00:00:00.*ALTER SERVER daily /s, 'the caller is told what to do');
+is($a->sql("SELECT backlog, fresh_as_of IS NULL FROM activate.status WHERE sync = 'daily'"), '8|t', 'rows that wait are not forgotten');
 is($a->sql('SELECT error FROM activate.runs ORDER BY run_id DESC LIMIT 1'), 'destination "daily" has no requests left today', 'and says so');
 
 # given a destination that this session found down, then its next run tries with one request at a time

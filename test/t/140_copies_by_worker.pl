@@ -50,6 +50,7 @@ sub settings
 	return <<'END';
 shared_preload_libraries = 'pg_activate'
 pg_activate.allowed_hosts = '127.0.0.1'
+pg_activate.debug_late_off = on
 pg_activate.naptime = '1s'
 autovacuum = off
 END

@@ -10,7 +10,7 @@ use Scheduled;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $activate = Activate->start('replace');
+my $activate = Activate->start('replace', conf => "pg_activate.debug_late_off = on\n");
 
 # ------------------------------------------------------------- lost answers
 

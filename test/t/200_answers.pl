@@ -78,7 +78,7 @@ sub states
 sub until_of
 {
 	my ($run) = @_;
-	my ($until) = $run->{text} =~ /limits its rate until (.+)$/m;
+	my ($until) = $run->{text} =~ /limits its rate until (.+?)(?:\. It asks .*)?$/m;
 	return defined $until ? $activate->sql("SELECT extract(epoch FROM '$until'::timestamptz)") : 0;
 }
 

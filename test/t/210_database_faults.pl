@@ -213,6 +213,52 @@ SKIP:
 	$locker->stop;
 }
 
+# given a row that somebody steers in a transaction left open, then the run waits for it with nothing in hand, and a cancel is heard
+{
+	my $locker = Session->start($node, 'postgres', options => '-c client_min_messages=error');
+	value(q{UPDATE kept SET v = v || ','});
+	$locker->query(q{BEGIN; SELECT activate.mute_row('kept', '1')});
+	$session->send(q{CALL activate.run_sync('kept')});
+	my $under_way = q{SELECT in_flight FROM activate.progress WHERE sync = 'kept' AND phase = 'deliver'};
+	wait_until('the answers', sub { value($under_way) eq '0' && $crm->stats->{busy} == 0 });
+	my $start = time;
+	value(sprintf 'SELECT pg_cancel_backend(%d)', $session->pid);
+	like($session->wait(5), qr/57014/, 'row locked: a cancel ends it');
+	at_once(time - $start, 'row locked: pg_cancel_backend');
+	is(value(q{SELECT status FROM activate.runs WHERE sync = 'kept' ORDER BY run_id DESC LIMIT 1}), 'cancelled',
+		'row locked: and is written down');
+
+	# The last transaction of a run is not waited for either.
+	$locker->query('ROLLBACK');
+	call_until_settled('kept', 'row locked: the next run');
+	is_equal('kept', 'row locked');
+	value(q{SELECT activate.alter_sync('kept', schedule => '1 day')});
+	$locker->query(q{BEGIN; SELECT activate.resume_sync('kept'); SELECT * FROM activate.sync_state FOR UPDATE});
+	$session->send(q{CALL activate.run_sync('kept')});
+	wait_until('it waits', sub { value(sprintf 'SELECT count(*) FROM pg_locks WHERE pid = %d AND NOT granted', $session->pid) ne '0' });
+	$start = time;
+	value(sprintf 'SELECT pg_cancel_backend(%d)', $session->pid);
+	like($session->wait(5), qr/57014/, 'its state locked: a cancel ends it');
+	at_once(time - $start, 'its state locked: pg_cancel_backend');
+	$locker->query('ROLLBACK');
+	call_until_settled('kept', 'its state locked: the next run');
+	$locker->stop;
+}
+
+# given a destination that is paused in a transaction left open, then who counts its day's requests does not wait
+{
+	my $locker = Session->start($node, 'postgres');
+	my $url = $crm->url;
+	value("CREATE SERVER daily FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url '$url', rate_limit '1000/day')");
+	value(q{CREATE TABLE counted AS SELECT 1 AS id, 'v' AS v});
+	value(q{SELECT activate.create_sync('counted', 'public.counted', 'id', 'daily', object => 'counted', mapping => 'v')});
+	$locker->query(q{BEGIN; SELECT activate.pause_destination('daily')});
+	$session->send(q{CALL activate.run_sync('counted')});
+	is($session->wait(10), '', 'pause under way: the run succeeds');
+	$locker->query('ROLLBACK');
+	$locker->stop;
+}
+
 # ---------------------------------------------------------- altered by hand
 # given a table that was altered, then a run says how, loses nothing, and reset_sync mends it
 {
@@ -242,6 +288,7 @@ SKIP:
 		my $table = "activate_data.$sync";
 
 		is(call($sync), '', "$change: before");
+		value("SELECT activate.mute_row('$sync', '1000', 'asked for it')");
 		value("UPDATE $sync SET v = v || '!' WHERE id <= 15");
 		value("TRUNCATE $table") if $empty;
 		my $id = value("SELECT sync_id FROM activate.sync WHERE name = '$sync'");
@@ -254,6 +301,8 @@ SKIP:
 		like($text, qr/reset_sync\('$sync', 'resend'\)/, "$change: and what to do");
 		my ($status, undef, $err) = $node->psql('postgres', "SELECT activate.reset_sync('$sync', 'resend')");
 		is($status, 0, "$change: reset_sync mends it") or diag $err;
+		is(value("SELECT string_agg(concat_ws(' ', id, activate_state, activate_muted_reason), ',') FROM $table"),
+			$empty || $change =~ /COLUMN id|partitioned/ ? '' : '1000 gone asked for it', "$change: what is muted stays muted");
 		is(call($sync), '', "$change: the next run");
 		is_equal($sync, $change);
 		is(value("SELECT count(*) FROM $table WHERE activate_state = 'accepted' AND NOT activate_in_doubt"), 20, "$change: all rows are accepted");

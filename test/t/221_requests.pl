@@ -98,6 +98,31 @@ foreach my $before (65536 - 70 .. 65536)
 }
 pass('secrets at the cut are gone, in each form');
 
+# given an answer that repeats the secret the way some language escapes it, then it is gone all the same
+sub escaped { my ($characters, $format) = @_; return $secret =~ s/([$characters])/sprintf $format, ord $1/egr }
+my %escaped = (
+	'a slash in JSON' => encode('UTF-8', $secret =~ s{/}{\\/}gr),
+	'JSON of ASCII' => escaped('^ -~', '\\u%04x'),
+	'JSON fit for HTML' => encode('UTF-8', escaped('+&/', '\\u%04X')),
+	'JSON in JSON' => encode('UTF-8', escaped('+&/', '\\\\u%04X')),
+	'HTML' => encode('UTF-8', $secret =~ s/&/&amp;/gr),
+	'HTML by numbers' => escaped('^ -%\'-~', '&#%d;'),
+	'HTML by hexadecimal numbers' => escaped('^a-z', '&#x%X;'),
+	'part of a path' => join('', map { /[A-Za-z0-9\/=+&]/ ? $_ : sprintf '%%%02x', ord } split //, encode('UTF-8', $secret)),
+	'base64 in JSON' => encode_base64(encode('UTF-8', $secret), '') =~ s{/}{\\/}gr);
+foreach my $how (sort keys %escaped)
+{
+	answer_raw(http('422 No', [], "you sent: Bearer $escaped{$how} and that is wrong"));
+	my (undef, undef, $body) = split /\|/, send_one('postgres', 'cut');
+	like($body, qr/^you sent: Bearer \*{8}=* and that is wrong$/, "as $how");
+}
+foreach my $user ('', 'a', 'ap', 'api', 'key')
+{
+	answer_raw(http('422 No', [], 'you sent: Basic ' . encode_base64(encode('UTF-8', "$user:$secret"), '')));
+	my (undef, undef, $body) = split /\|/, send_one('postgres', 'cut');
+	like($body, qr/^you sent: Basic \w{0,6}\*{8}\w?=*$/, "in base64 behind $user:");
+}
+
 # given an answer larger than is read at all, then the request is there, and says so
 answer_raw(http('500 No', [], 'y' x 2_000_000));
 like(send_one('postgres', 'cut'), qr/^uncertain\|(?:500)?\|.*the answer has more than \d+ bytes$/, 'an answer that is too long');
