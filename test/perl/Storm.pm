@@ -40,6 +40,7 @@ use warnings;
 use parent -norequire, 'Convergence';
 
 use Carp;
+use List::Util qw(min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -222,18 +223,22 @@ sub faults
 	return $self->{report}{faults} + $self->{destination}->stats->{faults};
 }
 
-# Settings that all processes take up: faults for whoever comes by, and the clock.
+# Settings that all processes take up: faults for whoever comes by, and the
+# clock.  The standby has them, too: one that is promoted runs syncs at once.
 sub settings
 {
 	my ($self, $faults) = @_;
-	my $node = $self->{activate}->node;
-	my $offset = ($self->{activate}{days} // 0) * 86400;
+	my $activate = $self->{activate};
+	my $offset = ($activate->{days} // 0) * 86400;
 
-	open my $out, '>', $node->data_dir . '/storm.conf' or croak $!;
-	print $out "pg_activate.debug_faults = '$faults'\npg_activate.debug_clock_offset = $offset\n",
-	  'synchronous_standby_names = ', $self->{synchronous} ? "'*'" : "''", "\n";
-	close $out;
-	kill 'HUP', $node->{_pid};
+	foreach my $node (grep { defined } $activate->node, $activate->{standby})
+	{
+		open my $out, '>', $node->data_dir . '/storm.conf' or croak $!;
+		print $out "pg_activate.debug_faults = '$faults'\npg_activate.debug_clock_offset = $offset\n",
+		  'synchronous_standby_names = ', $self->{synchronous} ? "'*'" : "''", "\n";
+		close $out;
+		kill 'HUP', $node->{_pid} if $node->{_pid};
+	}
 	return;
 }
 
@@ -483,7 +488,8 @@ sub weigh
 	return;
 }
 
-# Requests that hang until a process ends are part of that, and no faults of their own.
+# Requests that hang when a process ends are part of that, and no faults of
+# their own; those that ran into their timeout before, or a retry after, are.
 sub round
 {
 	my ($self, $how, @what) = @_;
@@ -491,7 +497,7 @@ sub round
 	my ($requests, $processes) = ($self->{destination}->stats->{faults}, $report->{faults});
 	my $run = $self->$how(@what);
 
-	$self->{held} += $self->{destination}->stats->{faults} - $requests
+	$self->{held} += min(CONCURRENCY, $self->{destination}->stats->{faults} - $requests)
 	  if $how =~ /^(?:while_waiting|signalled|promoted)$/ && $report->{faults} > $processes;
 	return $run;
 }
