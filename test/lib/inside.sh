@@ -80,7 +80,12 @@ run_chaos()
 		return 0
 	fi
 	prepare
+	export CHAOS_REPORT=$STAGE/build/chaos.report
+	: >"$CHAOS_REPORT"
+	SECONDS=0
 	suite_tap "${tap[@]}" || STATUS=1
+	echo "== report, ${SECONDS} s"
+	cat "$CHAOS_REPORT"
 	summary || STATUS=1
 	cat build/summary
 	return $STATUS

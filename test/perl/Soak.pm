@@ -8,6 +8,7 @@ Soak - what a process costs while it sends very many requests, for TAP tests
 
   use Soak;
   Soak::run(requests => 200_000, runs => 20, bound => 1024);
+  Soak::run(requests => 200_000, runs => 20, bound => 1024, seconds => 240);   # fewer requests where that takes longer
 
 =head1 DESCRIPTION
 
@@ -27,6 +28,7 @@ use PostgreSQL::Test::Cluster;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+use Chaos;
 use Destination;
 use Session;
 
@@ -137,6 +139,7 @@ sub _grows_little
 	my @warm = grep { $_->[0] >= $first + WARM_UP } @$points;
 	my $slope = 1000 * _slope(@warm);
 	ok(@warm > 2, "$name: looked at " . @warm . ' times');
+	Chaos::tell('%s: %.0f bytes of its own memory for 1000 requests', $name, $slope);
 	return cmp_ok($slope, '<', $bound, sprintf '%s: %.0f bytes of its own memory for 1000 requests', $name, $slope);
 }
 
@@ -155,6 +158,7 @@ sub run
 	my $self = _start(%option);
 	my $holder = Session->start($self->{node}, 'postgres');
 	my (@points, @fds, @rates, @totals);
+	my $begun = time;
 
 	foreach my $i (1 .. $option{runs})
 	{
@@ -166,6 +170,15 @@ sub run
 		push @fds, @{ $seen->{fds} };
 		push @rates, $seen->{rate};
 		push @totals, [ $self->{crm}->stats->{requests}, $self->_contexts ];
+		last if $option{seconds} && $i > 2 && time - $begun > $option{seconds} / 2;
+	}
+	if (@totals < $option{runs})
+	{
+		# The same again in one run.
+		$option{requests} = int($option{requests} * @totals / $option{runs});
+		$option{runs} = @totals;
+		$self->{node}->safe_psql('postgres', 'DELETE FROM one WHERE id > ' . int($option{requests} / 2));
+		Chaos::tell('%d requests are what there is time for', $option{requests});
 	}
 	_grows_little("$option{runs} runs", $option{bound}, \@points);
 	_same_descriptors("$option{runs} runs", \@fds);
@@ -177,6 +190,7 @@ sub run
 	_grows_little('one run', $option{bound}, $seen->{points});
 	_same_descriptors('one run', $seen->{fds});
 	note(sprintf 'requests a second in one run: %.0f', $seen->{rate});
+	Chaos::tell('soak: %d requests in %.0f s', $self->{crm}->stats->{requests}, time - $begun);
 
 	my $size = $self->_sizes;
 	my $claims = $option{requests} * 400;

@@ -10,7 +10,7 @@ Storm - everything that can fail does, again and again, and in the end model and
   my $cluster = Storm->cluster('storm');                       # for all storms of a test
   my $storm = Storm->new($cluster, name => 's1', mode => 'mirror', removed => 'clear', synchronous => 1);
   my $report = $storm->rage(seed => 1, faults => 200);
-  # { faults, destination, process => { kill => n, ... }, points => { before_claim => n }, rounds, rows,
+  # { mode, faults, destination, process => { kill => n, ... }, points => { before_claim => n }, rounds, rows,
   #   again, again_max, over, alone, window, doubted, lost, wrong, change_ids, claims, status, sums, seconds }
   my $report = $storm->rage(seed => 1, faults => 50, claims => 0);   # must end wrong: the control
 
@@ -40,6 +40,7 @@ use warnings;
 use parent -norequire, 'Convergence';
 
 use Carp;
+use List::Util qw(min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -222,18 +223,22 @@ sub faults
 	return $self->{report}{faults} + $self->{destination}->stats->{faults};
 }
 
-# Settings that all processes take up: faults for whoever comes by, and the clock.
+# Settings that all processes take up: faults for whoever comes by, and the
+# clock.  The standby has them, too: one that is promoted runs syncs at once.
 sub settings
 {
 	my ($self, $faults) = @_;
-	my $node = $self->{activate}->node;
-	my $offset = ($self->{activate}{days} // 0) * 86400;
+	my $activate = $self->{activate};
+	my $offset = ($activate->{days} // 0) * 86400;
 
-	open my $out, '>', $node->data_dir . '/storm.conf' or croak $!;
-	print $out "pg_activate.debug_faults = '$faults'\npg_activate.debug_clock_offset = $offset\n",
-	  'synchronous_standby_names = ', $self->{synchronous} ? "'*'" : "''", "\n";
-	close $out;
-	kill 'HUP', $node->{_pid};
+	foreach my $node (grep { defined } $activate->node, $activate->{standby})
+	{
+		open my $out, '>', $node->data_dir . '/storm.conf' or croak $!;
+		print $out "pg_activate.debug_faults = '$faults'\npg_activate.debug_clock_offset = $offset\n",
+		  'synchronous_standby_names = ', $self->{synchronous} ? "'*'" : "''", "\n";
+		close $out;
+		kill 'HUP', $node->{_pid} if $node->{_pid};
+	}
 	return;
 }
 
@@ -483,7 +488,8 @@ sub weigh
 	return;
 }
 
-# Requests that hang until a process ends are part of that, and no faults of their own.
+# Requests that hang when a process ends are part of that, and no faults of
+# their own; those that ran into their timeout before, or a retry after, are.
 sub round
 {
 	my ($self, $how, @what) = @_;
@@ -491,7 +497,7 @@ sub round
 	my ($requests, $processes) = ($self->{destination}->stats->{faults}, $report->{faults});
 	my $run = $self->$how(@what);
 
-	$self->{held} += $self->{destination}->stats->{faults} - $requests
+	$self->{held} += min(CONCURRENCY, $self->{destination}->stats->{faults} - $requests)
 	  if $how =~ /^(?:while_waiting|signalled|promoted)$/ && $report->{faults} > $processes;
 	return $run;
 }
@@ -536,7 +542,7 @@ sub rage
 
 	srand $option{seed};
 	$self->{set} = { 'pg_activate.debug_claims_off' => 'on' } if exists $option{claims} && !$option{claims};
-	my $report = $self->{report} = { faults => 0, process => {}, points => {}, rounds => 0, again => 0, again_max => 0,
+	my $report = $self->{report} = { mode => $self->{mode}, faults => 0, process => {}, points => {}, rounds => 0, again => 0, again_max => 0,
 		over => 0, alone => 0, doubted => 0, window => $self->{mode} eq 'replace' ? KEYS : BATCH * CONCURRENCY };
 	$self->{log_at} = -s $activate->node->logfile;
 	$self->{weighed} = { faults => 0, requests => 0, repeats => 0 };
@@ -564,7 +570,7 @@ sub rage
 		$self->{destination}->script([]);
 		$self->revert($before, $changed);
 		next if !$alone && rand() < 0.5;
-		my $clean = $self->call;
+		my $clean = $alone ? $self->settle : $self->call;
 		# Otherwise something still waits for its time.
 		$self->weigh if ($clean->{status} // '') eq 'succeeded';
 		croak 'too many rounds for these faults' if $report->{rounds} > 10 * $option{faults};

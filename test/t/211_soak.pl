@@ -13,6 +13,7 @@ use Soak;
 plan skip_all => 'needs /proc/PID/smaps_rollup' unless -r "/proc/$$/smaps_rollup";
 
 # The bound of the long form is 1 kB; an arena that grows once weighs more in few requests.
-Soak::run(requests => $ENV{SOAK_REQUESTS} // 10_000, runs => $ENV{SOAK_RUNS} // 10, bound => $ENV{SOAK_BOUND} // 16 * 1024);
+Soak::run(requests => $ENV{SOAK_REQUESTS} // 10_000, runs => $ENV{SOAK_RUNS} // 10, bound => $ENV{SOAK_BOUND} // 16 * 1024,
+	seconds => $ENV{SOAK_SECONDS});
 
 done_testing();
