@@ -23,7 +23,6 @@ plan skip_all => 'needs /proc/PID/task/PID/children' unless -r "/proc/$$/task/$$
 
 my $seed = $ENV{SEED} // 1;
 my $kills = $ENV{KILLS} // 50;
-my $seconds = $ENV{KILL_SECONDS} // 600;
 my @databases = qw(a b);
 my @syncs = qw(s1 s2 s3);
 my $w = Workers->start('main', databases => \@databases, conf => "shared_buffers = 16MB\nmax_wal_size = 256MB\n");
