@@ -1,6 +1,7 @@
 # A destination applies what was given up, later: nothing newer is overwritten.
 # And whatever is lost, retried, taken apart or cancelled: never are two
 # requests with one key of a sync under way.
+# Runs alone: it measures.
 use strict;
 use warnings;
 
