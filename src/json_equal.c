@@ -113,7 +113,7 @@ same_scalar(const cJSON *ours, const char *text, const cJSON *other)
 }
 
 /* ours: as cJSON itself reads it, which knows the types; exact: with the texts of its numbers. */
-static bool
+static pg_noinline bool
 same_value(const cJSON *ours, const cJSON *exact, const cJSON *other)
 {
 	if (cJSON_IsNull(ours) || other == NULL || cJSON_IsNull(other))

@@ -478,11 +478,14 @@ sub weigh
 		$self->{doubted} = 0;
 		return;
 	}
-	my $allowed = $processes * $report->{window} + $requests * ($self->{mode} eq 'replace' ? KEYS : BATCH);
+	# Rows in doubt that had left the model are not asked about before they are back.
+	my $left = $self->{left};
+	$self->{left} = $self->{activate}->sql("SELECT count(*) FROM activate_data.$self->{name} WHERE activate_in_doubt");
+	my $allowed = $processes * $report->{window} + $requests * ($self->{mode} eq 'replace' ? KEYS : BATCH) + $left;
 	note "$again rows again after $requests requests and $processes others that failed" if $again > $allowed / 2;
 	$report->{again} += $again;
 	$report->{over} = $again - $allowed if $again - $allowed > $report->{over};
-	return if $requests + $processes != 1;
+	return if $requests + $processes != 1 || $left > 0;
 	$report->{alone}++;
 	$report->{again_max} = $again if $again > $report->{again_max};
 	return;
@@ -546,7 +549,7 @@ sub rage
 		over => 0, alone => 0, doubted => 0, window => $self->{mode} eq 'replace' ? KEYS : BATCH * CONCURRENCY };
 	$self->{log_at} = -s $activate->node->logfile;
 	$self->{weighed} = { faults => 0, requests => 0, repeats => 0 };
-	$self->{held} = 0;
+	$self->{held} = $self->{left} = 0;
 	if (!$self->{set})
 	{
 		$activate->{standby} ? $self->standby_follows : $self->attach_standby;
