@@ -113,7 +113,7 @@ same_scalar(const cJSON *ours, const char *text, const cJSON *other)
 }
 
 /* ours: as cJSON itself reads it, which knows the types; exact: with the texts of its numbers. */
-static pg_noinline bool
+static bool
 same_value(const cJSON *ours, const cJSON *exact, const cJSON *other)
 {
 	if (cJSON_IsNull(ours) || other == NULL || cJSON_IsNull(other))
@@ -165,11 +165,14 @@ act_json_contains(const cJSON *other, const char *ours, size_t len)
 		exact = act_json_parse(ours, len, JSON_ANSWER, &problem);
 		same = typed != NULL && exact != NULL && same_value(typed, exact, other);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		cJSON_Delete(typed);
 		cJSON_Delete(exact);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	cJSON_Delete(typed);
+	cJSON_Delete(exact);
 	return same;
 }
