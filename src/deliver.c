@@ -116,6 +116,8 @@ send_ready(Delivery *delivery)
 	}
 	if (delivery->run->stop.set)
 		act_delivery_drop_waiting(delivery);
+	act_limit_coming(delivery->run->limit, !delivery->run->stop.set && delivery->ready == NIL &&
+					 (delivery->unclaimed != NIL || !act_delivery_all_read(delivery)));
 }
 
 /* Of what is in flight or goes at once: any, or any that is part of a search. */

@@ -109,11 +109,14 @@ best_waiter_but(const Limit *limit, int but)
 {
 	const LimitEntry *entry = entry_of(limit);
 	const LimitUser *users = limit->table->users;
+	int			priority = users[limit->user].priority;
 	int			best = -1;
 
 	for (int i = entry->first_user; i >= 0; i = users[i].next)
 	{
-		if (i != but && users[i].waiting && may_try(entry, &users[i]) &&
+		bool		waits = users[i].waiting || (users[i].coming && users[i].priority > priority);
+
+		if (i != but && waits && may_try(entry, &users[i]) &&
 			(best < 0 || goes_before(&users[i], &users[best])))
 			best = i;
 	}
@@ -175,7 +178,7 @@ others_turn(const Limit *limit, TimestampTz now)
 			wake(limit, best, now);
 			return true;
 		}
-		other->waiting = false;
+		other->waiting = other->coming = false;
 		other->woken_at = 0;
 	}
 	return false;
@@ -318,6 +321,7 @@ take_turn(Limit *limit, TimestampTz now)
 	limit->day_used++;
 	user->turn = ++entry->turns;
 	user->waiting = false;
+	user->coming = limit->coming;
 	wake_next(limit, now);
 }
 
@@ -350,6 +354,17 @@ act_limit_want(Limit *limit)
 {
 	act_limit_table_lock(limit->table);
 	user_of(limit)->waiting = true;
+	act_limit_table_unlock(limit->table);
+}
+
+void
+act_limit_coming(Limit *limit, bool coming)
+{
+	if (limit->coming == coming)
+		return;
+	limit->coming = coming;
+	act_limit_table_lock(limit->table);
+	user_of(limit)->coming = coming;
 	act_limit_table_unlock(limit->table);
 }
 

@@ -67,6 +67,12 @@ extern int64 act_limit_enter(Limit *limit);
 /* It would send more as soon as one of its own is over: keeps its turn. */
 extern void act_limit_want(Limit *limit);
 
+/*
+ * Whether it will ask again as soon as an answer is written down: until then
+ * what is less urgent does not take the place.
+ */
+extern void act_limit_coming(Limit *limit, bool coming);
+
 extern LimitReason act_limit_reason(const Limit *limit);	/* why the last one had to wait */
 
 /* again: the request is one that was made before. */

@@ -76,6 +76,7 @@ typedef struct LimitUser
 	TimestampTz began_at;
 	int			in_flight;
 	bool		waiting;		/* has asked, and would go */
+	bool		coming;			/* will ask again in a moment: nothing that is less urgent goes before */
 	TimestampTz woken_at;		/* told that it may be its turn; 0: not */
 	int64		turn;			/* the last it got; 0: none yet */
 } LimitUser;
@@ -98,6 +99,7 @@ struct Limit
 	TimestampTz day_ends_at;	/* of the day that it last looked at */
 	int64		day_used;		/* by this process, and not written down yet */
 	LimitReason reason;
+	bool		coming;			/* as last told */
 };
 
 /* The table to use, and the entry of a destination in it, free user included; locks nothing after. */
