@@ -1,5 +1,6 @@
 # 200 000 requests through one session, in twenty runs and in one.  A slow
 # machine sends fewer, and says so.
+# Runs alone: it measures.
 use strict;
 use warnings;
 
