@@ -32,11 +32,9 @@
 #include "destination_limit.h"
 #include "destination_quota.h"
 #include "destination_state.h"
-#include "event.h"
 #include "fault.h"
 #include "field_types.h"
 #include "identity.h"
-#include "link.h"
 #include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
@@ -174,8 +172,8 @@ act_run_poll(Run *run)
  * caller writes there.  Somebody else's lock is waited for with nothing of
  * ours in his way.  False: the run is to end first.
  */
-static bool
-begin_settling(Run *run)
+bool
+act_run_begin_settling(Run *run)
 {
 	static uint32 wait_event = 0;
 
@@ -232,7 +230,7 @@ run_begin(Run *run)
 static void
 run_recover(Run *run)
 {
-	if (!begin_settling(run))
+	if (!act_run_begin_settling(run))
 		return;
 	act_run_event_unknown(run, act_claim_recover(run->sync, run->settler));
 	act_cluster_doubts(run);
@@ -312,32 +310,6 @@ act_run_note_retry(Run *run, TimestampTz at)
 		run->rows_retry_at = at;
 }
 
-/* Taken as sent, and noted that it was, in one transaction: a run that dies leaves all of it to the next. */
-static void
-baseline(Run *run)
-{
-	Sync	   *sync = run->sync;
-	Model	   *model;
-	int64		rows;
-
-	act_progress_phase(run, PHASE_DIFF);
-	if (!begin_settling(run))
-		return;
-	run->resolving = run->reading = true;
-	model = act_model_resolve(sync);
-	run->resolving = false;
-	act_diff_lock_model(model);
-	rows = act_snapshot_baseline(sync, model);
-	run->reading = false;
-	act_ledger_first_run_done(run);
-	act_event_record("baselined", "info", sync, run->run_id,
-					 psprintf(INT64_FORMAT " rows of sync \"%s\" count as sent: first_run is baseline", rows, sync->name),
-					 psprintf("{\"rows\": " INT64_FORMAT "}", rows));
-	ACT_FAULT("before_baseline");
-	act_transaction_commit(true);
-	ACT_FAULT("after_baseline");
-}
-
 /*
  * The model is checked in the transaction that reads it: between two, it
  * could be given away or become something else.
@@ -373,70 +345,10 @@ diff(Run *run)
 	act_transaction_commit(false);
 }
 
-static void
-run_diff(Run *run)
+void
+act_run_diff(Run *run)
 {
 	act_run_reading(run, diff);
-}
-
-/* Whether this run comes to all rows that its sync has. */
-static bool
-comes_to_all(const Run *run)
-{
-	return run->keys == NULL && run->diff.counts.beyond == 0 && run->diff.counts.waiting == 0;
-}
-
-/*
- * Rows become those of the records that the destination has, and only what
- * then differs is sent: the diff is made anew.  It is done when it came to all
- * rows; until then each run begins by it, for those without a record.
- */
-static void
-run_link(Run *run)
-{
-	LinkCounts	counts;
-	bool		all;
-
-	run_diff(run);
-	if (run->stop.set)
-		return;
-	all = comes_to_all(run);
-	act_progress_phase(run, PHASE_LINK);
-	act_link(run, &counts);
-	act_diff_end(&run->diff);
-	memset(&run->diff, 0, sizeof(run->diff));
-	if (run->stop.set || !begin_settling(run))
-		return;
-	if (all)
-		act_ledger_first_run_done(run);
-	if (counts.same + counts.different + counts.none + counts.unclear > 0)
-		act_event_record("linked", "info", run->sync, run->run_id,
-						 psprintf(INT64_FORMAT " rows of sync \"%s\" have a record at the destination already: first_run is link",
-								  counts.same + counts.different, run->sync->name),
-						 psprintf("{\"same\": " INT64_FORMAT ", \"different\": " INT64_FORMAT ", \"none\": " INT64_FORMAT
-								  ", \"unclear\": " INT64_FORMAT "}",
-								  counts.same, counts.different, counts.none, counts.unclear));
-	ACT_FAULT("before_linked");
-	act_transaction_commit(true);
-}
-
-/* What option first_run says, once, before the first diff. */
-static void
-run_first(Run *run)
-{
-	if (!run->sync->first_run_pending)
-		return;
-	switch (run->sync->options.first_run)
-	{
-		case FIRST_RUN_SEND:
-			break;				/* over with the first run that gets past its guard */
-		case FIRST_RUN_BASELINE:
-			act_run_reading(run, baseline);
-			break;
-		case FIRST_RUN_LINK:
-			run_link(run);
-			break;
-	}
 }
 
 static void
@@ -444,7 +356,7 @@ run_guard(Run *run)
 {
 	bool		approved;
 
-	if (!begin_settling(run))
+	if (!act_run_begin_settling(run))
 		return;
 	/* It was read to its end. */
 	(void) act_model_works(run->model, true, true);
@@ -550,7 +462,7 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, run_first, run_diff, run_guard, run_deliver
+		run_recover, run_resolve, act_run_first, act_run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)

@@ -140,6 +140,16 @@ extern void act_run_stop(Run *run, RunStatus status, const char *message,
 						 const char *detail, const char *hint);
 
 /*
+ * A writable transaction with the sync's table locked, and in it what the
+ * caller writes there.  False: the run is to end first, and none is open.
+ */
+extern bool act_run_begin_settling(Run *run);
+
+/* The stage that compares; run_first.c: the one before it. */
+extern void act_run_diff(Run *run);
+extern void act_run_first(Run *run);
+
+/*
  * run_read.c: does work, which is one transaction that reads the model; again,
  * from its beginning, as long as somebody else has locked what it reads.  May
  * return with run->stop set.
