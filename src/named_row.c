@@ -38,7 +38,7 @@ key_type(const Sync *sync, int column)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("table %s of sync \"%s\" has no key column \"%s\"",
 						act_sync_table_name(sync), sync->name, sync->key[column]),
-				 errhint("Only the extension changes this table. Drop the sync and create it again.")));
+				 errhint("Only the extension changes this table. %s", act_sync_table_hint(sync))));
 	return get_atttype(sync->table_oid, attnum);
 }
 
