@@ -35,6 +35,7 @@ prepare_cluster()
 # Lint counts as one test, each test file as one.
 summary()
 {
+	[ ! -s build/failures ] || { echo "failed:"; cat build/failures; }
 	echo "$PASSED passed, $FAILED failed" >build/summary
 	[ $FAILED = 0 ]
 }

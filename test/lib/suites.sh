@@ -12,6 +12,7 @@ regress_count()
 	passed=$(grep -cE '^(test .* \.\.\. ok|ok [0-9]+)' "$log" || true)
 	PASSED=$((PASSED + passed))
 	FAILED=$((FAILED + expected - passed))
+	grep -E '^(test .* \.\.\. FAILED|not ok [0-9]+)' "$log" >>build/failures || true
 	[ "$passed" = "$expected" ]
 }
 
@@ -68,6 +69,7 @@ suite_unit()
 		else
 			FAILED=$((FAILED + 1))
 			status=1
+			echo "unit test $name" >>build/failures
 			cat build/unit.log
 		fi
 	done
@@ -122,5 +124,7 @@ suite_tap()
 	passed=$(grep -cE '\.pl \.+ (ok|skipped)' "$log" || true)
 	PASSED=$((PASSED + passed))
 	FAILED=$((FAILED + $# - passed))
+	# Once more by name, where the end of a long log is all that is looked at.
+	grep -E '^\S+\.pl +\(Wstat' "$log" >>build/failures || true
 	[ "$passed" = $# ]
 }

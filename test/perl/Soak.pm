@@ -35,6 +35,10 @@ use Session;
 # Requests before which a process takes what it then keeps: caches, arenas.
 use constant WARM_UP => 2000;
 
+# What the destination takes for an answer: a run must last long enough to be
+# looked at more than twice, however fast the machine is.
+use constant ANSWER_MS => 8;
+
 # Pages of its own, in bytes, and open descriptors; nothing once it is gone.
 sub _look
 {
@@ -77,7 +81,7 @@ sub _watch
 		my ($bytes, $fds) = _look($self->{session}->pid) or last;
 		push @points, [ $self->{crm}->stats->{requests}, $bytes ];
 		push @fds, $fds;
-		sleep 0.1;
+		sleep 0.05;
 	}
 	is($self->{session}->wait(5), '', $sql);
 	my $sent = $self->{crm}->stats->{requests} - $start;
@@ -107,7 +111,7 @@ sub _start
 	my $self = bless { crm => Destination->start }, __PACKAGE__;
 	my $node = $self->{node} = PostgreSQL::Test::Cluster->new('soak');
 
-	$self->{crm}->config({ log => 0, careless => JSON::PP::true });
+	$self->{crm}->config({ log => 0, delay_ms => ANSWER_MS });
 	$node->init;
 	$node->append_conf('postgresql.conf', <<'END');
 fsync = off
