@@ -19,6 +19,15 @@
 
 typedef struct Connector Connector;
 
+/* A mapped field, as the destination knows it. */
+typedef struct ScopeField
+{
+	const char *name;
+	const char *type;			/* of the document's vocabulary (connectors.md); NULL: not known */
+	bool		is_match;
+	const char *document;		/* JSON, as the destination told it; NULL: it did not */
+} ScopeField;
+
 /* What templates may name besides the row. */
 typedef struct ConnectorScope
 {
@@ -26,10 +35,18 @@ typedef struct ConnectorScope
 	const char *object;			/* NULL: none */
 	const char *match;			/* destination field(s), comma separated, or NULL */
 	int64		run_id;
+	int64		run_started_ms; /* since 1970 */
 	int			nkeys;
 	char	  **key_names;		/* model's key columns, UTF-8 */
 	int			nmatch;
 	char	  **match_names;	/* of match, one by one */
+	List	   *object_parts;	/* of HttpHeader: object.<name>, what the pattern's {name} stand for */
+	List	   *token;			/* of HttpHeader: token.<name>, what was kept of the token's answer */
+	List	   *saved;			/* of HttpHeader: saved.<name>, from the answers to earlier steps of a job */
+	const char *const *listed_fields;	/* that the object's document names, NULL-ended; NULL: none */
+	List	   *fields;			/* of ScopeField: the mapped ones, in the mapping's order */
+	const char *batch_by;		/* JSON: the value that all rows of the request share, or NULL */
+	int64		now_ms;			/* of this try, since 1970; 0: unknown */
 
 	/*
 	 * A server option or a secret by name, NULL where it is not set.  The

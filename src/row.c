@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "http.h"
 #include "row.h"
 
 typedef struct OpProperties
@@ -92,6 +93,24 @@ act_row_op_keeps(RowOp op)
 	return ops[op].keeps;
 }
 
+static List *
+copy_values(const List *values)
+{
+	List	   *copies = NIL;
+	ListCell   *cell;
+
+	foreach(cell, values)
+	{
+		const HttpHeader *value = lfirst(cell);
+		HttpHeader *copy = palloc(sizeof(HttpHeader));
+
+		copy->name = pstrdup(value->name);
+		copy->value = pstrdup(value->value);
+		copies = lappend(copies, copy);
+	}
+	return copies;
+}
+
 Row *
 act_row_copy(const Row *row)
 {
@@ -108,6 +127,9 @@ act_row_copy(const Row *row)
 
 		*string = *string ? pstrdup(*string) : NULL;
 	}
+	copy->remembered = copy_values(row->remembered);
+	copy->found = copy_values(row->found);
+	copy->new_remembered = copy_values(row->new_remembered);
 	copy->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		copy->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;

@@ -14,6 +14,8 @@
 #ifndef ACT_ROW_H
 #define ACT_ROW_H
 
+#include "nodes/pg_list.h"
+
 #define ACT_DIGEST_LEN 16		/* fingerprints and change ids: 128 bits */
 
 /* What is asked of the destination, by the name it has in the webhook. */
@@ -77,6 +79,8 @@ typedef struct Row
 	char	   *field_hashes;	/* of each of its fields (field_hash.h), where kept, in hex; NULL: not */
 	bool		was_there;		/* accepted before and not removed since */
 	char	   *external_id;	/* UTF-8, or NULL while unknown */
+	List	   *remembered;		/* of HttpHeader, values are JSON: kept with the external id (row.remembered.<name>) */
+	List	   *found;			/* the same of what a lookup set for this request (row.found.<name>) */
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	uint8		change_id[ACT_DIGEST_LEN];
 	int			attempts;		/* charged to this version before this run */
@@ -95,6 +99,7 @@ typedef struct Row
 	char	   *code;
 	char	   *message;
 	char	   *new_external_id;
+	List	   *new_remembered; /* of HttpHeader, values are JSON: what the answer gave to remember; NIL: nothing */
 	const int64 *request_id;	/* of what decided it, once that is written down (request_log.h); NULL: not logged */
 } Row;
 
