@@ -36,8 +36,8 @@ typedef struct ObjectField
 	bool		writable;
 	bool		unique;
 	const char *const *values;	/* the only ones, NULL-ended; NULL: any */
-	int			nfilters;		/* what each value goes through on its way */
-	struct FilterCall *filters;
+	const struct Template *filters; /* what each value goes through on its way; NULL: nothing */
+	const struct Template *filters_text;	/* the same as a text */
 	bool		has_null;		/* null_form is the field's own */
 	NullForm	null_form;
 	const char *null_text;
@@ -65,6 +65,7 @@ typedef struct ConnectorObject
 	int			nfields;
 	ObjectField *fields;
 	bool		more_fields;	/* others than those are taken, too */
+	int			nfiltered;		/* fields that have filters */
 	const char *const *field_names; /* of fields, NULL-ended: ConnectorScope.listed_fields; NULL: it lists none */
 	const ConnectorOperation *operations[ROW_OP_COUNT]; /* by what a sync asks for; NULL: cannot be */
 } ConnectorObject;
@@ -80,10 +81,19 @@ extern const ObjectField *act_object_field(const ConnectorObject *object, const 
  */
 extern bool act_object_fits(const char *pattern, const char *object, List **parts);
 
+/* What is wrong with a pattern, or NULL. */
+extern const char *act_object_pattern_problem(const char *pattern);
+
+/* The same fields, in whatever order. */
+extern bool act_object_same_match(const ObjectMatch *a, const ObjectMatch *b);
+
 /* All of a document, compiled with no object; NULL-ended; NULL: any text is an object. */
 extern const ConnectorObject *const *act_connector_objects(const Connector *connector);
 
-/* The one it was compiled for, with its parts; NULL: its document describes none. */
+/*
+ * The one it was compiled for, with its parts; one without a pattern where
+ * the document has none.  NULL: it has, and was compiled for none.
+ */
 extern const ConnectorObject *act_connector_object(const Connector *connector);
 extern List *act_connector_object_parts(const Connector *connector);
 
@@ -94,8 +104,10 @@ extern const ValueForms *act_connector_value_forms(const Connector *connector);
  * The row as it is sent: its operation as the document names it, its fields
  * through their filters.  The row itself, or a copy in the current memory
  * context that shares all else with it.  Throws 22023 where a filter cannot
- * do with a value.
+ * do with a value; the last says so before, or NULL.
  */
-extern Row *act_connector_sent_row(const Connector *connector, Row *row);
+extern Row *act_connector_sent_row(const Connector *connector, const ConnectorScope *scope, Row *row);
+extern Row **act_connector_sent_rows(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows);
+extern char *act_connector_filter_problem(const Connector *connector, const ConnectorScope *scope, const Row *row);
 
 #endif							/* ACT_CONNECTOR_OBJECT_H */
