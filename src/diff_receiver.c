@@ -433,7 +433,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	else
 		act_change_id_new(row->change_id);
 
-	if (!act_row_op_has_fields(row->op))
+	if (state->group_in_model ? !act_row_op_has_fields(row->op) : model->removal == NULL)
 		return;
 	if (!state->group_in_model)
 	{
