@@ -160,7 +160,6 @@ typedef struct Lookup
 {
 	ConnectorOperation batch;	/* of which only the limits mean something */
 	const RequestTemplate *request;
-	const Template *row_templates[ROW_OP_COUNT];	/* its own, whatever the row's operation */
 	StatusRanges absent;		/* an answer that says that there is none */
 	LookupBy	by;
 	const JsonPointer *items;
@@ -214,8 +213,13 @@ struct Connector
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	const Operation *operations[ROW_OP_COUNT];
-	const Template *row_templates[ROW_OP_COUNT];
 };
+
+/*
+ * connector_flow.c
+ */
+/* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
+extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
 
 /*
  * connector_request.c
