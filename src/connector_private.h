@@ -11,6 +11,7 @@
 #define ACT_CONNECTOR_PRIVATE_H
 
 #include "connector.h"
+#include "connector_identity.h"
 #include "document.h"
 #include "filter.h"
 #include "template.h"
@@ -163,11 +164,7 @@ typedef struct Lookup
 	StatusRanges absent;		/* an answer that says that there is none */
 	LookupBy	by;
 	const JsonPointer *items;
-	int			nmatch;
-	const JsonPointer **match;	/* in an item, in the order of the sync's match fields */
-	int			ncompare;
-	const Filter **compare;		/* what both values go through before */
-	const JsonPointer *key;
+	Identity	identity;		/* of all but positions */
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
 } Lookup;
