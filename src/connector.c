@@ -363,15 +363,11 @@ compile_operations(const Document *document, const cJSON *operations, Connector 
 		act_document_check(document, at, operation_members, later_operation_members);
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
-		connector->row_templates[op] = operation->row;
 	}
 	if (!any)
 		act_document_error(document, operations, NULL, "no operation");
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
-	{
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
-		connector->row_templates[op] = connector->row_templates[act_row_op_sent((RowOp) op)];
-	}
 }
 
 /* A member of the operation, or of the one it is like. */

@@ -122,6 +122,12 @@ typedef struct ConnectorAnswer
 extern Connector *act_connector_compile(const char *name, const char *spec);
 
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
+
+/*
+ * What is asked for a row next, by what is known of it; requests are shared by
+ * rows for which this is the same, or of one mix.  NULL: there is no such operation.
+ */
+extern const ConnectorOperation *act_connector_row_operation(const Connector *connector, const Row *row);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 /* What becomes of match values before the destination compares them; NULL-ended. */
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);

@@ -240,8 +240,9 @@ static void
 read_rows(Reading *reading)
 {
 	/* Only a unit can have no row that differs. */
-	RowOp		op = reading->nrows > 0 ? reading->rows[0]->op : ROW_OP_REPLACE;
-	const RowAnswers *answers = reading->connector->operations[op]->owner->answer;
+	const Operation *operation = reading->nrows > 0 ? act_flow_operation(reading->connector, reading->rows[0]) :
+		reading->connector->operations[ROW_OP_REPLACE];
+	const RowAnswers *answers = operation->owner->answer;
 	const char *why = NULL;
 	const cJSON *items = NULL;
 	const cJSON *item;
@@ -290,7 +291,7 @@ is_removing_update(const Row *row)
 static bool
 read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int index, RowReading *row)
 {
-	const Operation *operation = reading->connector->operations[reading->rows[index]->op];
+	const Operation *operation = act_flow_operation(reading->connector, reading->rows[index]);
 	const cJSON *retry;
 
 	for (int i = 0; i < answers->nrules && row->outcome == ROW_UNDECIDED; i++)

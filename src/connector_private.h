@@ -11,6 +11,7 @@
 #define ACT_CONNECTOR_PRIVATE_H
 
 #include "connector.h"
+#include "connector_identity.h"
 #include "document.h"
 #include "filter.h"
 #include "template.h"
@@ -160,15 +161,10 @@ typedef struct Lookup
 {
 	ConnectorOperation batch;	/* of which only the limits mean something */
 	const RequestTemplate *request;
-	const Template *row_templates[ROW_OP_COUNT];	/* its own, whatever the row's operation */
 	StatusRanges absent;		/* an answer that says that there is none */
 	LookupBy	by;
 	const JsonPointer *items;
-	int			nmatch;
-	const JsonPointer **match;	/* in an item, in the order of the sync's match fields */
-	int			ncompare;
-	const Filter **compare;		/* what both values go through before */
-	const JsonPointer *key;
+	Identity	identity;		/* of all but positions */
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
 } Lookup;
@@ -214,8 +210,13 @@ struct Connector
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	const Operation *operations[ROW_OP_COUNT];
-	const Template *row_templates[ROW_OP_COUNT];
 };
+
+/*
+ * connector_flow.c
+ */
+/* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
+extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
 
 /*
  * connector_request.c

@@ -26,13 +26,13 @@ void
 act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
-	const Operation *operation = connector->operations[rows[0]->op];
+	const Operation *operation = act_flow_operation(connector, rows[0]);
 	TemplateInput input = batch_input(connector, scope, rows, nrows);
 	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
 	{
-		const Operation *other = connector->operations[rows[i]->op];
+		const Operation *other = act_flow_operation(connector, rows[i]);
 
 		if (operation == NULL || other == NULL || other->owner != operation->owner)
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
@@ -90,10 +90,10 @@ act_request_render(const Connector *connector, const RequestTemplate *template, 
 size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
-	const Template *template = connector->row_templates[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 
-	if (template != NULL)
-		return act_template_row_bytes(template, scope, row);
+	if (operation != NULL && operation->row != NULL)
+		return act_template_row_bytes(operation->row, scope, row);
 	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
 }
 
@@ -101,7 +101,7 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 char *
 act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
-	const Operation *operation = connector->operations[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 	HttpRequest request;
 
 	if (operation == NULL || operation->public.max_bytes == 0 ||
@@ -126,12 +126,18 @@ act_connector_render_check(const Connector *connector, const ConnectorScope *sco
 	act_request_render(connector, connector->check, &input, 0, request);
 }
 
+static const Template *
+row_template(const void *connector, const Row *row)
+{
+	return act_flow_operation(connector, row)->row;
+}
+
 static TemplateInput
 batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
 {
 	return (TemplateInput)
 	{
-		.scope = scope,.rows = rows,.nrows = nrows,.row_templates = connector->row_templates
+		.scope = scope,.rows = rows,.nrows = nrows,.row_template = row_template,.row_template_of = connector
 	};
 }
 
