@@ -98,6 +98,7 @@ typedef struct Row
 	int			http_status;	/* 0: none */
 	char	   *code;
 	char	   *message;
+	bool		exists;			/* ROW_REJECTED, since its record is there: new_external_id is its id, where it was told */
 	char	   *new_external_id;
 	List	   *new_remembered; /* of HttpHeader, values are JSON: what the answer gave to remember; NIL: nothing */
 	const int64 *request_id;	/* of what decided it, once that is written down (request_log.h); NULL: not logged */
