@@ -197,7 +197,7 @@ extern void act_connector_set_redactor(Connector *connector, char *(*redact) (vo
  * VERDICT_ROWS, and leaves the rows alone otherwise.  Strings are allocated
  * in the current memory context, are valid UTF-8 and of bounded length.
  */
-extern void act_connector_read(const Connector *connector, const HttpResponse *response,
+extern void act_connector_read(const Connector *connector, const ConnectorScope *scope, const HttpResponse *response,
 							   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
 
 /*
