@@ -133,6 +133,12 @@ extern Connector *act_connector_compile(const char *name, const char *spec);
 extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
 
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
+
+/*
+ * What is asked for a row next, by what is known of it; requests are shared by
+ * rows for which this is the same, or of one mix.  NULL: there is no such operation.
+ */
+extern const ConnectorOperation *act_connector_row_operation(const Connector *connector, const Row *row);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 /* What becomes of match values before the destination compares them; NULL-ended. */
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
@@ -202,7 +208,7 @@ extern void act_connector_set_redactor(Connector *connector, char *(*redact) (vo
  * VERDICT_ROWS, and leaves the rows alone otherwise.  Strings are allocated
  * in the current memory context, are valid UTF-8 and of bounded length.
  */
-extern void act_connector_read(const Connector *connector, const HttpResponse *response,
+extern void act_connector_read(const Connector *connector, const ConnectorScope *scope, const HttpResponse *response,
 							   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
 
 /*
