@@ -51,7 +51,7 @@ act_object_serves_mode(const ConnectorObject *object, SyncMode mode)
 		if (act_object_serves_removal(object, choice))
 			return true;
 	}
-	return serves(object, ROW_OP_UPSERT);
+	return false;
 }
 
 /* What on_removed can be: 'delete', 'clear' or 'ignore'. */

@@ -26,7 +26,7 @@
 #include "utils/uuid.h"
 
 #include "change_id.h"
-#include "connector.h"
+#include "connector_object.h"
 #include "diff_duplicates.h"
 #include "diff_query.h"
 #include "json_text.h"
@@ -371,6 +371,11 @@ check_row(DiffState *state)
 	{
 		state->group_code = "match_is_null";
 		state->group_problem = act_match_problem(state->match, row);
+	}
+	if (state->group_problem == NULL && model->connector != NULL)
+	{
+		state->group_code = "value";
+		state->group_problem = act_connector_filter_problem(model->connector, model->scope, row);
 	}
 	if (state->group_problem == NULL && model->connector != NULL)
 	{
