@@ -59,7 +59,8 @@ StaticAssertDecl(lengthof(option_kinds) == OPTION_FILE + 2, "every kind of optio
 /* The one vocabulary for secrets (design 2.1). */
 static const char *const secret_names[] = {
 	"access_token", "api_key", "username", "password", "client_id", "client_secret",
-	"refresh_token", "private_key", "signing_secret", "bearer_token", NULL
+	"refresh_token", "private_key", "signing_secret", "bearer_token",
+	"access_key_id", "secret_access_key", "session_token", NULL
 };
 
 /* The transport's own: a document that sets them would break the framing. */
@@ -533,7 +534,7 @@ const RequestTemplate *
 act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
 {
 	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
-	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;
+	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : max_rows == REQUEST_FOR_TOKEN ? TEMPLATE_IN_AUTH : 0;
 	const cJSON *body;
 	Template   *row = NULL;
 
@@ -551,7 +552,7 @@ act_connector_compile_request(const Document *document, const cJSON *at, int max
 			act_document_error(document, body, NULL, "an object or array is expected");
 		request->body = act_template_compile_json(document, body, place, &row);
 	}
-	if (max_rows == 0 && row != NULL)
+	if (max_rows <= 0 && row != NULL)
 		act_document_error(document, body, NULL, "\"$rows\" in a request without rows");
 	if (max_rows > 1 && row == NULL)
 		act_document_error(document, at, "Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1.",
