@@ -22,7 +22,7 @@
 
 static const char *const document_members[] = {
 	"name", "spec_version", "title", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url", "headers",
-	"options", "secrets", "auth", "reason", "rules", "check", "operations", NULL
+	"options", "secrets", "auth", "reason", "rules", "check", "account", "discover", "operations", NULL
 };
 static const char *const later_document_members[] = {"extends", "objects", "types", "token", NULL};
 
@@ -180,6 +180,8 @@ compile_document(Document *document)
 		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
 	act_rules_compile(document, act_document_array(document, root, "rules"), connector);
 	compile_check(document, act_document_member(root, "check"), connector);
+	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
 	compile_operations(document, act_document_need(document, root, "operations"), connector);
 	return connector;
 }

@@ -213,6 +213,10 @@ struct Connector
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
+	int			nobject_lists;	/* requests that tell the objects */
+	struct Discovery *object_lists;
+	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */
+	const struct AccountSection *account;	/* NULL: it does not tell */
 	const Operation *operations[ROW_OP_COUNT];
 	const Template *row_templates[ROW_OP_COUNT];
 };
@@ -244,6 +248,13 @@ extern NamedTemplates act_connector_compile_named(const Document *document, cons
 extern void act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
 /* max_rows: of a batch, 0 for a request without rows */
 extern const RequestTemplate *act_connector_compile_request(const Document *document, const cJSON *at, int max_rows);
+
+/*
+ * connector_discover.c, connector_account.c: sections of the document, NULL
+ * where there is none; of_object: one of an object, which has fields alone.
+ */
+extern void act_discover_compile(const Document *document, const cJSON *at, bool of_object, Connector *connector);
+extern void act_account_compile(const Document *document, const cJSON *at, Connector *connector);
 
 /*
  * connector_lookup.c
