@@ -18,6 +18,7 @@
 #include "catalog.h"
 #include "mapping.h"
 #include "nearest.h"
+#include "registry.h"
 
 /* Alike but for case, as far as ASCII goes, and signs between words. */
 static bool
@@ -84,6 +85,34 @@ act_catalog_load(const char *destination, const Connector *connector, const char
 	act_catalog_read_object(catalog);
 	catalog->complete = catalog->asked_at != 0;
 	return catalog;
+}
+
+Connector *
+act_catalog_connector(const char *name, const char *object)
+{
+	return act_registry_connector(name);
+}
+
+List *
+act_catalog_match_fields(const Catalog *catalog, const Connector *connector)
+{
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	foreach(cell, catalog->fields)
+	{
+		const CatalogField *field = lfirst(cell);
+
+		if (field->is_unique)
+			names = lappend(names, pstrdup(field->name));
+	}
+	return names;
+}
+
+List *
+act_catalog_all_objects(const char *destination, const char *connector)
+{
+	return act_catalog_objects(destination);
 }
 
 static char *

@@ -13,6 +13,7 @@
 
 #include "connector_discover.h"
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 #include "run.h"
 
 typedef struct CatalogField
@@ -57,6 +58,27 @@ extern const CatalogField *act_catalog_field(const Catalog *catalog, const char 
 extern const char *act_catalog_nearest(const Catalog *catalog, const char *name, bool writable);
 
 /*
+ * By what the object's records are found (List of char *, a combination as
+ * "a, b"); NIL: it is not known, or the model's key does.
+ */
+extern List *act_catalog_match_fields(const Catalog *catalog, const Connector *connector);
+
+/* Those of the document and those that were told (List of CatalogObject), by name. */
+extern List *act_catalog_all_objects(const char *destination, const char *connector);
+
+/* The connector of that name, compiled for an object. */
+extern Connector *act_catalog_connector(const char *name, const char *object);
+
+/*
+ * catalog_view.c: the same for a destination that the current user may use
+ * (42704, 42501); object may be a title.  connector may be NULL.
+ */
+extern Catalog *act_catalog_of(const char *destination, const char *object, Connector **connector);
+
+/* In a NOTICE, that its fields are not known, and what to call. */
+extern void act_catalog_tell_unasked(const Catalog *catalog);
+
+/*
  * What templates, and who writes values, may know of the mapped fields:
  * scope->fields, in the mapping's order, and the object's title as
  * object.title.  In such a transaction.
@@ -77,7 +99,29 @@ extern void act_catalog_store_failure(const char *destination, const char *objec
 extern void act_catalog_forget_gone(void);
 extern void act_catalog_rename(const char *destination, const char *new_name);
 
-/* The only object of that title, or NULL. */
-extern char *act_catalog_object_titled(const char *destination, const char *title);
+/*
+ * catalog_ask.c: asks a destination that was loaded with its secrets, outside
+ * of transactions, for its objects (scope->object NULL) or for the fields of
+ * one.  List of Discovered, in UTF-8; *has_unique (of fields): it tells which
+ * are unique.  NIL and *problem set where it does not tell; ERROR where it
+ * refuses the credentials or cannot be reached.
+ */
+extern List *act_catalog_ask(Destination *destination, const char *object, bool *has_unique, char **problem);
+
+/*
+ * catalog_refresh.c: asks for the fields of one object, and writes them down,
+ * in transactions of its own: called with none but an empty one.  NULL, or why
+ * they are not told.
+ */
+extern char *act_catalog_refresh_fields(const char *destination, const char *object);
+
+/* 25001 in a transaction block, 25006 on a standby: of procedures that commit as they go. */
+extern void act_catalog_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure);
+
+/*
+ * What is meant by an object: itself, or, where there is none of that name,
+ * the only one of that title.  NULL: no object of that name or title was told.
+ */
+extern char *act_catalog_find_object(const char *destination, const char *object);
 
 #endif							/* ACT_CATALOG_H */

@@ -185,23 +185,25 @@ act_catalog_objects(const char *destination)
 }
 
 char *
-act_catalog_object_titled(const char *destination, const char *title)
+act_catalog_find_object(const char *destination, const char *object)
 {
 	MemoryContext context = CurrentMemoryContext;
-	SqlArgument args[] = {SQL_TEXT(destination), SQL_TEXT(title)};
+	SqlArgument args[] = {SQL_TEXT(destination), SQL_TEXT(object)};
 	Identity	identity;
-	char	   *object = NULL;
+	char	   *found = NULL;
 
 	act_identity_extension(&identity);
-	if (act_sql(SPI_OK_SELECT, SELECT_TITLED, lengthof(args), args) > 0)
+	if (act_sql(SPI_OK_SELECT, SELECT_OBJECT, lengthof(args), args) > 0)
+		found = MemoryContextStrdup(context, object);
+	else if (act_sql(SPI_OK_SELECT, SELECT_TITLED, lengthof(args), args) > 0)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
-		object = act_sql_text(0, 1);
+		found = act_sql_text(0, 1);
 		MemoryContextSwitchTo(caller);
 	}
 	act_identity_leave(&identity);
-	return object;
+	return found;
 }
 
 /* ----------------------------------------------------------------

@@ -47,9 +47,8 @@ typedef struct Check
 	ConnectorAccount account;
 } Check;
 
-/* There is no sync to say where it may run, so only the server's settings do. */
-static void
-require_sending_host(const char *name)
+void
+act_require_sending_host(const char *name)
 {
 	act_require_enabled();
 	if (!act_host_may_send(act_host_name(), NULL))
@@ -190,7 +189,7 @@ check_destination(FunctionCallInfo fcinfo, const char *name, Check *check)
 	char	   *environment;
 
 	InitMaterializedSRF(fcinfo, 0);
-	require_sending_host(name);
+	act_require_sending_host(name);
 	destination = act_destination_load(name, GetUserId(), true);
 	environment = (char *) act_destination_option(destination, "environment");
 	environment = environment != NULL ? pstrdup(environment) : NULL;
