@@ -66,9 +66,6 @@ extern List *act_catalog_match_fields(const Catalog *catalog, const Connector *c
 /* Those of the document and those that were told (List of CatalogObject), by name. */
 extern List *act_catalog_all_objects(const char *destination, const char *connector);
 
-/* The connector of that name, compiled for an object. */
-extern Connector *act_catalog_connector(const char *name, const char *object);
-
 /*
  * catalog_view.c: the same for a destination that the current user may use
  * (42704, 42501); object may be a title.  connector may be NULL.

@@ -49,7 +49,8 @@ load(Refresh *refresh, const char *object)
 	act_transaction_writable();
 	act_require_sending_host(refresh->name);
 	act_destination_state_require_unpaused(refresh->name);
-	refresh->destination = act_destination_load(refresh->name, GetUserId(), true);
+	refresh->destination = object == NULL ? act_destination_load(refresh->name, GetUserId(), true) :
+		act_destination_load_object(refresh->name, GetUserId(), object, true);
 	act_transaction_commit(false);
 }
 

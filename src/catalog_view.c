@@ -133,7 +133,7 @@ act_objects(PG_FUNCTION_ARGS)
 	foreach(cell, act_catalog_all_objects(name, connector))
 	{
 		const CatalogObject *object = lfirst(cell);
-		Connector  *compiled = act_catalog_connector(connector, object->object);
+		Connector  *compiled = act_registry_connector_object(connector, object->object);
 
 		CHECK_FOR_INTERRUPTS();
 		put_object(result, object, act_catalog_load(name, compiled, object->object), compiled);
@@ -210,7 +210,7 @@ act_catalog_of(const char *destination, const char *object, Connector **compiled
 {
 	const char *connector = connector_name(destination);
 	char	   *found = act_catalog_find_object(destination, object);
-	Connector  *own = act_catalog_connector(connector, found != NULL ? found : object);
+	Connector  *own = act_registry_connector_object(connector, found != NULL ? found : object);
 
 	if (compiled != NULL)
 		*compiled = own;

@@ -67,6 +67,10 @@ typedef struct ConnectorOperation
 	int			max_bytes;		/* of the body; 0: no limit but the engine's */
 	bool		idempotent;
 	bool		irreversible;	/* no mode's work: only forget does it */
+	bool		append;			/* of upsert: serves for insert, too */
+	int			max_row_bytes;	/* of one row in the body; 0: no limit of its own */
+	bool		unique_match;	/* no two rows of one match in a request */
+	const char *by;				/* field of which all rows of a request have one value; NULL: none */
 } ConnectorOperation;
 
 /* What the document says about the pace that the API allows (section "rate"). */
@@ -120,6 +124,13 @@ typedef struct ConnectorAnswer
  * JSON pointer of what is wrong and what would be right.
  */
 extern Connector *act_connector_compile(const char *name, const char *spec);
+
+/*
+ * The same for the object of a sync (UTF-8), which says what can be asked:
+ * 22023 with all objects where it is none of the document's.  object NULL:
+ * the sync names none, which only a document without objects can do with.
+ */
+extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
 
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */

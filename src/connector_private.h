@@ -10,7 +10,7 @@
 #ifndef ACT_CONNECTOR_PRIVATE_H
 #define ACT_CONNECTOR_PRIVATE_H
 
-#include "connector.h"
+#include "connector_object.h"
 #include "document.h"
 #include "filter.h"
 #include "template.h"
@@ -196,6 +196,10 @@ struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	ConnectorObject **objects;	/* all, NULL-ended, where it was compiled for none */
+	const ConnectorObject *object;	/* that it was compiled for */
+	List	   *object_parts;	/* of HttpHeader */
+	ValueForms	forms;
 	const char *time_zone;		/* or NULL */
 	RateSection rate;
 	char	   *(*redact) (void *arg, const char *text);	/* or NULL */
@@ -248,6 +252,30 @@ extern NamedTemplates act_connector_compile_named(const Document *document, cons
 extern void act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
 /* max_rows: of a batch, 0 for a request without rows */
 extern const RequestTemplate *act_connector_compile_request(const Document *document, const cJSON *at, int max_rows);
+
+extern void act_connector_compile_operations(Document *document, const cJSON *operations, Connector *connector);
+
+/*
+ * connector_object.c: of the object wanted (NULL: of none; all are checked).
+ * The second throws where the document has objects and a sync names none.
+ */
+extern void act_objects_compile(Document *document, const char *wanted, Connector *connector);
+extern void act_objects_require(const Document *document);
+extern void act_object_compile_document_match(const Document *document, const cJSON *match, Connector *connector);
+
+/*
+ * connector_field.c
+ */
+extern void act_object_compile_fields(const Document *document, const cJSON *at, ConnectorObject *object);
+
+/*
+ * connector_type.c: what is not said stays as it is in forms; null_form_compile
+ * reads member "null".
+ */
+extern void act_value_forms_compile(const Document *document, const cJSON *at, ValueForms *forms);
+extern NullForm act_null_form_compile(const Document *document, const cJSON *object, NullForm fallback,
+									  const char **text);
+extern FieldType act_field_type_compile(const Document *document, const cJSON *object, const char *name);
 
 /*
  * connector_discover.c, connector_account.c: sections of the document, NULL

@@ -15,6 +15,9 @@
 #include "connector_private.h"
 #include "json_text.h"
 
+/* That a value may grow by on its way through filters: a digest of nothing. */
+#define FILTERED_BYTES 64
+
 static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows);
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
@@ -27,7 +30,7 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[rows[0]->op];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
@@ -40,6 +43,8 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	}
 	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
 	for (int i = 0; i < nrows; i++)
@@ -52,11 +57,13 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -91,10 +98,44 @@ size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const Template *template = connector->row_templates[row->op];
+	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
 	if (template != NULL)
-		return act_template_row_bytes(template, scope, row);
-	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+		return act_template_row_bytes(template, scope, row) + filtered;
+	return filtered + (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+}
+
+/* Its own part of the body; the whole of it where nothing else is in there. */
+static char *
+row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = connector->operations[row->op];
+	size_t		size;
+
+	if (operation->public.max_row_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_row_bytes / 2)
+		return NULL;
+	if (connector->row_templates[row->op] == NULL)
+	{
+		HttpRequest request;
+
+		act_connector_render(connector, scope, &row, 1, &request);
+		size = request.body_len;
+	}
+	else
+	{
+		Row		   *sent = act_connector_sent_row(connector, scope, row);
+		TemplateInput input = batch_input(connector, scope, &sent, 1);
+		StringInfoData body;
+
+		initStringInfo(&body);
+		input.row = sent;
+		act_template_render_json(connector->row_templates[row->op], &input, &body);
+		size = body.len;
+	}
+	if (size <= operation->public.max_row_bytes)
+		return NULL;
+	return psprintf("the row takes %zu bytes, at most %d can be sent", size, operation->public.max_row_bytes);
 }
 
 /* Near the limit, what counts is the request itself. */
@@ -103,10 +144,14 @@ act_connector_size_problem(const Connector *connector, const ConnectorScope *sco
 {
 	const Operation *operation = connector->operations[row->op];
 	HttpRequest request;
+	char	   *problem;
 
-	if (operation == NULL || operation->public.max_bytes == 0 ||
-		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+	if (operation == NULL)
 		return NULL;
+	problem = row_size_problem(connector, scope, row);
+	if (problem != NULL || operation->public.max_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+		return problem;
 	act_connector_render(connector, scope, &row, 1, &request);
 	if (request.body_len <= operation->public.max_bytes)
 		return NULL;
