@@ -80,7 +80,13 @@ static void compile_path(const Document *document, const cJSON *at, RequestTempl
 Connector *
 act_connector_compile(const char *name, const char *spec)
 {
-	Document	document = {.connector = name};
+	return act_connector_check(name, spec, NULL);
+}
+
+Connector *
+act_connector_check(const char *name, const char *spec, ConnectorProblem *problem_at)
+{
+	Document	document = {.connector = name,.problem = problem_at};
 	Connector  *volatile connector = NULL;
 	char	   *problem;
 

@@ -121,6 +121,18 @@ typedef struct ConnectorAnswer
  */
 extern Connector *act_connector_compile(const char *name, const char *spec);
 
+/*
+ * What is wrong with a document, in parts: the same compiles, and where it
+ * throws for a place in the document says which and what, as the error does.
+ */
+typedef struct ConnectorProblem
+{
+	char	   *pointer;		/* "" the document itself; NULL: no place in it */
+	char	   *what;
+} ConnectorProblem;
+
+extern Connector *act_connector_check(const char *name, const char *spec, ConnectorProblem *problem);
+
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 /* What becomes of match values before the destination compares them; NULL-ended. */
