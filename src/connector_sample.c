@@ -117,6 +117,17 @@ act_sample_object(const char *pattern)
  * ----------------------------------------------------------------
  */
 
+static bool
+says(const char *name, const char *word)
+{
+	for (; *name != '\0'; name++)
+	{
+		if (pg_strncasecmp(name, word, strlen(word)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* By what its name says, as a person would make it up. */
 static char *
 sample_text(const char *name, int row)
@@ -124,13 +135,13 @@ sample_text(const char *name, int row)
 	static const char *const people[] = {"ada", "bob", "cyd", "dan"};
 	const char *person = people[row % lengthof(people)];
 
-	if (strcasestr(name, "email") != NULL)
+	if (says(name, "email"))
 		return psprintf("%s%d@example.com", person, row + 1);
-	if (strcasestr(name, "phone") != NULL)
+	if (says(name, "phone"))
 		return psprintf("+3312345%04d", row + 1);
-	if (strcasestr(name, "country") != NULL)
+	if (says(name, "country"))
 		return pstrdup("FR");
-	if (strcasestr(name, "url") != NULL || strcasestr(name, "website") != NULL)
+	if (says(name, "url") || says(name, "website"))
 		return psprintf("https://example.com/%d", row + 1);
 	return psprintf("%s %d", name, row + 1);
 }
@@ -269,7 +280,7 @@ find_match(const cJSON *document, const cJSON *entry, List *fields)
 	if (cJSON_IsArray(any) && cJSON_IsArray(any->child))
 		return add_strings(NIL, any->child);
 	names = find_names(NIL, entry == NULL ? document : entry, "row.match.");
-	return names != NIL || fields == NIL ? names : list_make1(linitial(fields));
+	return names != NIL || fields == NIL ? names : lappend(NIL, linitial(fields));
 }
 
 static SampleNames
@@ -281,7 +292,7 @@ find_all_names(const cJSON *document, const cJSON *entry)
 
 	names.keys = find_names(NIL, document, "row.key.");
 	if (names.keys == NIL)
-		names.keys = list_make1(pstrdup("id"));
+		names.keys = lappend(NIL, pstrdup("id"));
 	names.fields = listed_fields(NIL, entry);
 	names.fields = find_names(names.fields, tree, "row.fields.");
 	if (entry != NULL)
@@ -291,9 +302,9 @@ find_all_names(const cJSON *document, const cJSON *entry)
 	foreach(cell, names.match)
 		names.fields = add_name(names.fields, lfirst(cell), strlen(lfirst(cell)));
 	if (names.fields == NIL)
-		names.fields = list_make2(pstrdup("email"), pstrdup("name"));
+		names.fields = lappend(lappend(NIL, pstrdup("email")), pstrdup("name"));
 	if (names.match == NIL)
-		names.match = list_make1(linitial(names.fields));
+		names.match = lappend(NIL, linitial(names.fields));
 	return names;
 }
 
