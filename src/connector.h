@@ -132,6 +132,18 @@ extern Connector *act_connector_compile(const char *name, const char *spec);
  */
 extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
 
+/*
+ * What is wrong with a document, in parts: the same compiles, and where it
+ * throws for a place in the document says which and what, as the error does.
+ */
+typedef struct ConnectorProblem
+{
+	char	   *pointer;		/* "" the document itself; NULL: no place in it */
+	char	   *what;
+} ConnectorProblem;
+
+extern Connector *act_connector_check(const char *name, const char *spec, ConnectorProblem *problem);
+
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
 
 /*
