@@ -21,6 +21,9 @@
 /* Where neither connector nor destination limit a body. */
 #define DEFAULT_MAX_BYTES (5 * 1024 * 1024)
 
+/* Space for rows at first; a power of two. */
+#define FIRST_ROWS 16
+
 int
 act_batch_limit(const Run *run, const ConnectorOperation *operation)
 {
@@ -127,7 +130,17 @@ act_filling_begin(BatchReader *reader, BatchFilling *filling, const ConnectorOpe
 		filling->limit = act_search_limit(search, filling->limit);
 	if (search != NULL && search->max_bytes > 0)
 		filling->max_bytes = Min(filling->max_bytes, search->max_bytes);
-	filling->batch->rows = MemoryContextAlloc(filling->batch->context, sizeof(Row *) * filling->limit);
+}
+
+/* Rows, of which there may be few and space is made for as they come; count of them are there. */
+static Row **
+make_room(MemoryContext context, Row **rows, int count)
+{
+	if (rows == NULL)
+		return MemoryContextAlloc(context, sizeof(Row *) * FIRST_ROWS);
+	if (count < FIRST_ROWS || (count & (count - 1)) != 0)
+		return rows;
+	return repalloc(rows, sizeof(Row *) * 2 * count);
 }
 
 bool
@@ -167,6 +180,7 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 	}
 	row->at_most_once = act_batch_at_most_once(run, own);
 	batch->at_most_once = batch->at_most_once || row->at_most_once;
+	batch->rows = make_room(batch->context, batch->rows, batch->nrows);
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
 	filling->full = batch->nrows >= filling->limit;
@@ -196,8 +210,7 @@ act_filling_claim(BatchFilling *filling, Row *row)
 {
 	Claim	   *claim = filling->batch->fresh;
 
-	if (claim->rows == NULL)
-		claim->rows = MemoryContextAlloc(claim->context, sizeof(Row *) * filling->limit);
+	claim->rows = make_room(claim->context, claim->rows, claim->nrows);
 	row->claim = claim;
 	claim->rows[claim->nrows++] = row;
 	claim->open++;

@@ -60,6 +60,7 @@ typedef struct BatchFilling
 	int			limit;			/* rows that it takes */
 	size_t		max_bytes;
 	const char *by;				/* JSON: what its rows share ("batch.by"), or NULL */
+	uint32		by_hash;
 	struct TextSet *matches;	/* of its rows, where no two may have the same; NULL: none yet */
 	bool		full;
 } BatchFilling;

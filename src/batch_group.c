@@ -16,8 +16,18 @@
 
 #include "batch_private.h"
 
-#define MAX_OPEN 64
+#define MAX_OPEN 1000
 #define MAX_OPEN_BYTES (16 * 1024 * 1024)
+
+static uint32
+hash_value(const char *value)
+{
+	uint32		hash = 5381;
+
+	for (; value != NULL && *value != '\0'; value++)
+		hash = hash * 33 + (unsigned char) *value;
+	return hash;
+}
 
 static bool
 same_value(const char *a, const char *b)
@@ -29,14 +39,20 @@ same_value(const char *a, const char *b)
 static int
 find_filling(const BatchReader *reader, const ConnectorOperation *operation, const char *by)
 {
+	uint32		hash = hash_value(by);
+
 	for (int i = 0; i < reader->nopen; i++)
 	{
-		if (act_batch_same_request(reader->open[i].operation, operation) && same_value(reader->open[i].by, by))
+		const BatchFilling *filling = &reader->open[i];
+
+		if (filling->by_hash == hash && same_value(filling->by, by) &&
+			act_batch_same_request(filling->operation, operation))
 			return i;
 	}
 	return -1;
 }
 
+/* Of those that are alike the newest, so that the others become full where there are too many. */
 static int
 fullest(const BatchReader *reader)
 {
@@ -44,14 +60,14 @@ fullest(const BatchReader *reader)
 
 	for (int i = 1; i < reader->nopen; i++)
 	{
-		if (reader->open[i].batch->nrows > reader->open[best].batch->nrows)
+		if (reader->open[i].batch->nrows >= reader->open[best].batch->nrows)
 			best = i;
 	}
 	return best;
 }
 
 static int
-open_filling(BatchReader *reader, const ConnectorOperation *operation)
+open_filling(BatchReader *reader, const ConnectorOperation *operation, const char *by)
 {
 	MemoryContext parent = reader->run->context;
 	BatchFilling *filling;
@@ -62,18 +78,19 @@ open_filling(BatchReader *reader, const ConnectorOperation *operation)
 	filling = &reader->open[reader->nopen];
 	memset(filling, 0, sizeof(BatchFilling));
 	{
-		MemoryContext context = AllocSetContextCreate(parent, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext context = AllocSetContextCreate(parent, "pg_activate batch", ALLOCSET_SMALL_SIZES);
 
 		filling->batch = MemoryContextAllocZero(context, sizeof(Batch));
 		filling->batch->context = context;
 	}
 	{
-		MemoryContext context = AllocSetContextCreate(parent, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext context = AllocSetContextCreate(parent, "pg_activate rows", ALLOCSET_SMALL_SIZES);
 
 		claim = MemoryContextAllocZero(context, sizeof(Claim));
 		claim->context = context;
 		filling->batch->fresh = claim;
 	}
+	filling->by_hash = hash_value(by);
 	act_filling_begin(reader, filling, operation);
 	return reader->nopen++;
 }
@@ -109,7 +126,7 @@ place_row(BatchReader *reader)
 	if (which < 0 && (reader->nopen == MAX_OPEN || reader->open_bytes > MAX_OPEN_BYTES))
 		return fullest(reader);
 	if (which < 0)
-		which = open_filling(reader, operation);
+		which = open_filling(reader, operation, by);
 	filling = &reader->open[which];
 	before = filling->batch->bytes;
 	MemoryContextSwitchTo(filling->batch->fresh->context);

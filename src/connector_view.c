@@ -126,6 +126,7 @@ act_connector_objects_list(PG_FUNCTION_ARGS)
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("%s", error->message),
+				 error->detail ? errdetail("%s", error->detail) : 0,
 				 error->hint ? errhint("%s", error->hint) : 0));
 	else if (act_connector_objects(work.connector) == NULL)
 		put_object(result, act_connector_object(work.connector));

@@ -146,11 +146,10 @@ act_definition_apply_object(Sync *sync, const DefinitionInput *input, bool was_m
 	wanted[1] = act_on_removed_op(sync->on_removed);
 	if (object->kind == OBJECT_EVENT && !act_object_serves_mode(object, sync->mode))
 		report_missing(sync, destination, object, true, wanted[0]);
-	for (int i = 0; i < lengthof(wanted); i++)
-	{
-		if (wanted[i] != ROW_OP_NONE && !serves(object, wanted[i]))
-			report_missing(sync, destination, object, i == 0, wanted[i]);
-	}
+	if (wanted[1] != ROW_OP_NONE && !serves(object, wanted[1]))
+		report_missing(sync, destination, object, false, wanted[1]);
+	if (!serves(object, wanted[0]))
+		report_missing(sync, destination, object, true, wanted[0]);
 }
 
 /* ----------------------------------------------------------------
@@ -263,7 +262,7 @@ check_field(const Sync *sync, const char *name, const char *const *known, const 
 
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping field \"%s\" of sync \"%s\" is none of %s in %s", name, sync->name,
+				 errmsg("mapping field \"%s\" of sync \"%s\" is no field of %s in %s", name, sync->name,
 						act_definition_object_title(sync, object), sync->destination),
 				 errdetail("Its fields are: %s.", list_names(known)),
 				 nearest != NULL ? errhint("Perhaps you meant \"%s\".", act_text_to_server(nearest)) :
