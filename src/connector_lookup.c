@@ -67,8 +67,6 @@ act_lookup_compile(const Document *document, const cJSON *at)
 	act_connector_compile_batch(document, act_document_member(at, "batch"), &lookup->batch);
 	lookup->request = act_connector_compile_request(document, act_document_need(document, at, "request"),
 													lookup->batch.max_rows);
-	for (int op = 0; op < ROW_OP_COUNT; op++)
-		lookup->row_templates[op] = lookup->request->row;
 
 	answer = act_document_need(document, at, "answer");
 	act_document_check(document, answer, answer_members, NULL);
@@ -134,13 +132,20 @@ act_connector_lookup_has(const Connector *connector, const ConnectorScope *scope
  * ----------------------------------------------------------------
  */
 
+/* Its own, whatever the row's operation. */
+static const Template *
+row_template(const void *lookup, const Row *row)
+{
+	return ((const Lookup *) lookup)->request->row;
+}
+
 void
 act_connector_render_lookup(const Connector *connector, const ConnectorScope *scope,
 							Row **rows, int nrows, HttpRequest *request)
 {
 	const Lookup *lookup = connector->lookup;
 	TemplateInput input = {
-		.scope = scope,.rows = rows,.nrows = nrows,.row_templates = lookup->row_templates
+		.scope = scope,.rows = rows,.nrows = nrows,.row_template = row_template,.row_template_of = lookup
 	};
 
 	if (lookup->request->row == NULL)

@@ -11,7 +11,7 @@
 #ifndef ACT_CONNECTOR_PRIVATE_H
 #define ACT_CONNECTOR_PRIVATE_H
 
-#include "connector.h"
+#include "connector_object.h"
 #include "connector_results.h"
 #include "document.h"
 #include "filter.h"
@@ -90,7 +90,6 @@ typedef struct Lookup
 {
 	ConnectorOperation batch;	/* of which only the limits mean something */
 	const RequestTemplate *request;
-	const Template *row_templates[ROW_OP_COUNT];	/* its own, whatever the row's operation */
 	StatusRanges absent;		/* an answer that says that there is none */
 	LookupBy	by;
 	const JsonPointer *items;
@@ -122,6 +121,10 @@ struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	ConnectorObject **objects;	/* all, NULL-ended, where it was compiled for none */
+	const ConnectorObject *object;	/* that it was compiled for */
+	List	   *object_parts;	/* of HttpHeader */
+	ValueForms	forms;
 	const char *time_zone;		/* or NULL */
 	RateSection rate;
 	char	   *(*redact) (void *arg, const char *text);	/* or NULL */
@@ -139,8 +142,13 @@ struct Connector
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	const Operation *operations[ROW_OP_COUNT];
-	const Template *row_templates[ROW_OP_COUNT];
 };
+
+/*
+ * connector_flow.c
+ */
+/* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
+extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
 
 /*
  * connector_request.c
@@ -169,6 +177,30 @@ extern NamedTemplates act_connector_compile_named(const Document *document, cons
 extern void act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
 /* max_rows: of a batch, 0 for a request without rows */
 extern const RequestTemplate *act_connector_compile_request(const Document *document, const cJSON *at, int max_rows);
+
+extern void act_connector_compile_operations(Document *document, const cJSON *operations, Connector *connector);
+
+/*
+ * connector_object.c: of the object wanted (NULL: of none; all are checked).
+ * The second throws where the document has objects and a sync names none.
+ */
+extern void act_objects_compile(Document *document, const char *wanted, Connector *connector);
+extern void act_objects_require(const Document *document);
+extern void act_object_compile_document_match(const Document *document, const cJSON *match, Connector *connector);
+
+/*
+ * connector_field.c
+ */
+extern void act_object_compile_fields(const Document *document, const cJSON *at, ConnectorObject *object);
+
+/*
+ * connector_type.c: what is not said stays as it is in forms; null_form_compile
+ * reads member "null".
+ */
+extern void act_value_forms_compile(const Document *document, const cJSON *at, ValueForms *forms);
+extern NullForm act_null_form_compile(const Document *document, const cJSON *object, NullForm fallback,
+									  const char **text);
+extern FieldType act_field_type_compile(const Document *document, const cJSON *object, const char *name);
 
 /*
  * connector_lookup.c

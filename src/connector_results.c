@@ -98,14 +98,14 @@ is_removing_update(const Row *row)
 RowOutcome
 act_results_absent(const Connector *connector, const Row *row)
 {
-	return is_removing_update(row) ? ROW_ACCEPTED : connector->operations[row->op]->absent;
+	return is_removing_update(row) ? ROW_ACCEPTED : act_flow_operation(connector, row)->absent;
 }
 
 /* The operation's own words. */
 static void
 mean_for_row(const RowResults *results, int row, const char *code, ResultMeaning *meaning)
 {
-	const Operation *operation = results->connector->operations[results->rows[row]->op];
+	const Operation *operation = act_flow_operation(results->connector, results->rows[row]);
 
 	if (meaning->outcome != ROW_ACCEPTED && act_shape_code(&operation->accepted_codes, code) != ROW_UNDECIDED)
 		*meaning = (ResultMeaning) {ROW_ACCEPTED};
@@ -158,7 +158,7 @@ keep_values(RowResults *results, int row, const JsonPointer *external_id, const 
 	if (read->remembered != NIL)
 		return;
 	remember(pointers, item, &read->remembered);
-	remember(&results->connector->operations[results->rows[row]->op]->remember, item, &read->remembered);
+	remember(&act_flow_operation(results->connector, results->rows[row])->remember, item, &read->remembered);
 }
 
 /* ----------------------------------------------------------------

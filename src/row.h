@@ -81,6 +81,7 @@ typedef struct Row
 	char	   *external_id;	/* UTF-8, or NULL while unknown */
 	List	   *remembered;		/* of HttpHeader, values are JSON: kept with the external id (row.remembered.<name>) */
 	List	   *found;			/* the same of what a lookup set for this request (row.found.<name>) */
+	RowOp		ask;			/* what delivery asks for in place of op, by what it found there; NONE: op itself */
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	uint8		change_id[ACT_DIGEST_LEN];
 	int			attempts;		/* charged to this version before this run */

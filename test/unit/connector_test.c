@@ -846,7 +846,7 @@ test_documents_are_refused_by_name(void)
 		{"{\"title\":\"a\",\"title\":\"b\"}", ERRCODE_INVALID_PARAMETER_VALUE, "connector \"test\": member \"title\" given twice at /title", NULL},
 		{"{\"title\":1e5}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{"{\"title\":\"\\u0000\"}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
-		{"{\"extends\":\"x\"}", ERRCODE_FEATURE_NOT_SUPPORTED, "connector \"test\": \"extends\" at /extends is not supported yet", NULL},
+		{"{\"extends\":\"x\"}", ERRCODE_INVALID_PARAMETER_VALUE, "connector \"test\": \"extends\" that was not followed at /extends", NULL},
 		{"{\"options\":{\"password\":{}}}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, "Name it in \"secrets\"."},
 		{"{\"options\":{\"Bad\":{}}}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{"{\"options\":{\"a\":{\"kind\":\"integr\"}}}", ERRCODE_INVALID_PARAMETER_VALUE,

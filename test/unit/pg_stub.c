@@ -98,6 +98,12 @@ pfree(void *pointer)
 }
 
 void *
+MemoryContextAllocHuge(MemoryContext context, Size size)
+{
+	return palloc(size);
+}
+
+void *
 repalloc(void *pointer, Size size)
 {
 	Block	   *block = (Block *) pointer - 1;
