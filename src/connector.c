@@ -22,7 +22,7 @@
 
 static const char *const document_members[] = {
 	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
-	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "objects", "operations", NULL
+	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "discover", "objects", "operations", NULL
 };
 static const char *const later_document_members[] = {"token", NULL};
 
@@ -59,7 +59,8 @@ StaticAssertDecl(lengthof(option_kinds) == OPTION_FILE + 2, "every kind of optio
 /* The one vocabulary for secrets (design 2.1). */
 static const char *const secret_names[] = {
 	"access_token", "api_key", "username", "password", "client_id", "client_secret",
-	"refresh_token", "private_key", "signing_secret", "bearer_token", NULL
+	"refresh_token", "private_key", "signing_secret", "bearer_token",
+	"access_key_id", "secret_access_key", "session_token", NULL
 };
 
 /* The transport's own: a document that sets them would break the framing. */
@@ -79,9 +80,9 @@ static Operation *compile_unit(const Document *document, const cJSON *at, const 
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 static Connector *
-compile(const char *name, const char *spec, const char *object, bool needed)
+compile(const char *name, const char *spec, const char *object, bool needed, ConnectorProblem *problem_at)
 {
-	Document	document = {.connector = name};
+	Document	document = {.connector = name,.problem = problem_at};
 	Connector  *volatile connector = NULL;
 	char	   *problem;
 
@@ -108,13 +109,19 @@ compile(const char *name, const char *spec, const char *object, bool needed)
 Connector *
 act_connector_compile(const char *name, const char *spec)
 {
-	return compile(name, spec, NULL, false);
+	return compile(name, spec, NULL, false, NULL);
 }
 
 Connector *
 act_connector_compile_object(const char *name, const char *spec, const char *object)
 {
-	return compile(name, spec, object, true);
+	return compile(name, spec, object, true, NULL);
+}
+
+Connector *
+act_connector_check(const char *name, const char *spec, ConnectorProblem *problem)
+{
+	return compile(name, spec, NULL, false, problem);
 }
 
 const ConnectorOperation *
@@ -200,6 +207,8 @@ compile_document(Document *document, const char *object)
 		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
 	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
+	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
 	act_objects_compile(document, object, connector);
 	return connector;
 }
@@ -533,7 +542,7 @@ const RequestTemplate *
 act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
 {
 	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
-	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;
+	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : max_rows == REQUEST_FOR_TOKEN ? TEMPLATE_IN_AUTH : 0;
 	const cJSON *body;
 	Template   *row = NULL;
 
@@ -551,7 +560,7 @@ act_connector_compile_request(const Document *document, const cJSON *at, int max
 			act_document_error(document, body, NULL, "an object or array is expected");
 		request->body = act_template_compile_json(document, body, place, &row);
 	}
-	if (max_rows == 0 && row != NULL)
+	if (max_rows <= 0 && row != NULL)
 		act_document_error(document, body, NULL, "\"$rows\" in a request without rows");
 	if (max_rows > 1 && row == NULL)
 		act_document_error(document, at, "Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1.",

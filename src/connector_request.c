@@ -14,6 +14,7 @@
 
 #include "connector_private.h"
 #include "json_text.h"
+#include "url.h"
 
 /* That a value may grow by on its way through filters: a digest of nothing. */
 #define FILTERED_BYTES 64
@@ -232,6 +233,8 @@ act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 		return NULL;
 	initStringInfo(&url);
 	result = act_template_render_text(connector->base_url, &input, &url);
+	if (result == TEMPLATE_MISSING && scope->token == NIL && strncmp(input.culprit, "token.", 6) == 0)
+		return NULL;
 	if (result != TEMPLATE_DONE)
 		act_template_fail(connector->base_url, &input, result);
 	return url.data;
@@ -242,6 +245,12 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 {
 	char	   *url = act_connector_base_url(connector, scope);
 
+	/* What a token's answer chose was not looked at before. */
+	if (url != NULL && scope->token != NIL && act_url_problem(url) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the answer of the token endpoint leads to no address to send to", connector->name),
+				 errdetail("\"%s\": %s.", url, act_url_problem(url))));
 	if (url == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -389,13 +398,15 @@ act_request_set_header(const char *connector, HttpRequest *request, const char *
 	{
 		header = lfirst(cell);
 		if (pg_strcasecmp(header->name, name) == 0)
-		{
-			header->value = pstrdup(value);
-			return;
-		}
+			break;
 	}
+
+	/* Another one takes its place: who made the list may share it with other requests. */
 	header = palloc(sizeof(HttpHeader));
 	header->name = pstrdup(name);
 	header->value = pstrdup(value);
-	request->headers = lappend(request->headers, header);
+	if (cell != NULL)
+		lfirst(cell) = header;
+	else
+		request->headers = lappend(request->headers, header);
 }
