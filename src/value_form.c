@@ -390,7 +390,11 @@ write_time(Formed *formed, bool as_date)
 		if (form == TIME_FORM_ISO_MS)
 			appendStringInfo(&text, ".%03d", (int) (fraction / 1000));
 		else if (form != TIME_FORM_ISO && fraction != 0)
+		{
 			appendStringInfo(&text, ".%06d", (int) fraction);
+			while (text.data[text.len - 1] == '0')
+				text.data[--text.len] = '\0';
+		}
 		appendStringInfoString(&text, form == TIME_FORM_DEFAULT ? "+00:00" : "Z");
 	}
 	replace_with_string(formed, text.data, text.len);
