@@ -193,6 +193,14 @@ act_catalog_match_fields(const Catalog *catalog, const Connector *connector)
 		return NIL;
 	for (int i = 0; i < object->nmatches; i++)
 		names = lappend(names, match_text(&object->matches[i]));
+	if (object->nmatches == 0 && object->key_fields != NULL)
+	{
+		ObjectMatch key = {.fields = (const char **) object->key_fields};
+
+		while (object->key_fields[key.nfields] != NULL)
+			key.nfields++;
+		names = lappend(names, match_text(&key));
+	}
 	foreach(cell, catalog->fields)
 	{
 		const CatalogField *field = lfirst(cell);

@@ -1,0 +1,111 @@
+-- what a destination tells of its objects and fields, and what a document lists
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS pg_activate CASCADE;
+CREATE EXTENSION pg_activate;
+SET client_min_messages = notice;
+\set SHOW_CONTEXT never
+\getenv url DESTINATION_URL
+\getenv port DESTINATION_PORT
+SET pg_activate.allowed_hosts = '127.0.0.1';
+\! $DESTINATION_ASK reset
+
+-- a CRM that tells objects in pages, and fields with labels, types and values
+CREATE FUNCTION pg_temp.make_connector(name text, spec json) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO activate.connector (name, spec) VALUES (name, spec)
+$$;
+SELECT pg_temp.make_connector('crm', $${
+	"title": "A CRM",
+	"options": {"base_url": {"kind": "url", "required": true}},
+	"secrets": ["access_token"],
+	"auth": [{"when": "access_token", "kind": "bearer", "token": "{{secret.access_token}}"}, {"kind": "none"}],
+	"check": {"request": {"method": "GET", "path": "/me"}},
+	"account": {
+		"request": {"method": "GET", "path": "/account"},
+		"id": "/portalId", "name": "/name",
+		"environment": {"at": "/type", "map": {"STANDARD": "production", "SANDBOX": "sandbox"}},
+		"scopes": "/scopes", "needs": ["contacts.write", "schemas.read"]
+	},
+	"discover": {
+		"objects": [
+			{"request": {"method": "GET", "path": "/schemas", "query": {"archived": "false"}},
+			 "items": "/results", "next": "/paging/after", "cursor": "after",
+			 "object": "/name", "title": "/labels/plural"},
+			{"request": {"method": "GET", "path": "/lists"},
+			 "items": "/lists", "next": "/next", "object": "/id", "as": "lists/{list}/members", "title": "/name"}
+		],
+		"fields": {
+			"request": {"method": "GET", "path": "/properties/{{sync.object}}"},
+			"items": "/results", "next": "/paging/next/link",
+			"field": "/name", "title": "/label", "type": ["/fieldType", "/type"],
+			"types": {"string": "text", "enumeration": "text", "bool": "boolean", "datetime": "timestamp", "checkbox": "array"},
+			"required": {"names": "/required"},
+			"writable": {"at": "/modificationMetadata/readOnlyValue", "not": true},
+			"unique": "/hasUniqueValue",
+			"values": "/options/*/value"
+		}
+	},
+	"objects": [
+		{"object": "contacts", "match": {"fields": ["email", ["first", "last"]], "default": "email", "any": true},
+		 "fields": [{"field": "email", "type": "text", "unique": true}, {"field": "lifecycle", "title": "Stage", "values": ["lead", "customer"]}]},
+		{"object": "lists/{list}/members", "kind": "membership", "title": "Members of a list", "key_fields": ["email"],
+		 "operations": {
+			"add": {"idempotent": true, "batch": {"max_rows": 100}, "request": {"path": "/{{sync.object}}", "body": {"rows": {"$rows": {"op": "add", "key": "{{row.key}}", "fields": "{{row.fields}}"}}}},
+				"answer": {"by": "none"}},
+			"remove": {"like": "add"}}},
+		{"object": "{name}"}
+	],
+	"operations": {
+		"upsert": {"idempotent": true, "batch": {"max_rows": 100},
+			"request": {"path": "/{{sync.object}}", "body": {"rows": {"$rows": {"op": "{{row.op}}", "key": "{{row.key}}", "fields": "{{row.fields}}", "change_id": "{{row.change_id}}"}}}},
+			"answer": {"by": "none"}},
+		"update": {"like": "upsert"},
+		"delete": {"like": "upsert"},
+		"clear": {"like": "upsert"}
+	}
+}$$);
+CREATE SERVER crm FOREIGN DATA WRAPPER activate OPTIONS (connector 'crm', base_url :'url');
+CREATE USER MAPPING FOR PUBLIC SERVER crm OPTIONS (access_token 'tok-1');
+
+-- before anything was asked: what the document says
+SELECT * FROM activate.objects('crm');
+SELECT * FROM activate.fields('crm', 'contacts');
+SELECT * FROM activate.fields('crm', 'pets');
+
+
+-- refresh_destination(): page by page, by cursor and by address
+\set schemas1 '{"results": [{"name": "contacts", "labels": {"plural": "Contacts"}}, {"name": "deals", "labels": {"plural": "Deals"}}], "paging": {"after": "p 2/&"}}'
+\set schemas2 '{"results": [{"name": "p_pets", "labels": {"plural": "Pets"}}, {"labels": {"plural": "nameless"}}]}'
+\set lists1 '{"lists": [{"id": 17, "name": "Newsletter / winback"}, {"id": 18, "name": "Twins"}], "next": "/lists?page=2"}'
+\set lists2 '{"lists": [{"id": 19, "name": "Twins"}], "next": null}'
+\set contacts1 '{"required": ["email", "full_name"], "results": [{"name": "email", "label": "E-mail", "type": "string", "hasUniqueValue": true}, {"name": "hs_health_score", "label": "Health", "type": "number"}, {"name": "full_name", "label": "Full name", "type": "string"}], "paging": {"next": {"link": "URL/properties/contacts?page=2"}}}'
+\set contacts2 '{"required": ["tier"], "results": [{"name": "tier", "type": "enumeration", "fieldType": "select", "options": [{"label": "Gold", "value": "gold"}, {"value": "silver"}]}, {"name": "topics", "type": "enumeration", "fieldType": "checkbox"}, {"name": "born", "label": "Date of birth", "type": "date"}, {"name": "last_seen", "type": "datetime"}, {"name": "customer_ref", "type": "string", "hasUniqueValue": true}, {"name": "created_by", "type": "string", "modificationMetadata": {"readOnlyValue": true}}, {"name": "vip", "type": "bool"}, {"name": "geo", "type": "point"}]}'
+CREATE FUNCTION pg_temp.answer(path text, body text, times int DEFAULT -1, status int DEFAULT 200) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('match', json_build_object('path', path, 'method', 'GET'), 'times', times, 'status', status,
+		'headers', json_build_object('Content-Type', 'application/json'), 'body', replace(body, 'URL', 'http://127.0.0.1:' || current_setting('test.port')))
+$$;
+SELECT set_config('test.port', :'port', false) <> '' AS set;
+SELECT json_agg(a) AS script FROM (VALUES
+	(pg_temp.answer('/schemas?archived=false&after=p%202%2F%26', :'schemas2')),
+	(pg_temp.answer('/schemas?archived=false', :'schemas1')),
+	(pg_temp.answer('/lists?page=2', :'lists2')),
+	(pg_temp.answer('/lists', :'lists1')),
+	(pg_temp.answer('/properties/contacts?page=2', :'contacts2')),
+	(pg_temp.answer('/properties/contacts', :'contacts1')),
+	(pg_temp.answer('/properties/p_pets', '{"category": "OBJECT_NOT_FOUND"}', -1, 404))) AS s (a) \gset
+\setenv SCRIPT :script
+\! $DESTINATION_ASK script "$SCRIPT"
+CALL activate.refresh_destination('crm', '{contacts}');
+SELECT * FROM activate.objects('crm');
+SELECT * FROM activate.fields('crm', 'contacts');
+SELECT field, position, document FROM activate.destination_field WHERE field IN ('tier', 'email') ORDER BY position;
+\! $DESTINATION_ASK requests
+
+-- by title, where one object has it
+SELECT field FROM activate.fields('crm', 'Contacts') LIMIT 1;
+
+-- what a definition says that the object does not have
+CREATE SCHEMA catalog_test;
+CREATE TABLE catalog_test.customers (id int PRIMARY KEY, email text, health_score numeric, full_name text, tier text,
+	birth timestamptz, seen_at date, vip text, meta jsonb);
+SELECT activate.create_sync('health', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'email',
+	mapping => 'email, health_score, created_by, birth AS born, seen_at AS last_seen, vip, tier AS full_name', options => '{"strict": true}');
