@@ -108,4 +108,65 @@ CREATE SCHEMA catalog_test;
 CREATE TABLE catalog_test.customers (id int PRIMARY KEY, email text, health_score numeric, full_name text, tier text,
 	birth timestamptz, seen_at date, vip text, meta jsonb);
 SELECT activate.create_sync('health', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'email',
-	mapping => 'email, health_score, created_by, birth AS born, seen_at AS last_seen, vip, tier AS full_name', options => '{"strict": true}');
+	mapping => $$email, health_score, 'me' AS created_by, birth AS born, seen_at AS last_seen, vip, tier AS full_name$$);
+SELECT activate.alter_sync('health', mapping => '{"email": "email", "full_name": "full_name", "tier": 7, "hs_health_score": "health_score"}');
+SELECT activate.alter_sync('health', mapping => '{"email": "email", "full_name": "full_name", "tier": {"$sql": "tier"}}');
+SELECT activate.alter_sync('health', schedule => '1 hour');
+-- with option strict it is an error
+SELECT activate.alter_sync('health', mapping => 'email, full_name, tier, health_score, birth AS born', options => '{"strict": true}');
+SELECT activate.alter_sync('health', options => '{"strict": "perhaps"}');
+SELECT activate.alter_sync('health', mapping => 'email, full_name, tier, health_score AS hs_health_score', options => '{"strict": true}');
+SELECT options FROM activate.syncs WHERE sync = 'health';
+-- a match that is not unique
+SELECT activate.create_sync('unclear', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'full_name',
+	mapping => 'email, full_name, tier') > 0 AS created;
+-- a title stands for its object where one has it
+SELECT activate.create_sync('members', 'catalog_test.customers', 'id', 'crm', 'Newsletter / winback', match => 'email', mapping => 'email') > 0 AS created;
+SELECT object FROM activate.syncs WHERE sync = 'members';
+SELECT activate.create_sync('twins', 'catalog_test.customers', 'id', 'crm', 'Twins', match => 'email', mapping => 'email, id') > 0 AS created;
+SELECT object FROM activate.syncs WHERE sync = 'twins';
+
+-- suggest_mapping(): what create_sync() takes as it is
+CREATE TABLE catalog_test.people ("E-mail" text, "customerRef" int, "Health" numeric, full_name text, tier text, date_of_birth date,
+	last_seen date, created_by text, "odd
+name" int, topics text[]);
+SELECT activate.suggest_mapping('catalog_test.people', 'crm', 'Contacts');
+SELECT activate.create_sync('suggested', 'catalog_test.people', '"customerRef"', 'crm', 'contacts', match => 'customer_ref',
+	mapping => activate.suggest_mapping('catalog_test.people', 'crm', 'contacts')) > 0 AS created;
+SELECT activate.suggest_mapping('SELECT id, email FROM catalog_test.customers', 'crm', 'contacts');
+SELECT activate.suggest_mapping('catalog_test.people', 'crm', 'p_pets');
+SELECT activate.suggest_mapping('catalog_test.nowhere', 'crm', 'contacts');
+SELECT activate.suggest_mapping('catalog_test.people', 'nowhere', 'contacts');
+
+-- check_sync(): asks, and says all that is wrong
+SELECT json_agg(a) AS script FROM (VALUES
+	(pg_temp.answer('/account', '{"portalId": 2512345, "name": "Example Ltd", "type": "SANDBOX", "scopes": ["contacts.read", "contacts.write"]}')),
+	(pg_temp.answer('/properties/contacts', '{"results": [{"name": "email", "type": "string", "hasUniqueValue": true}, {"name": "full_name", "type": "string"}, {"name": "level", "type": "string"}]}'))) AS s (a) \gset
+\setenv SCRIPT :script
+\! $DESTINATION_ASK script "$SCRIPT"
+CALL activate.check_sync('health');
+SELECT field FROM activate.fields('crm', 'contacts');
+CALL activate.check_sync('members');
+CALL activate.check_sync('nobody');
+CALL activate.check_sync(NULL);
+BEGIN; CALL activate.check_sync('health'); ROLLBACK;
+BEGIN; CALL activate.refresh_destination('crm'); ROLLBACK;
+CALL activate.refresh_destination('nowhere');
+
+-- whose account it is
+SELECT ok, account, environment, scopes, missing, replace(detail, :'port', 'PPPPP') AS detail FROM activate.check_destination('crm');
+ALTER SERVER crm OPTIONS (ADD account '99');
+SELECT ok, account, replace(detail, :'port', 'PPPPP') AS detail FROM activate.check_destination('crm');
+INSERT INTO catalog_test.customers (id, email, full_name, tier) VALUES (1, 'ann@example.com', 'Ann', 'gold');
+SELECT activate.alter_sync('health', mapping => 'email, full_name', options => '{"strict": false}');
+\! $DESTINATION_ASK reset
+\! $DESTINATION_ASK script "$SCRIPT"
+CALL activate.run_sync('health');
+\! $DESTINATION_ASK requests
+SELECT status, error FROM activate.runs WHERE sync = 'health' ORDER BY run_id DESC LIMIT 1;
+ALTER SERVER crm OPTIONS (SET account '2512345');
+CALL activate.run_sync('health');
+\! $DESTINATION_ASK requests
+\! $DESTINATION_ASK records contacts
+-- a connector that cannot tell
+CREATE SERVER crm_hook FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url :'url', account '1');

@@ -122,6 +122,14 @@ add_listed(Catalog *catalog, const ConnectorObject *object)
 		fields = lappend(fields, listed_field(listed, act_catalog_field(catalog, act_text_to_server(listed->name))));
 		catalog->tells_unique = catalog->tells_unique || listed->unique;
 	}
+	for (int i = 0; object->key_fields != NULL && object->key_fields[i] != NULL; i++)
+	{
+		CatalogField *key = listed_field(&(ObjectField) {.name = object->key_fields[i],.required = true,.writable = true},
+										 act_catalog_field(catalog, act_text_to_server(object->key_fields[i])));
+
+		if (act_object_field(object, object->key_fields[i]) == NULL)
+			fields = lappend(fields, key);
+	}
 	catalog->fields = fields;
 	foreach(cell, told)
 	{

@@ -133,9 +133,9 @@ extern List *act_catalog_ask(Destination *destination, const char *object, bool 
 /*
  * catalog_refresh.c: asks for the fields of one object, and writes them down,
  * in transactions of its own: called with none but an empty one.  NULL, or why
- * they are not told.
+ * they are not told.  role: with whose credentials.
  */
-extern char *act_catalog_refresh_fields(const char *destination, const char *object);
+extern char *act_catalog_refresh_fields(const char *destination, Oid role, const char *object);
 
 /* 25001 in a transaction block, 25006 on a standby: of procedures that commit as they go. */
 extern void act_catalog_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure);

@@ -267,7 +267,7 @@ compile_discovery(const Document *document, const cJSON *at, bool fields, struct
 
 /*
  * {"objects": one or an array of them, "fields": one}; at an object "fields"
- * alone, which goes before the document's.
+ * alone, in place of the document's; {} is none.
  */
 void
 act_discover_compile(const Document *document, const cJSON *at, bool of_object, Connector *connector)
@@ -278,6 +278,8 @@ act_discover_compile(const Document *document, const cJSON *at, bool of_object, 
 	if (at == NULL)
 		return;
 	act_document_check(document, at, of_object ? section_members + 1 : section_members, NULL);
+	if (of_object)
+		connector->field_list = NULL;
 	objects = act_document_member(at, "objects");
 	if (objects != NULL)
 	{
