@@ -33,3 +33,9 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'act_check_sync';
 COMMENT ON PROCEDURE activate.check_sync(pg_catalog.text, pg_catalog.jsonb)
 	IS 'asks the destination whether the sync can work there: unknown, read-only or mistyped fields, required ones that are not mapped, a match that is not unique, missing scopes; each in a warning and in problems (severity, field, problem, hint)';
+
+CREATE PROCEDURE activate.send_row(name pg_catalog.text, key pg_catalog.jsonb, INOUT exchange pg_catalog.jsonb DEFAULT NULL)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'act_send_row';
+COMMENT ON PROCEDURE activate.send_row(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb)
+	IS 'sends one row of a sync here and now, also when it was accepted as it is, and shows the requests and the answers, with credentials masked; key: the object that the views show or, for one column, the bare value';
