@@ -30,7 +30,8 @@ static const char *const option_members[] = {"kind", "required", "default", NULL
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
-	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "answer", "absent", NULL
+	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "answer", "absent",
+	"accepted_codes", "remember", "rules", NULL
 };
 static const char *const later_operation_members[] = {
 	"steps", "poll", "results", "lookup", "compose", "save", "needs", NULL
@@ -58,7 +59,8 @@ StaticAssertDecl(lengthof(option_kinds) == OPTION_FILE + 2, "every kind of optio
 /* The one vocabulary for secrets (design 2.1). */
 static const char *const secret_names[] = {
 	"access_token", "api_key", "username", "password", "client_id", "client_secret",
-	"refresh_token", "private_key", "signing_secret", "bearer_token", NULL
+	"refresh_token", "private_key", "signing_secret", "bearer_token",
+	"access_key_id", "secret_access_key", "session_token", NULL
 };
 
 /* The transport's own: a document that sets them would break the framing. */
@@ -73,13 +75,14 @@ static const char *const *compile_secrets(const Document *document, const cJSON 
 static void compile_check(const Document *document, const cJSON *check, Connector *connector);
 static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
 									const Connector *connector);
-static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation);
+static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like,
+							   const Connector *connector, Operation *operation);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 static Connector *
-compile(const char *name, const char *spec, const char *object, bool needed)
+compile(const char *name, const char *spec, const char *object, bool needed, ConnectorProblem *problem_at)
 {
-	Document	document = {.connector = name};
+	Document	document = {.connector = name,.problem = problem_at};
 	Connector  *volatile connector = NULL;
 	char	   *problem;
 
@@ -106,13 +109,19 @@ compile(const char *name, const char *spec, const char *object, bool needed)
 Connector *
 act_connector_compile(const char *name, const char *spec)
 {
-	return compile(name, spec, NULL, false);
+	return compile(name, spec, NULL, false, NULL);
 }
 
 Connector *
 act_connector_compile_object(const char *name, const char *spec, const char *object)
 {
-	return compile(name, spec, object, true);
+	return compile(name, spec, object, true, NULL);
+}
+
+Connector *
+act_connector_check(const char *name, const char *spec, ConnectorProblem *problem)
+{
+	return compile(name, spec, NULL, false, problem);
 }
 
 const ConnectorOperation *
@@ -196,7 +205,7 @@ compile_document(Document *document, const char *object)
 	act_auth_compile(document, act_document_array(document, root, "auth"), connector);
 	if (act_document_member(root, "reason") != NULL)
 		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
-	act_rules_compile(document, act_document_array(document, root, "rules"), connector);
+	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
 	act_account_compile(document, act_document_member(root, "account"), connector);
 	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
@@ -357,15 +366,11 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 		act_document_check(document, at, operation_members, later_operation_members);
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
-		connector->row_templates[op] = operation->row;
 	}
 	if (!any)
 		act_document_error(document, operations, NULL, "no operation");
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
-	{
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
-		connector->row_templates[op] = connector->row_templates[act_row_op_sent((RowOp) op)];
-	}
 }
 
 /* A member of the operation, or of the one it is like. */
@@ -405,6 +410,20 @@ find_owner(const Connector *connector, const char *mix)
 	return NULL;
 }
 
+/* What answers mean; of the operation whose request it is. */
+static void
+compile_answer(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
+			   Operation *operation)
+{
+	const cJSON *answer = act_document_member(operation_holder(at, like, "answer"), "answer");
+
+	operation->answer = act_shape_compile(document, answer, connector->match_compare);
+	if ((operation->answer->external_id != NULL || operation->answer->remember.count > 0) && operation->public.max_rows > 1)
+		act_document_error(document, answer, NULL, "the id of one record in an answer for several rows");
+	act_rules_compile(document, act_document_array(document, operation_holder(at, like, "rules"), "rules"),
+					  &operation->rules);
+}
+
 static Operation *
 compile_operation(const Document *document, const cJSON *at, RowOp op, const Connector *connector)
 {
@@ -416,7 +435,7 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 
 	public->op = op;
 	if (op == ROW_OP_REPLACE)
-		return compile_unit(document, at, like, operation);
+		return compile_unit(document, at, like, connector, operation);
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
@@ -425,14 +444,17 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 		act_document_error(document, act_document_member(at, "append"), NULL, "\"append\", which belongs to \"upsert\",");
 	operation->absent = act_document_choice(document, operation_holder(at, like, "absent"), "absent",
 											absent_names, NULL, 0) == 0 ? ROW_ABSENT : ROW_ACCEPTED;
+	operation->accepted_codes = act_shape_compile_codes(document, operation_holder(at, like, "accepted_codes"),
+														"accepted_codes", ROW_ACCEPTED);
+	operation->remember = act_shape_compile_remember(document, operation_holder(at, like, "remember"), "remember");
 	operation->owner = find_owner(connector, public->mix);
 	if (operation->owner != NULL)
 	{
 		Template   *nested;
 
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 4; i++)
 		{
-			const char *name = i == 0 ? "batch" : i == 1 ? "request" : "answer";
+			const char *name = i == 0 ? "batch" : i == 1 ? "request" : i == 2 ? "answer" : "rules";
 
 			if (act_document_member(at, name) != NULL)
 				act_document_error(document, act_document_member(at, name), NULL,
@@ -459,8 +481,7 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
 	operation->row = operation->request->row;
-	holder = operation_holder(at, like, "answer");
-	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	compile_answer(document, at, like, connector, operation);
 	return operation;
 }
 
@@ -469,9 +490,10 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
  * as good as once, and the answer is one for all rows.
  */
 static Operation *
-compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation)
+compile_unit(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
+			 Operation *operation)
 {
-	static const char *const refused[] = {"mix", "idempotent", "append", "row", "absent"};
+	static const char *const refused[] = {"mix", "idempotent", "append", "row", "absent", "accepted_codes", "remember"};
 	ConnectorOperation *public = &operation->public;
 	const cJSON *holder = operation_holder(at, like, "batch");
 	const cJSON *batch = act_document_member(holder, "batch");
@@ -491,10 +513,9 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, Opera
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
 	operation->row = operation->request->row;
-	holder = operation_holder(at, like, "answer");
-	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	compile_answer(document, at, like, connector, operation);
 	if (operation->answer->by != BY_NONE)
-		act_document_error(document, act_document_member(holder, "answer"), NULL,
+		act_document_error(document, act_document_member(operation_holder(at, like, "answer"), "answer"), NULL,
 						   "results for single rows of a unit");
 	return operation;
 }
@@ -521,7 +542,7 @@ const RequestTemplate *
 act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
 {
 	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
-	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;
+	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : max_rows == REQUEST_FOR_TOKEN ? TEMPLATE_IN_AUTH : 0;
 	const cJSON *body;
 	Template   *row = NULL;
 
@@ -539,7 +560,7 @@ act_connector_compile_request(const Document *document, const cJSON *at, int max
 			act_document_error(document, body, NULL, "an object or array is expected");
 		request->body = act_template_compile_json(document, body, place, &row);
 	}
-	if (max_rows == 0 && row != NULL)
+	if (max_rows <= 0 && row != NULL)
 		act_document_error(document, body, NULL, "\"$rows\" in a request without rows");
 	if (max_rows > 1 && row == NULL)
 		act_document_error(document, at, "Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1.",

@@ -215,32 +215,26 @@ fill_operations(Connector *connector, ConnectorObject *object)
 	if (links && operations[ROW_OP_ADD] == NULL)
 		operations[ROW_OP_ADD] = operations[ROW_OP_UPSERT];
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
-	{
 		object->operations[op] = operations[op] == NULL ? NULL : &operations[op]->public;
-		connector->row_templates[op] = operations[op] == NULL ? NULL : operations[op]->row;
-	}
 }
 
 /* The object's own before those of the document, which are compiled. */
 static void
 compile_rules(const Document *document, const cJSON *rules, Connector *connector)
 {
-	AnswerRule *common = connector->rules;
-	int			ncommon = connector->nrules;
-	AnswerRule *all;
+	AnswerRules common = connector->rules;
+	AnswerRules own = {0};
+	AnswerRules *all = &connector->rules;
 
 	if (rules == NULL)
 		return;
-	connector->rules = NULL;
-	connector->nrules = 0;
-	act_rules_compile(document, rules, connector);
-	all = palloc0((connector->nrules + ncommon + 1) * sizeof(AnswerRule));
-	if (connector->nrules > 0)
-		memcpy(all, connector->rules, connector->nrules * sizeof(AnswerRule));
-	if (ncommon > 0)
-		memcpy(all + connector->nrules, common, ncommon * sizeof(AnswerRule));
-	connector->rules = all;
-	connector->nrules += ncommon;
+	act_rules_compile(document, rules, &own);
+	all->items = palloc0((own.count + common.count + 1) * sizeof(AnswerRule));
+	if (own.count > 0)
+		memcpy(all->items, own.items, own.count * sizeof(AnswerRule));
+	if (common.count > 0)
+		memcpy(all->items + own.count, common.items, common.count * sizeof(AnswerRule));
+	all->count = own.count + common.count;
 }
 
 static const char *

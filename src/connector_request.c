@@ -14,6 +14,7 @@
 
 #include "connector_private.h"
 #include "json_text.h"
+#include "url.h"
 
 /* That a value may grow by on its way through filters: a digest of nothing. */
 #define FILTERED_BYTES 64
@@ -29,13 +30,13 @@ void
 act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
-	const Operation *operation = connector->operations[rows[0]->op];
+	const Operation *operation = act_flow_operation(connector, rows[0]);
 	TemplateInput input;
 	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
 	{
-		const Operation *other = connector->operations[rows[i]->op];
+		const Operation *other = act_flow_operation(connector, rows[i]);
 
 		if (operation == NULL || other == NULL || other->owner != operation->owner)
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
@@ -97,11 +98,11 @@ act_request_render(const Connector *connector, const RequestTemplate *template, 
 size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
-	const Template *template = connector->row_templates[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
-	if (template != NULL)
-		return act_template_row_bytes(template, scope, row) + filtered;
+	if (operation != NULL && operation->row != NULL)
+		return act_template_row_bytes(operation->row, scope, row) + filtered;
 	return filtered + (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
 }
 
@@ -109,13 +110,13 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 static char *
 row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
-	const Operation *operation = connector->operations[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 	size_t		size;
 
 	if (operation->public.max_row_bytes == 0 ||
 		act_connector_row_bytes(connector, scope, row) < operation->public.max_row_bytes / 2)
 		return NULL;
-	if (connector->row_templates[row->op] == NULL)
+	if (operation->row == NULL)
 	{
 		HttpRequest request;
 
@@ -130,7 +131,7 @@ row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *r
 
 		initStringInfo(&body);
 		input.row = sent;
-		act_template_render_json(connector->row_templates[row->op], &input, &body);
+		act_template_render_json(operation->row, &input, &body);
 		size = body.len;
 	}
 	if (size <= operation->public.max_row_bytes)
@@ -142,7 +143,7 @@ row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *r
 char *
 act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
-	const Operation *operation = connector->operations[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 	HttpRequest request;
 	char	   *problem;
 
@@ -171,12 +172,18 @@ act_connector_render_check(const Connector *connector, const ConnectorScope *sco
 	act_request_render(connector, connector->check, &input, 0, request);
 }
 
+static const Template *
+row_template(const void *connector, const Row *row)
+{
+	return act_flow_operation(connector, row)->row;
+}
+
 static TemplateInput
 batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
 {
 	return (TemplateInput)
 	{
-		.scope = scope,.rows = rows,.nrows = nrows,.row_templates = connector->row_templates
+		.scope = scope,.rows = rows,.nrows = nrows,.row_template = row_template,.row_template_of = connector
 	};
 }
 
@@ -226,6 +233,8 @@ act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 		return NULL;
 	initStringInfo(&url);
 	result = act_template_render_text(connector->base_url, &input, &url);
+	if (result == TEMPLATE_MISSING && scope->token == NIL && strncmp(input.culprit, "token.", 6) == 0)
+		return NULL;
 	if (result != TEMPLATE_DONE)
 		act_template_fail(connector->base_url, &input, result);
 	return url.data;
@@ -236,6 +245,12 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 {
 	char	   *url = act_connector_base_url(connector, scope);
 
+	/* What a token's answer chose was not looked at before. */
+	if (url != NULL && scope->token != NIL && act_url_problem(url) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the answer of the token endpoint leads to no address to send to", connector->name),
+				 errdetail("\"%s\": %s.", url, act_url_problem(url))));
 	if (url == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -383,13 +398,15 @@ act_request_set_header(const char *connector, HttpRequest *request, const char *
 	{
 		header = lfirst(cell);
 		if (pg_strcasecmp(header->name, name) == 0)
-		{
-			header->value = pstrdup(value);
-			return;
-		}
+			break;
 	}
+
+	/* Another one takes its place: who made the list may share it with other requests. */
 	header = palloc(sizeof(HttpHeader));
 	header->name = pstrdup(name);
 	header->value = pstrdup(value);
-	request->headers = lappend(request->headers, header);
+	if (cell != NULL)
+		lfirst(cell) = header;
+	else
+		request->headers = lappend(request->headers, header);
 }
