@@ -170,3 +170,121 @@ CALL activate.run_sync('health');
 \! $DESTINATION_ASK records contacts
 -- a connector that cannot tell
 CREATE SERVER crm_hook FOREIGN DATA WRAPPER activate OPTIONS (connector 'webhook', base_url :'url', account '1');
+
+-- send_row(): one row for real, with all that went over the wire
+\! $DESTINATION_ASK reset
+\! $DESTINATION_ASK script "$SCRIPT"
+CREATE FUNCTION pg_temp.shown(exchange jsonb) RETURNS TABLE (status text, outcome text, problem text, request text, answer text) LANGUAGE sql AS $$
+	SELECT exchange ->> 'status', exchange ->> 'outcome', exchange ->> 'problem',
+		concat_ws(' ', r ->> 'method', regexp_replace(r ->> 'url', ':\d+', ':PPPPP'), r -> 'headers' ->> 'Authorization',
+			regexp_replace(r ->> 'body', '"change_id":"[^"]+"', '"change_id":"..."')),
+		concat_ws(' ', r ->> 'status', r ->> 'response_body')
+	FROM (SELECT 1) AS one LEFT JOIN jsonb_array_elements(exchange -> 'requests') AS r ON true
+$$;
+CALL activate.send_row('health', '1') \gset
+SELECT * FROM pg_temp.shown(:'exchange');
+SELECT key, state FROM activate.pending WHERE sync = 'health';
+-- changed, and refused
+UPDATE catalog_test.customers SET full_name = 'Anne' WHERE id = 1;
+\! $DESTINATION_ASK script '[{"match": {"path": "/contacts"}, "times": 1, "status": 422, "body": "no such name tok-1"}]'
+ALTER SERVER crm OPTIONS (DROP account);
+CALL activate.send_row('health', '{"id": 1}') \gset
+SELECT * FROM pg_temp.shown(:'exchange');
+SELECT key, state, http_status, message FROM activate.pending WHERE sync = 'health';
+-- a run that fails is shown, too
+\! $DESTINATION_ASK script '[{"match": {"path": "/contacts"}, "times": 1, "status": 401, "body": "who?"}]'
+CALL activate.send_row('health', '1') \gset
+SELECT * FROM pg_temp.shown(:'exchange');
+CALL activate.send_row('health', '1') \gset
+SELECT * FROM pg_temp.shown(:'exchange');
+-- nothing to send
+CALL activate.send_row('health', '7') \gset
+SELECT * FROM pg_temp.shown(:'exchange');
+CALL activate.send_row('health', '[1]');
+CALL activate.send_row('health', NULL);
+CALL activate.send_row('nobody', '1');
+BEGIN; CALL activate.send_row('health', '1'); ROLLBACK;
+
+-- who may read what is known, and who may not
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS catalog_reader, catalog_stranger;
+SET client_min_messages = notice;
+CREATE ROLE catalog_reader;
+CREATE ROLE catalog_stranger;
+GRANT USAGE ON SCHEMA activate TO catalog_reader, catalog_stranger;
+GRANT USAGE ON FOREIGN SERVER crm TO catalog_reader;
+SET ROLE catalog_reader;
+SELECT object FROM activate.objects('crm') LIMIT 1;
+SELECT field FROM activate.fields('crm', 'contacts') LIMIT 1;
+SELECT activate.suggest_mapping('catalog_test.customers', 'crm', 'contacts');
+SELECT * FROM activate.destination_field;
+CALL activate.check_sync('health');
+CALL activate.send_row('health', '1');
+SET ROLE catalog_stranger;
+SELECT object FROM activate.objects('crm') LIMIT 1;
+SELECT field FROM activate.fields('crm', 'contacts') LIMIT 1;
+CALL activate.refresh_destination('crm');
+RESET ROLE;
+
+-- a destination that is renamed keeps what it told, one that is dropped does not
+SELECT count(*) > 0 AS told FROM activate.destination_object WHERE destination = 'crm';
+ALTER SERVER crm RENAME TO crm2;
+SELECT DISTINCT destination FROM activate.destination_object UNION SELECT DISTINCT destination FROM activate.destination_field;
+ALTER SERVER crm2 RENAME TO crm;
+
+-- what the parts of a document must be
+CREATE FUNCTION pg_temp.section(discover text, account text DEFAULT 'null') RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM activate.connector WHERE name = 'asked';
+	INSERT INTO activate.connector (name, spec)
+	SELECT 'asked', json_strip_nulls(json_build_object('name', 'asked', 'options', spec -> 'options', 'operations', spec -> 'operations',
+		'discover', discover::json, 'account', account::json)) FROM activate.connector WHERE name = 'webhook';
+	CREATE SERVER catalog_wrong FOREIGN DATA WRAPPER activate OPTIONS (connector 'asked', base_url 'http://127.0.0.1:9');
+	DROP SERVER catalog_wrong;
+	RETURN 'fine';
+END
+$$;
+SELECT pg_temp.section('{"field": {}}');
+SELECT pg_temp.section('{"fields": {}}');
+SELECT pg_temp.section('{"fields": {"request": {"method": "GET"}, "items": "x", "field": "/name"}}');
+SELECT pg_temp.section('{"fields": {"request": {"method": "GET"}, "items": "/x"}}');
+SELECT pg_temp.section('{"fields": {"request": {"method": "GET"}, "items": "/x", "field": "$key", "types": {"a": "tekst"}}}');
+SELECT pg_temp.section('{"fields": {"request": {"method": "GET"}, "items": "/x", "field": "$key", "unique": {"in": [1]}}}');
+SELECT pg_temp.section('{"fields": {"request": {"method": "GET"}, "items": "/x", "field": "$key", "unique": {"any": ["/a", {"any": ["/b"]}]}}}');
+SELECT pg_temp.section('{"fields": {"request": {"method": "GET"}, "items": "/x/{{sync.objekt}}", "field": "$key"}}');
+SELECT pg_temp.section('{"fields": {"request": {"method": "GET"}, "items": "/x", "field": "$key", "cursor": "after"}}');
+SELECT pg_temp.section('{"objects": {"request": {"method": "GET"}, "items": "/x", "object": "/id", "as": "lists"}}');
+SELECT pg_temp.section('{"objects": [{"request": {"method": "GET"}, "items": "", "object": "$key", "title": "/t"}]}');
+SELECT pg_temp.section('null', '{"request": {"method": "GET"}}');
+SELECT pg_temp.section('null', '{"request": {"method": "GET"}, "id": "/id", "environment": {"at": "/e"}}');
+SELECT pg_temp.section('null', '{"request": {"method": "GET"}, "id": "/id", "needs": ["a"]}');
+SELECT pg_temp.section('null', '{"request": {"method": "GET"}, "id": "/id", "scopes": "/s", "needs": ["a"]}');
+
+-- a next page elsewhere is not asked for: the credentials are this destination's
+SELECT json_agg(a) AS script FROM (VALUES
+	(pg_temp.answer('/schemas?archived=false', '{"results": []}')),
+	(pg_temp.answer('/lists', '{"lists": [], "next": "https://example.com/lists"}'))) AS s (a) \gset
+\setenv SCRIPT :script
+\! $DESTINATION_ASK script "$SCRIPT"
+CALL activate.refresh_destination('crm');
+-- nor one that is itself
+SELECT json_agg(a) AS script FROM (VALUES
+	(pg_temp.answer('/schemas?archived=false', '{"results": []}')),
+	(pg_temp.answer('/lists', '{"lists": [], "next": "/lists"}'))) AS s (a) \gset
+\setenv SCRIPT :script
+\! $DESTINATION_ASK script "$SCRIPT"
+CALL activate.refresh_destination('crm');
+-- what it told before is kept, and credentials that are refused are said to be
+SELECT count(*) FROM activate.destination_object WHERE listed;
+\! $DESTINATION_ASK script '[{"times": -1, "status": 401, "body": "no"}]'
+CALL activate.refresh_destination('crm');
+\! $DESTINATION_ASK reset
+
+DROP SERVER crm CASCADE;
+SELECT count(*) FROM activate.destination_object;
+SELECT count(*) FROM activate.destination_field;
+SET client_min_messages = warning;
+DROP EXTENSION pg_activate CASCADE;
+DROP SCHEMA catalog_test CASCADE;
+DROP OWNED BY catalog_reader, catalog_stranger;
+DROP ROLE catalog_reader, catalog_stranger;

@@ -325,6 +325,18 @@ discovery_of(const Connector *connector, int number)
 static void
 refuse_next(const Connector *connector, const char *next, const char *why)
 {
+	bool		unreadable = false;
+
+	/* A stranger's words, in whatever signs. */
+	for (const char *c = next; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f)
+			unreadable = true;
+	}
+	if (unreadable)
+		next = "...";
+	if (connector->redact != NULL)
+		next = connector->redact(connector->redact_arg, pstrdup(next));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("connector \"%s\": the answer says that its next page is at \"%s\", %s", connector->name,
