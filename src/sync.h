@@ -110,6 +110,7 @@ typedef struct SyncOptions
 	DeliveryPolicy delivery;
 	OnModelChange on_model_change;
 	RequestLogged log;
+	bool		strict;			/* what the destination's fields are not made for is an error */
 } SyncOptions;
 
 typedef struct Sync

@@ -80,7 +80,7 @@ static const KnownOption known_options[] = {
 	{"on_model_change", TYPE_CHOICE, offsetof(SyncOptions, on_model_change), 0, model_changes},
 	{"subject", TYPE_LATER},
 	{"experiment", TYPE_LATER},
-	{"strict", TYPE_LATER}
+	{"strict", TYPE_BOOLEAN, offsetof(SyncOptions, strict)}
 };
 
 static const struct
