@@ -495,6 +495,7 @@ act_sample_take_rows(ConnectorSample *sample, const cJSON *rows)
 		take_names(sample, at);
 	sample->rows = palloc(sizeof(Row *) * count);
 	sample->nrows = count;
+	sample->rows_given = true;
 	for (int i = 0; i < count; i++, at = at->next)
 	{
 		char	   *problem;
@@ -514,18 +515,16 @@ act_sample_take_rows(ConnectorSample *sample, const cJSON *rows)
  */
 
 void
-act_sample_ask(ConnectorSample *sample, RowOp op, int nrows)
+act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids)
 {
-	bool		is_known = op != ROW_OP_INSERT && op != ROW_OP_UPSERT && op != ROW_OP_ADD && op != ROW_OP_REPLACE;
-
 	for (int i = 0; i < nrows; i++)
 	{
 		Row		   *row = sample->rows[i];
 
 		row->op = op;
 		row->cause = act_row_op_removes(op) ? ROW_REMOVED : ROW_ADDED;
-		if (is_known && row->external_id == NULL)
-			row->external_id = psprintf(EXTERNAL_ID, i + 1);
+		if (!sample->rows_given)
+			row->external_id = with_ids ? psprintf(EXTERNAL_ID, i + 1) : NULL;
 		memset(row->change_id, i + 1, ACT_DIGEST_LEN);
 		memset(row->fingerprint, i + 1, ACT_DIGEST_LEN);
 		row->outcome = ROW_UNDECIDED;

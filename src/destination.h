@@ -48,6 +48,12 @@ typedef struct Destination
  */
 extern Destination *act_destination_load(const char *name, Oid role, bool need_secrets);
 
+/*
+ * The same for syncs with that object (NULL: without one), which its connector
+ * is compiled for: 22023 where it has no such object.
+ */
+extern Destination *act_destination_load_object(const char *name, Oid role, const char *object, bool need_secrets);
+
 /* A server of ours that the role may use; an ERROR says why not (42704, 42809, 42501). */
 extern struct ForeignServer *act_destination_server(const char *name, Oid role);
 

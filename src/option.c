@@ -94,6 +94,9 @@ static const OptionRule rules[] = {
 	SECRET("private_key", MULTILINE),
 	SECRET("signing_secret", 0),
 	SECRET("bearer_token", 0),
+	SECRET("access_key_id", 0),
+	SECRET("secret_access_key", 0),
+	SECRET("session_token", 0),
 };
 
 /* Headers that the engine sets itself, and those that carry credentials. */

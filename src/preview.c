@@ -73,7 +73,7 @@ act_preview_destination(Preview *preview)
 	Run		   *run = &preview->run;
 	const Sync *sync = run->sync;
 
-	run->destination = act_destination_load(sync->destination, sync->owner, false);
+	run->destination = act_destination_load_object(sync->destination, sync->owner, sync->object, false);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
