@@ -22,7 +22,7 @@
 
 static const char *const document_members[] = {
 	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
-	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "objects", "operations", NULL
+	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "discover", "objects", "operations", NULL
 };
 static const char *const later_document_members[] = {"token", NULL};
 
@@ -113,15 +113,15 @@ act_connector_compile(const char *name, const char *spec)
 }
 
 Connector *
-act_connector_check(const char *name, const char *spec, ConnectorProblem *problem)
-{
-	return compile(name, spec, NULL, false, problem);
-}
-
-Connector *
 act_connector_compile_object(const char *name, const char *spec, const char *object)
 {
 	return compile(name, spec, object, true, NULL);
+}
+
+Connector *
+act_connector_check(const char *name, const char *spec, ConnectorProblem *problem)
+{
+	return compile(name, spec, NULL, false, problem);
 }
 
 const ConnectorOperation *
@@ -207,6 +207,8 @@ compile_document(Document *document, const char *object)
 		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
 	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
+	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
 	act_objects_compile(document, object, connector);
 	return connector;
 }

@@ -126,6 +126,13 @@ typedef struct ConnectorAnswer
 extern Connector *act_connector_compile(const char *name, const char *spec);
 
 /*
+ * The same for the object of a sync (UTF-8), which says what can be asked:
+ * 22023 with all objects where it is none of the document's.  object NULL:
+ * the sync names none, which only a document without objects can do with.
+ */
+extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
+
+/*
  * What is wrong with a document, in parts: the same compiles, and where it
  * throws for a place in the document says which and what, as the error does.
  */
@@ -136,13 +143,6 @@ typedef struct ConnectorProblem
 } ConnectorProblem;
 
 extern Connector *act_connector_check(const char *name, const char *spec, ConnectorProblem *problem);
-
-/*
- * The same for the object of a sync (UTF-8), which says what can be asked:
- * 22023 with all objects where it is none of the document's.  object NULL:
- * the sync names none, which only a document without objects can do with.
- */
-extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
 
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
 

@@ -20,9 +20,8 @@
 
 static const char *const object_members[] = {
 	"object", "title", "kind", "match", "takes_key", "key_fields", "fields", "more_fields", "types",
-	"operations", "rules", "reason", NULL
+	"discover", "operations", "rules", "reason", NULL
 };
-static const char *const later_object_members[] = {"discover", NULL};
 
 static const char *const match_members[] = {"fields", "default", "compare", "any", NULL};
 static const char *const document_match_members[] = {"compare", NULL};
@@ -271,7 +270,7 @@ compile_description(const Document *document, const cJSON *at, Connector *connec
 	bool		links;
 	int			nkeys;
 
-	act_document_check(document, at, object_members, later_object_members);
+	act_document_check(document, at, object_members, NULL);
 	object->pattern = compile_pattern(document, at);
 	object->title = act_document_string(document, at, "title");
 	object->kind = (ObjectKind) act_document_choice(document, at, "kind", kind_names, NULL, OBJECT_RECORD);
@@ -313,6 +312,7 @@ compile_object(Document *document, const cJSON *at, Connector *connector)
 	if (reason != NULL)
 		connector->reason = act_rules_compile_reason(document, reason);
 	compile_rules(document, act_document_array(document, at, "rules"), connector);
+	act_discover_compile(document, act_document_member(at, "discover"), true, connector);
 	if (operations == NULL)
 		operations = act_document_member(document->root, "operations");
 	if (operations == NULL)

@@ -160,6 +160,10 @@ struct Connector
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
+	int			nobject_lists;	/* requests that tell the objects */
+	struct Discovery *object_lists;
+	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */
+	const struct AccountSection *account;	/* NULL: it does not tell */
 	const Operation *operations[ROW_OP_COUNT];
 };
 
@@ -225,6 +229,13 @@ extern void act_value_forms_compile(const Document *document, const cJSON *at, V
 extern NullForm act_null_form_compile(const Document *document, const cJSON *object, NullForm fallback,
 									  const char **text);
 extern FieldType act_field_type_compile(const Document *document, const cJSON *object, const char *name);
+
+/*
+ * connector_discover.c, connector_account.c: sections of the document, NULL
+ * where there is none; of_object: one of an object, which has fields alone.
+ */
+extern void act_discover_compile(const Document *document, const cJSON *at, bool of_object, Connector *connector);
+extern void act_account_compile(const Document *document, const cJSON *at, Connector *connector);
 
 /*
  * connector_lookup.c

@@ -64,6 +64,12 @@ extern struct ForeignServer *act_destination_server(const char *name, Oid role);
 extern void act_destination_require_allowed(const Destination *destination, const char *object,
 											const char *mode, const char *on_removed);
 
+/*
+ * destination_check.c: of requests that are no sync's, which would say where
+ * it may run: 55000 where the server's settings let this host send nothing.
+ */
+extern void act_require_sending_host(const char *name);
+
 /* Scope callbacks; arg is the Destination. */
 extern const char *act_destination_option(void *arg, const char *name);
 extern const char *act_destination_secret(void *arg, const char *name);

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "batch.h"
+#include "catalog.h"
 #include "compat.h"
 #include "curl_command.h"
 #include "definition.h"
@@ -97,6 +98,7 @@ act_preview_tell_model(Preview *preview)
 	}
 	run->model->connector = run->destination->connector;
 	run->model->scope = &run->scope;
+	act_catalog_scope(run->sync, run->model, run->destination->connector, &run->scope);
 }
 
 void

@@ -26,7 +26,9 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "account.h"
 #include "canary.h"
+#include "catalog.h"
 #include "compat.h"
 #include "connector_object.h"
 #include "deliver.h"
@@ -328,6 +330,7 @@ diff(Run *run)
 	run->resolving = false;
 	run->model->connector = run->destination->connector;
 	run->model->scope = &run->scope;
+	act_catalog_scope(run->sync, run->model, run->destination->connector, &run->scope);
 	act_diff_lock_model(run->model);
 	if (!act_snapshot_check_key(run->sync, run->model))
 		ereport(ERROR,
@@ -466,7 +469,7 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, act_run_first, act_run_diff, run_guard, run_deliver
+		run_recover, run_resolve, act_account_require, act_run_first, act_run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)

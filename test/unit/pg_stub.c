@@ -296,6 +296,12 @@ lappend(List *list, void *datum)
 }
 
 List *
+list_make1_impl(NodeTag type, ListCell datum)
+{
+	return lappend(NIL, datum.ptr_value);
+}
+
+List *
 list_copy(const List *list)
 {
 	List	   *copy = NIL;
