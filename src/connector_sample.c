@@ -453,6 +453,22 @@ take_row(ConnectorSample *sample, Row *row, const cJSON *at, int number)
 	return NULL;
 }
 
+/* The first field, where the rows have none that a match was made up of. */
+static void
+take_match(ConnectorScope *scope, const cJSON *fields)
+{
+	if (fields == NULL || fields->child == NULL)
+		return;
+	for (int i = 0; i < scope->nmatch; i++)
+	{
+		if (cJSON_GetObjectItemCaseSensitive(fields, scope->match_names[i]) != NULL)
+			return;
+	}
+	scope->match_names = as_array(lappend(NIL, pstrdup(fields->child->string)));
+	scope->match = scope->match_names[0];
+	scope->nmatch = 1;
+}
+
 /* The names of the first row's key and fields are those of all. */
 static void
 take_names(ConnectorSample *sample, const cJSON *first)
@@ -470,6 +486,7 @@ take_names(ConnectorSample *sample, const cJSON *first)
 		scope->nkeys = list_length(names);
 		scope->key_names = as_array(names);
 	}
+	take_match(scope, fields);
 	for (const cJSON *at = fields == NULL ? NULL : fields->child; at != NULL; at = at->next)
 	{
 		ScopeField *field = palloc0(sizeof(ScopeField));
