@@ -188,6 +188,7 @@ SELECT activate.create_sync('g', 'objects_test.people', 'id', 'objects_batches',
 CALL activate.run_sync('g');
 SELECT accepted, requests FROM activate.runs WHERE sync = 'g';
 \! $DESTINATION_ASK rows grouped
+SELECT activate.create_sync('g2', 'objects_test.people', 'id', 'objects_batches', object => 'grouped', mapping => 'name');
 -- and a hundred lists whose rows come in turns are as many as full requests take
 INSERT INTO objects_test.people SELECT i, i, 'x', i % 100, 0 FROM generate_series(11, 2010) AS i;
 CALL activate.run_sync('g');
