@@ -289,26 +289,6 @@ check_key_fields(const Sync *sync, const Mapping *mapping, const ConnectorObject
 	}
 }
 
-/* What a record cannot be made without; an update finds it made. */
-static void
-tell_required(const Sync *sync, const Mapping *mapping, const ConnectorObject *object)
-{
-	if (sync->mode == MODE_UPDATE)
-		return;
-	for (int i = 0; i < object->nfields; i++)
-	{
-		const char *name = act_text_to_server(object->fields[i].name);
-
-		if (object->fields[i].required && act_definition_find_field(mapping, object->fields[i].name) < 0)
-			ereport(WARNING,
-					(errcode(ERRCODE_WARNING),
-					 errmsg("sync \"%s\" does not map \"%s\", which is required in %s", sync->name, name,
-							act_definition_object_title(sync, object)),
-					 errdetail("%s is likely to refuse rows without it.", sync->destination),
-					 errhint("Add it to the mapping: ... AS %s.", quote_identifier(name))));
-	}
-}
-
 /* What the rows of a request share they must have, those that left the model, too. */
 static void
 check_batch_field(const Sync *sync, const Mapping *mapping, const ConnectorObject *object)
@@ -348,5 +328,4 @@ act_definition_check_fields(const Sync *sync, const Mapping *mapping, const Dest
 		check_field(sync, act_mapping_field_name(mapping, i), known, object);
 	check_key_fields(sync, mapping, object);
 	check_batch_field(sync, mapping, object);
-	tell_required(sync, mapping, object);
 }
