@@ -214,6 +214,7 @@ SELECT * FROM activate.connector_objects('first');
 SELECT objects_test.connector('second', '{"extends": "webhook", "title": "Second", "options": null, "base_url": "https://second.example.com"}');
 SELECT * FROM activate.connector_objects('first');
 CREATE SERVER objects_second FOREIGN DATA WRAPPER activate OPTIONS (connector 'first');
+SELECT destination, connector, base_url FROM activate.destinations WHERE destination = 'objects_second';
 SELECT objects_test.connector('n' || i, json_build_object('extends', 'n' || i + 1)::text) FROM generate_series(1, 5) AS i;
 SELECT objects_test.connector('n6', '{"extends": "webhook"}');
 SELECT * FROM activate.connector_objects('n1');
