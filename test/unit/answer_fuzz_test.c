@@ -229,7 +229,7 @@ judge(const Shape *shape, const Connector *connector)
 	response.body = next_body(shape, &response.body_len);
 	fuzz_subject(psprintf("%s\nHTTP %d\n%s", shape->answer, response.status, response.body));
 	act_sample_ask(sample, ROW_OP_UPSERT, ROWS);
-	act_connector_read(connector, &response, sample->rows, ROWS, INT64CONST(1795424940000), &answer);
+	act_connector_read(connector, &sample->scope, &response, sample->rows, ROWS, INT64CONST(1795424940000), &answer);
 	check_rows(&answer);
 	judged++;
 }
