@@ -137,12 +137,17 @@ add_row(BatchReader *reader, BatchFilling *filling, Row *row)
 	const Run  *run = reader->run;
 	const ConnectorOperation *own = row_operation(run, row);
 	Batch	   *batch = filling->batch;
+	size_t		url_bytes;
 
 	if (!same_request(filling->operation, own))
 		return false;
 	if (row->bytes == 0)
 		row->bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
-	if (batch->nrows > 0 && batch->bytes + row->bytes > filling->max_bytes)
+	if (filling->max_url_bytes == 0)
+		filling->max_url_bytes = act_connector_url_room(run->destination->connector, &run->scope, row);
+	url_bytes = act_connector_row_url_bytes(run->destination->connector, &run->scope, row);
+	if (batch->nrows > 0 &&
+		(batch->bytes + row->bytes > filling->max_bytes || batch->url_bytes + url_bytes > filling->max_url_bytes))
 	{
 		filling->full = true;
 		return false;
@@ -151,6 +156,7 @@ add_row(BatchReader *reader, BatchFilling *filling, Row *row)
 	batch->at_most_once = batch->at_most_once || row->at_most_once;
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
+	batch->url_bytes += url_bytes;
 	filling->full = batch->nrows >= filling->limit;
 	return true;
 }

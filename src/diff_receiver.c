@@ -374,6 +374,11 @@ check_row(DiffState *state)
 	}
 	if (state->group_problem == NULL && model->connector != NULL)
 	{
+		state->group_code = "value";
+		state->group_problem = act_connector_row_problem(model->connector, model->scope, row);
+	}
+	if (state->group_problem == NULL && model->connector != NULL)
+	{
 		state->group_code = "size";
 		state->group_problem = act_connector_size_problem(model->connector, model->scope, row);
 	}
