@@ -90,6 +90,18 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 	return row->bytes;
 }
 
+size_t
+act_connector_row_url_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	return 0;
+}
+
+size_t
+act_connector_url_room(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	return SIZE_MAX;
+}
+
 /* Never come to here. */
 Row *
 act_canary_next(Run *run)
