@@ -14,6 +14,10 @@
 
 #include "connector_private.h"
 #include "json_text.h"
+#include "url.h"
+
+/* That a value may grow by on its way through filters: a digest of nothing. */
+#define FILTERED_BYTES 64
 
 static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows);
@@ -29,7 +33,7 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
 	const Operation *operation = act_flow_operation(connector, rows[0]);
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
@@ -42,6 +46,8 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	}
 	if (!operation->owner->request->several_rows && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
 	act_request_render(connector, operation->owner->request, &input, bytes, request);
@@ -52,11 +58,13 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -101,10 +109,11 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 {
 	const Operation *operation = act_flow_operation(connector, row);
 	const TemplateInput input = batch_input(connector, scope, NULL, 0);
+	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
-	if (operation == NULL)
+	if (operation == NULL || operation->owner->request == NULL)
 		return 0;
-	return act_body_row_bytes(operation->owner->request, &input, row);
+	return filtered + act_body_row_bytes(operation->owner->request, &input, row);
 }
 
 /* ------------------------------------------------------------------ addresses */
@@ -156,12 +165,15 @@ act_connector_row_problem(const Connector *connector, const ConnectorScope *scop
 {
 	const Operation *operation = act_flow_operation(connector, row);
 	const RequestTemplate *request = operation == NULL ? NULL : operation->owner->request;
-	TemplateInput input = batch_input(connector, scope, &row, 1);
+	TemplateInput input;
 	TemplateResult result;
+	char	   *problem = act_connector_filter_problem(connector, scope, row);
 
-	if (request == NULL ||
+	if (problem != NULL || request == NULL ||
 		!(request->may_fail || (operation->row != NULL && act_template_may_fail(operation->row))))
-		return NULL;
+		return problem;
+	row = act_connector_sent_row(connector, scope, row);
+	input = batch_input(connector, scope, &row, 1);
 	input.trial = true;
 	input.row = row;
 	result = act_body_try_row(request, &input);
@@ -174,21 +186,57 @@ act_connector_row_problem(const Connector *connector, const ConnectorScope *scop
 		psprintf("the value of {{%s}} cannot stand where the request has it", input.culprit);
 }
 
+/* Its own part of the body; the whole of it where nothing else is in there. */
+static char *
+row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+	const Template *template = operation->row != NULL ? operation->row : operation->owner->request->row;
+	size_t		size;
+
+	if (operation->public.max_row_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_row_bytes / 2)
+		return NULL;
+	if (template == NULL)
+	{
+		HttpRequest request;
+
+		act_connector_render(connector, scope, &row, 1, &request);
+		size = request.body_len;
+	}
+	else
+	{
+		Row		   *sent = act_connector_sent_row(connector, scope, row);
+		TemplateInput input = batch_input(connector, scope, &sent, 1);
+		StringInfoData body;
+
+		initStringInfo(&body);
+		input.row = sent;
+		act_template_render_json(template, &input, &body);
+		size = body.len;
+	}
+	if (size <= operation->public.max_row_bytes)
+		return NULL;
+	return psprintf("the row takes %zu bytes, at most %d can be sent", size, operation->public.max_row_bytes);
+}
+
 /* Near the limit, what counts is the request itself. */
 char *
 act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
 	const Operation *operation = act_flow_operation(connector, row);
 	HttpRequest request;
+	char	   *problem;
 
 	if (operation == NULL)
 		return NULL;
-	if (operation->owner->request != NULL && operation->owner->request->rows_in_url &&
+	if (operation->owner->request->rows_in_url &&
 		act_connector_row_url_bytes(connector, scope, row) > act_connector_url_room(connector, scope, row))
 		return psprintf("the row makes an address of more than %d bytes", ACT_MAX_URL);
-	if (operation->public.max_bytes == 0 ||
+	problem = row_size_problem(connector, scope, row);
+	if (problem != NULL || operation->public.max_bytes == 0 ||
 		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
-		return NULL;
+		return problem;
 	act_connector_render(connector, scope, &row, 1, &request);
 	if (request.body_len <= operation->public.max_bytes)
 		return NULL;
@@ -269,6 +317,8 @@ act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 		return NULL;
 	initStringInfo(&url);
 	result = act_template_render_text(connector->base_url, &input, &url);
+	if (result == TEMPLATE_MISSING && scope->token == NIL && strncmp(input.culprit, "token.", 6) == 0)
+		return NULL;
 	if (result != TEMPLATE_DONE)
 		act_template_fail(connector->base_url, &input, result);
 	return url.data;
@@ -279,6 +329,12 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 {
 	char	   *url = act_connector_base_url(connector, scope);
 
+	/* What a token's answer chose was not looked at before. */
+	if (url != NULL && scope->token != NIL && act_url_problem(url) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the answer of the token endpoint leads to no address to send to", connector->name),
+				 errdetail("\"%s\": %s.", url, act_url_problem(url))));
 	if (url == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -464,13 +520,15 @@ act_request_set_header(const char *connector, HttpRequest *request, const char *
 	{
 		header = lfirst(cell);
 		if (pg_strcasecmp(header->name, name) == 0)
-		{
-			header->value = pstrdup(value);
-			return;
-		}
+			break;
 	}
+
+	/* Another one takes its place: who made the list may share it with other requests. */
 	header = palloc(sizeof(HttpHeader));
 	header->name = pstrdup(name);
 	header->value = pstrdup(value);
-	request->headers = lappend(request->headers, header);
+	if (cell != NULL)
+		lfirst(cell) = header;
+	else
+		request->headers = lappend(request->headers, header);
 }
