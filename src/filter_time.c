@@ -156,7 +156,7 @@ read_offset(const char **next, const char *end, int *offset)
 	*offset = 0;
 	if (*next == end || read_mark(next, end, 'Z') || read_mark(next, end, 'z'))
 		return true;
-	if (!read_mark(next, end, sign < 0 ? '-' : '+'))
+	if (!read_mark(next, end, sign < 0 ? '-' : '+') || *next == end)
 		return false;
 	for (int i = 0; i < 3 && *next < end; i++)
 	{

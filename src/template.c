@@ -143,7 +143,8 @@ act_template_compile_member(const Document *document, const cJSON *object,
 bool
 act_template_is_optional(const Template *template)
 {
-	return template->nsegments == 1 && template->segments[0].kind == SEGMENT_TEXT;
+	return template->nsegments == 1 && template->segments[0].kind == SEGMENT_TEXT &&
+		!template->segments[0].expression->each;
 }
 
 bool

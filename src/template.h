@@ -107,7 +107,7 @@ extern TemplateResult act_template_try_json(const Template *template, TemplateIn
 ACT_NORETURN extern void act_template_fail(const Template *template, const TemplateInput *input,
 							  TemplateResult result);
 
-/* Is it nothing but one expression, which may drop out? */
+/* Is it nothing but one expression, which may drop out?  Never one of all rows: a row's part would be missing. */
 extern bool act_template_is_optional(const Template *template);
 extern bool act_template_is_constant(const Template *template);
 /* The same of JSON: one expression, or one construct such as $rows. */

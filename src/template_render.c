@@ -162,7 +162,8 @@ act_template_run(const Template *template, TemplateInput *input, StringInfo out)
 				result = render_spread(segment->expression, input, out);
 				break;
 		}
-		if (result == TEMPLATE_MISSING && segment->kind != SEGMENT_TEXT && input->culprit_at == NULL)
+		if (result == TEMPLATE_MISSING && segment->kind != SEGMENT_TEXT && input->culprit_at == NULL &&
+			(segment->expression == NULL || !segment->expression->each))
 		{
 			cut(out, mark);
 			result = template->nsegments == 1 ? TEMPLATE_MISSING : TEMPLATE_DONE;
