@@ -62,13 +62,13 @@ path_bytes(const Expression *expression, const ConnectorScope *scope, const Row 
 		case PATH_ROW_FIELD:
 			return member_bytes(act_value_row_fields(row), expression->fields);
 		case PATH_ROW_MATCH_FIELD:
-			return member_bytes(act_value_row_fields(row), column);
+			return member_bytes(row->fields, column);
 		case PATH_ROW_MATCH:
 			if (scope->nmatch == 1)
 				column[0] = scope->match_names[0];
 			if (scope->nmatch == 1)
-				return member_bytes(act_value_row_fields(row), column);
-			return text_bytes(act_value_row_fields(row));
+				return member_bytes(row->fields, column);
+			return text_bytes(row->fields);
 		case PATH_ROW_FIELDS:
 		case PATH_ROW_REST:
 		case PATH_ROW_LISTED:

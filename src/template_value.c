@@ -276,9 +276,9 @@ is_named(const JsonMember *member, const char *const *names, int count)
 
 /* Those of the fields that are, or are not, among the names. */
 static Value
-some_fields(const Row *row, const char *const *names, int count, bool wanted, TemplateInput *input)
+some_fields(const char *fields, const char *const *names, int count, bool wanted, TemplateInput *input)
 {
-	const char *next = act_value_row_fields(row);
+	const char *next = fields;
 	const char *end = next == NULL ? NULL : next + strlen(next);
 	JsonMember	member;
 
@@ -303,10 +303,10 @@ listed_fields(const Row *row, bool wanted, TemplateInput *input)
 {
 	const char *const *names = input->scope->listed_fields;
 
-	return some_fields(row, names, names == NULL ? 0 : INT_MAX, wanted, input);
+	return some_fields(act_value_row_fields(row), names, names == NULL ? 0 : INT_MAX, wanted, input);
 }
 
-/* Of one match field the value; of several, an object. */
+/* Of one match field the value; of several, an object: of rows that send no fields, too. */
 static Value
 match_value(const Row *row, TemplateInput *input)
 {
@@ -316,9 +316,9 @@ match_value(const Row *row, TemplateInput *input)
 	if (scope->nmatch == 0)
 		return (Value) {VALUE_MISSING};
 	if (scope->nmatch > 1)
-		return some_fields(row, (const char *const *) scope->match_names, scope->nmatch, true, input);
+		return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
 	field[0] = scope->match_names[0];
-	return act_value_member(act_value_row_fields(row), field);
+	return act_value_member(row->fields, field);
 }
 
 static Value
@@ -329,7 +329,7 @@ match_field(const Row *row, const char *name, const ConnectorScope *scope)
 	for (int i = 0; i < scope->nmatch; i++)
 	{
 		if (strcmp(scope->match_names[i], name) == 0)
-			return act_value_member(act_value_row_fields(row), field);
+			return act_value_member(row->fields, field);
 	}
 	return (Value) {VALUE_MISSING};
 }
@@ -386,7 +386,8 @@ resolve_row(const Expression *expression, TemplateInput *input)
 		case PATH_ROW_FIELD:
 			return act_value_member(act_value_row_fields(row), expression->fields);
 		case PATH_ROW_REST:
-			return some_fields(row, (const char *const *) scope->match_names, scope->nmatch, false, input);
+			return some_fields(act_value_row_fields(row), (const char *const *) scope->match_names, scope->nmatch,
+							   false, input);
 		case PATH_ROW_LISTED:
 			return listed_fields(row, true, input);
 		case PATH_ROW_UNLISTED:

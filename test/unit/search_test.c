@@ -96,7 +96,31 @@ act_connector_url_room(const Connector *connector, const ConnectorScope *scope, 
 	return SIZE_MAX;
 }
 
+TimestampTz
+act_now(void)
+{
+	return 0;
+}
+
+char *
+act_connector_batch_by(const Connector *connector, const Row *row)
+{
+	return NULL;
+}
+
 /* Never come to here. */
+char *
+act_connector_match_text(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	abort();
+}
+
+char *
+MemoryContextStrdup(MemoryContext context, const char *string)
+{
+	abort();
+}
+
 Row *
 act_canary_next(Run *run)
 {

@@ -121,7 +121,6 @@ begin(void)
 	scope.object_parts = one_value(NIL, "list", "7");
 	scope.token = one_value(NIL, "instance_url", "https://na1.test");
 	scope.saved = one_value(NIL, "job", "j 1");
-	scope.batch_by = "\"eu\"";
 }
 
 static Row *
@@ -214,8 +213,10 @@ test_paths(void)
 			   "{\"l\":{\"email\":\"Ada@Example.com\",\"plan\":\"pro\"},\"score\":71.50,\"tags\":[\"a\",null,\"b\"],\"left\":null,\"vip\":true}");
 	CHECK_TEXT(body_of("{\"e\":\"{{row.remembered.etag}}\",\"n\":\"{{row.remembered.none}}\",\"r\":\"{{row.found.rev}}\"}"),
 			   "{\"e\":\"e1\",\"r\":3}");
-	CHECK_TEXT(body_of("{\"ref\":\"{{row.ref}}\",\"by\":\"{{batch.by}}\",\"list\":\"{{object.list}}\",\"no\":\"{{object.none}}\"}"),
-			   "{\"ref\":\"r0\",\"by\":\"eu\",\"list\":\"7\"}");
+	CHECK_TEXT(body_of("{\"ref\":\"{{row.ref}}\",\"list\":\"{{object.list}}\",\"no\":\"{{object.none}}\"}"),
+			   "{\"ref\":\"r0\",\"list\":\"7\"}");
+	CHECK_TEXT(render_document(document("1,\"by\":\"plan\"", "\"body\":[\"{{batch.by}}\"]"), (Row *[]) {make_row(ROW_OP_UPSERT, "{}", ADA, NULL)}, 1).body,
+			   "[\"pro\"]");
 	CHECK_TEXT(body_of("{\"s\":\"{{run.started_at}}\",\"n\":\"{{now|epoch}}\",\"t\":\"{{token.instance_url}}/x\",\"j\":\"{{saved.job}}\"}"),
 			   "{\"s\":\"2023-11-14T22:13:20.123Z\",\"n\":1700000001,\"t\":\"https://na1.test/x\",\"j\":\"j 1\"}");
 	CHECK_TEXT(body_of("{\"{{sync.match}}\":\"{{row.match}}\",\"{{object.list}}s\":1}"),
