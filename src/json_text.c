@@ -252,8 +252,10 @@ name_equals(const char *literal, size_t len, const char *name)
 
 	if (len < 2)
 		return false;
+	if (strncmp(literal + 1, name, len - 2) == 0 && name[len - 2] == '\0')
+		return true;
 	if (memchr(literal, '\\', len) == NULL)
-		return strlen(name) == len - 2 && memcmp(literal + 1, name, len - 2) == 0;
+		return false;
 	initStringInfo(&text);
 	act_json_append_unescaped(&text, literal, len);
 	equal = strcmp(text.data, name) == 0;
@@ -272,6 +274,11 @@ skip_white(const char *next, const char *end)
 static const char *
 skip_string(const char *next, const char *end)
 {
+	const char *start = next + 1;
+	const char *quote = start < end ? memchr(start, '"', end - start) : NULL;
+
+	if (quote != NULL && memchr(start, '\\', quote - start) == NULL)
+		return quote + 1;
 	for (next++; next < end && *next != '"'; next++)
 	{
 		if (*next == '\\' && next + 1 < end)

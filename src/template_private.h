@@ -11,6 +11,7 @@
 #define ACT_TEMPLATE_PRIVATE_H
 
 #include "filter.h"
+#include "json_text.h"
 #include "template.h"
 
 typedef enum PathKind
@@ -155,6 +156,37 @@ typedef struct Value
 	size_t		len;
 } Value;
 
+static inline bool
+act_value_is_null(const Value *value)
+{
+	return value->kind == VALUE_JSON && value->len == 4 && memcmp(value->data, "null", 4) == 0;
+}
+
+static inline void
+act_value_put_json(StringInfo out, const Value *value)
+{
+	if (value->kind == VALUE_TEXT)
+		act_json_append_string(out, value->data, value->len);
+	else if (value->kind == VALUE_PLAIN)
+	{
+		appendStringInfoCharMacro(out, '"');
+		appendBinaryStringInfo(out, value->data, value->len);
+		appendStringInfoCharMacro(out, '"');
+	}
+	else
+		appendBinaryStringInfo(out, value->data, value->len);
+}
+
+/* A separator, unless the object or array that out ends in is still empty. */
+static inline void
+act_template_append_comma(StringInfo out)
+{
+	char		last = out->data[out->len - 1];
+
+	if (last != '{' && last != '[')
+		appendStringInfoCharMacro(out, ',');
+}
+
 /*
  * template_path.c: what stands in {{}}, in *place; at is for messages.
  */
@@ -171,8 +203,6 @@ extern Expression *act_expression_compile(const PathContext *context, const char
  * template_value.c
  */
 extern TemplateResult act_value_of(const Expression *expression, TemplateInput *input, Value *value);
-extern bool act_value_is_null(const Value *value);
-extern void act_value_put_json(StringInfo out, const Value *value);
 /* The fields as the operation sends them, or NULL. */
 extern const char *act_value_row_fields(const Row *row);
 /* The member that the names lead to, in an object that is JSON text. */
@@ -187,7 +217,6 @@ extern Value act_value_resolve(const Expression *expression, TemplateInput *inpu
  * template_render.c: appends; missing: nothing is appended.
  */
 extern TemplateResult act_template_run(const Template *template, TemplateInput *input, StringInfo out);
-extern void act_template_append_comma(StringInfo out);
 
 /*
  * template_construct.c: $rows and its like.

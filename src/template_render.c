@@ -78,16 +78,6 @@ act_template_fail(const Template *template, const TemplateInput *input, Template
 	pg_unreachable();
 }
 
-/* A separator, unless the object or array that out ends in is still empty. */
-void
-act_template_append_comma(StringInfo out)
-{
-	char		last = out->data[out->len - 1];
-
-	if (last != '{' && last != '[')
-		appendStringInfoCharMacro(out, ',');
-}
-
 /* What a filter made need not be text; it stands in input->from. */
 static void
 make_json_safe(const Expression *expression, TemplateInput *input, Value *value)
@@ -104,8 +94,17 @@ static TemplateResult
 render_slot(const Expression *expression, TemplateInput *input, StringInfo out)
 {
 	Value		value;
-	TemplateResult result = act_value_of(expression, input, &value);
+	TemplateResult result;
 
+	if (expression->nfilters == 0)	/* most are */
+	{
+		value = act_value_resolve(expression, input);
+		if (value.kind == VALUE_MISSING)
+			return TEMPLATE_MISSING;
+		act_value_put_json(out, &value);
+		return TEMPLATE_DONE;
+	}
+	result = act_value_of(expression, input, &value);
 	if (result != TEMPLATE_DONE)
 		return result;
 	make_json_safe(expression, input, &value);

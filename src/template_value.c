@@ -20,27 +20,6 @@ static Value resolve_message(const Expression *expression, const TemplateInput *
 static TemplateResult apply_filters(const Expression *expression, TemplateInput *input, Value *value);
 static TemplateResult gather_rows(const Expression *expression, TemplateInput *input, Value *value);
 
-bool
-act_value_is_null(const Value *value)
-{
-	return value->kind == VALUE_JSON && value->len == 4 && memcmp(value->data, "null", 4) == 0;
-}
-
-void
-act_value_put_json(StringInfo out, const Value *value)
-{
-	if (value->kind == VALUE_TEXT)
-		act_json_append_string(out, value->data, value->len);
-	else if (value->kind == VALUE_PLAIN)
-	{
-		appendStringInfoCharMacro(out, '"');
-		appendBinaryStringInfo(out, value->data, value->len);
-		appendStringInfoCharMacro(out, '"');
-	}
-	else
-		appendBinaryStringInfo(out, value->data, value->len);
-}
-
 static void
 begin_buffer(StringInfo buf)
 {
@@ -126,16 +105,22 @@ swap_buffers(TemplateInput *input)
 	resetStringInfo(&input->to);
 }
 
-/* The value as text, as the next filter gets it. */
-static void
-begin_filters(TemplateInput *input, const Value *value)
+/* The value as the first filter gets it; returns what it is then. */
+static ValueKind
+begin_filters(TemplateInput *input, const Value *value, const Filter *first)
 {
 	begin_buffer(&input->from);
 	begin_buffer(&input->to);
 	if (value->kind == VALUE_MISSING)
 		appendStringInfoString(&input->from, "null");
+	else if (value->kind == VALUE_JSON && *value->data == '"' && !first->wants_json)
+	{
+		act_json_append_unescaped(&input->from, value->data, value->len);
+		return VALUE_TEXT;
+	}
 	else
 		appendBinaryStringInfo(&input->from, value->data, value->len);
+	return value->kind == VALUE_MISSING ? VALUE_JSON : value->kind;
 }
 
 /* What stands in from becomes what the filter wants. */
@@ -155,9 +140,8 @@ convert(TemplateInput *input, ValueKind kind, const Filter *filter)
 static TemplateResult
 apply_filters(const Expression *expression, TemplateInput *input, Value *value)
 {
-	ValueKind	kind = value->kind == VALUE_MISSING ? VALUE_JSON : value->kind;
+	ValueKind	kind = begin_filters(input, value, expression->filters[0].filter);
 
-	begin_filters(input, value);
 	for (int i = 0; i < expression->nfilters; i++)
 	{
 		const FilterCall *call = &expression->filters[i];
