@@ -29,6 +29,7 @@
 #include "settings.h"
 #include "settle.h"
 #include "sync.h"
+#include "token.h"
 
 /* From the first byte to the last, name resolution included. */
 #define CHECK_TIMEOUT_MS (10 * 1000)
@@ -149,6 +150,12 @@ ask(Destination *destination, Check *check)
 	HttpRequest request = {0};
 	char	   *detail;
 
+	detail = act_token_ready_once(destination, &scope);
+	if (detail != NULL)
+	{
+		check->detail = act_destination_redact(destination, detail);
+		return;
+	}
 	act_connector_render_check(destination->connector, &scope, &request);
 	request.headers = list_concat(request.headers, destination->extra_headers);
 	act_connector_authorize(destination->connector, &scope, &request, (int64) time(NULL));

@@ -14,16 +14,19 @@
 #include "request_mask.h"
 
 /* Both are good base64, as keys may have to be, and good as part of an address. */
+#define ONE_SECRET "QUFBQUFBQUFBQUFB"
+#define OTHER_SECRET "enp6enp6enp6enp6"
+
 static const char *
 one_secret(void *arg, const char *name)
 {
-	return act_destination_secret(arg, name) == NULL ? NULL : "QUFBQUFBQUFBQUFB";
+	return act_destination_secret(arg, name) == NULL ? NULL : ONE_SECRET;
 }
 
 static const char *
 other_secret(void *arg, const char *name)
 {
-	return act_destination_secret(arg, name) == NULL ? NULL : "enp6enp6enp6enp6";
+	return act_destination_secret(arg, name) == NULL ? NULL : OTHER_SECRET;
 }
 
 /* From the last of these letters before the first difference: Basic ********, v1,******** */
@@ -66,6 +69,8 @@ authorize(const Run *run, const HttpRequest *bare, int64 now_s,
 	ConnectorScope scope = run->scope;
 
 	scope.secret = secret;
+	scope.token = act_connector_sample_token(run->destination->connector, &run->scope,
+											 secret == one_secret ? ONE_SECRET : OTHER_SECRET);
 	request.headers = copy_headers(copy_headers(NIL, bare->headers), run->destination->extra_headers);
 	act_connector_authorize(run->destination->connector, &scope, &request, now_s);
 	return request;
