@@ -321,6 +321,8 @@ act_deliver(Run *run)
 		return;
 	act_canary_choose(run);
 	act_destination_begin(run);
+	/* Before anything is claimed: what fails here leaves nothing in doubt. */
+	(void) act_token_ready(run);
 	run->delivery = delivery_create(run);
 	deliver_rows(run->delivery);
 	if (run->canary != NULL && act_canary_passed(run))
