@@ -67,6 +67,10 @@ typedef struct ConnectorOperation
 	int			max_bytes;		/* of the body; 0: no limit but the engine's */
 	bool		idempotent;
 	bool		irreversible;	/* no mode's work: only forget does it */
+	bool		append;			/* of upsert: serves for insert, too */
+	int			max_row_bytes;	/* of one row in the body; 0: no limit of its own */
+	bool		unique_match;	/* no two rows of one match in a request */
+	const char *by;				/* field of which all rows of a request have one value; NULL: none */
 } ConnectorOperation;
 
 /* What the document says about the pace that the API allows (section "rate"). */
@@ -121,7 +125,32 @@ typedef struct ConnectorAnswer
  */
 extern Connector *act_connector_compile(const char *name, const char *spec);
 
+/*
+ * The same for the object of a sync (UTF-8), which says what can be asked:
+ * 22023 with all objects where it is none of the document's.  object NULL:
+ * the sync names none, which only a document without objects can do with.
+ */
+extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
+
+/*
+ * What is wrong with a document, in parts: the same compiles, and where it
+ * throws for a place in the document says which and what, as the error does.
+ */
+typedef struct ConnectorProblem
+{
+	char	   *pointer;		/* "" the document itself; NULL: no place in it */
+	char	   *what;
+} ConnectorProblem;
+
+extern Connector *act_connector_check(const char *name, const char *spec, ConnectorProblem *problem);
+
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
+
+/*
+ * What is asked for a row next, by what is known of it; requests are shared by
+ * rows for which this is the same, or of one mix.  NULL: there is no such operation.
+ */
+extern const ConnectorOperation *act_connector_row_operation(const Connector *connector, const Row *row);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 /* What becomes of match values before the destination compares them; NULL-ended. */
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
@@ -225,7 +254,7 @@ extern void act_connector_set_redactor(Connector *connector, char *(*redact) (vo
  * VERDICT_ROWS, and leaves the rows alone otherwise.  Strings are allocated
  * in the current memory context, are valid UTF-8 and of bounded length.
  */
-extern void act_connector_read(const Connector *connector, const HttpResponse *response,
+extern void act_connector_read(const Connector *connector, const ConnectorScope *scope, const HttpResponse *response,
 							   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
 
 /*

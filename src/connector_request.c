@@ -16,6 +16,9 @@
 #include "json_text.h"
 #include "url.h"
 
+/* That a value may grow by on its way through filters: a digest of nothing. */
+#define FILTERED_BYTES 64
+
 static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows);
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
@@ -27,13 +30,13 @@ void
 act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
-	const Operation *operation = connector->operations[rows[0]->op];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	const Operation *operation = act_flow_operation(connector, rows[0]);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
 	{
-		const Operation *other = connector->operations[rows[i]->op];
+		const Operation *other = act_flow_operation(connector, rows[i]);
 
 		if (operation == NULL || other == NULL || other->owner != operation->owner)
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
@@ -41,6 +44,8 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	}
 	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
 	for (int i = 0; i < nrows; i++)
@@ -53,11 +58,13 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -91,23 +98,61 @@ act_request_render(const Connector *connector, const RequestTemplate *template, 
 size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
-	const Template *template = connector->row_templates[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
+	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
-	if (template != NULL)
-		return act_template_row_bytes(template, scope, row);
-	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+	if (operation != NULL && operation->row != NULL)
+		return act_template_row_bytes(operation->row, scope, row) + filtered;
+	return filtered + (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+}
+
+/* Its own part of the body; the whole of it where nothing else is in there. */
+static char *
+row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+	size_t		size;
+
+	if (operation->public.max_row_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_row_bytes / 2)
+		return NULL;
+	if (operation->row == NULL)
+	{
+		HttpRequest request;
+
+		act_connector_render(connector, scope, &row, 1, &request);
+		size = request.body_len;
+	}
+	else
+	{
+		Row		   *sent = act_connector_sent_row(connector, scope, row);
+		TemplateInput input = batch_input(connector, scope, &sent, 1);
+		StringInfoData body;
+
+		initStringInfo(&body);
+		input.row = sent;
+		act_template_render_json(operation->row, &input, &body);
+		size = body.len;
+	}
+	if (size <= operation->public.max_row_bytes)
+		return NULL;
+	return psprintf("the row takes %zu bytes, at most %d can be sent", size, operation->public.max_row_bytes);
 }
 
 /* Near the limit, what counts is the request itself. */
 char *
 act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
-	const Operation *operation = connector->operations[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 	HttpRequest request;
+	char	   *problem;
 
-	if (operation == NULL || operation->public.max_bytes == 0 ||
-		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+	if (operation == NULL)
 		return NULL;
+	problem = row_size_problem(connector, scope, row);
+	if (problem != NULL || operation->public.max_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+		return problem;
 	act_connector_render(connector, scope, &row, 1, &request);
 	if (request.body_len <= operation->public.max_bytes)
 		return NULL;
@@ -127,12 +172,18 @@ act_connector_render_check(const Connector *connector, const ConnectorScope *sco
 	act_request_render(connector, connector->check, &input, 0, request);
 }
 
+static const Template *
+row_template(const void *connector, const Row *row)
+{
+	return act_flow_operation(connector, row)->row;
+}
+
 static TemplateInput
 batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
 {
 	return (TemplateInput)
 	{
-		.scope = scope,.rows = rows,.nrows = nrows,.row_templates = connector->row_templates
+		.scope = scope,.rows = rows,.nrows = nrows,.row_template = row_template,.row_template_of = connector
 	};
 }
 

@@ -503,12 +503,16 @@ act_connector_sample_token(const Connector *connector, const ConnectorScope *sco
 {
 	const TokenSource *source = chosen_source(connector, scope);
 	List	   *values = NIL;
+	const char *open = "token.example";
 
 	if (source == NULL)
 		return NIL;
+	/* What is no secret may be an address, and is one that nobody has. */
+	if (connector->base_url != NULL && act_template_is_optional(connector->base_url))
+		open = "https://token.example";
 	values = add_value(values, "access_token", value);
 	for (int i = 0; i < source->nkept; i++)
-		values = add_value(values, source->kept[i].name, value);
+		values = add_value(values, source->kept[i].name, source->kept[i].is_secret ? value : open);
 	return values;
 }
 

@@ -80,7 +80,7 @@ act_renewal_read(Run *run, char **problem)
 	{
 		act_transaction_read_only();
 		MemoryContextSwitchTo(run->context);
-		now = act_destination_load(run->destination->name, run->sync->owner, true);
+		now = act_destination_load_object(run->destination->name, run->sync->owner, run->sync->object, true);
 		act_transaction_commit(false);
 	}
 	PG_CATCH();

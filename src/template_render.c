@@ -185,8 +185,7 @@ render_rows(const Template *template, TemplateInput *input, StringInfo out)
 
 	for (int i = 0; i < input->nrows; i++)
 	{
-		const Template *row_template = input->row_templates[input->rows[i]->op];
-
+		const Template *row_template = input->row_template(input->row_template_of, input->rows[i]);
 		int			before = out->len;
 		int			start;
 

@@ -51,6 +51,7 @@ typedef struct Asker
 	Destination *destination;
 	ConnectorScope *scope;
 	Run		   *run;			/* NULL: a function */
+	bool		may_commit;
 	TimestampTz until;			/* a function's patience; 0: no limit */
 	uint8		key[ACT_TOKEN_KEY_LEN];
 	TokenFailure failure;
@@ -130,7 +131,14 @@ read_rotated(Asker *asker, const char *name)
 	const char *value;
 
 	if (asker->run == NULL)
+	{
+		MemoryContext context = GetMemoryChunkContext(asker->destination);
+
+		act_transaction_read_only();
+		MemoryContextSwitchTo(context);
 		now = act_destination_load(asker->destination->name, GetUserId(), true);
+		act_transaction_commit(false);
+	}
 	else
 		now = act_renewal_read(asker->run, &asker->failure.problem);
 	MemoryContextSwitchTo(caller);
@@ -227,7 +235,7 @@ ask(Asker *asker, StoredToken *result)
 	const char *rotating = act_connector_rotating_secret(connector, asker->scope);
 	ConnectorToken token;
 
-	if (rotating != NULL && asker->run == NULL)
+	if (rotating != NULL && !asker->may_commit)
 	{
 		asker->failure.problem = "its token comes with a new refresh token, which only a run can keep";
 		asker->failure.hint = "CALL activate.run_sync('...') first; its token is used here, too.";
@@ -395,7 +403,7 @@ act_token_ready(Run *run)
 	Destination *destination = run->destination;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	Asker		asker = {.destination = destination,.scope = &run->scope,.run = run};
+	Asker		asker = {.destination = destination,.scope = &run->scope,.run = run,.may_commit = true};
 	bool		had_one = destination->token != NIL;
 
 	if (!act_connector_needs_token(destination->connector, &run->scope) || !is_due(destination))
@@ -412,9 +420,9 @@ act_token_ready(Run *run)
 }
 
 char *
-act_token_ready_once(Destination *destination, ConnectorScope *scope)
+act_token_ready_once(Destination *destination, ConnectorScope *scope, bool may_commit)
 {
-	Asker		asker = {.destination = destination,.scope = scope};
+	Asker		asker = {.destination = destination,.scope = scope,.may_commit = may_commit};
 
 	if (!act_connector_needs_token(destination->connector, scope))
 		return NULL;

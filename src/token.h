@@ -20,10 +20,11 @@
 extern bool act_token_ready(Run *run);
 
 /*
- * The same for one request of a function, whose transaction stays open and
- * which cannot commit: NULL, or why there is no token.
+ * The same for single requests of a function, whose transaction stays open,
+ * or (may_commit) of a procedure that has begun with act_transaction_open():
+ * NULL, or why there is no token.
  */
-extern char *act_token_ready_once(Destination *destination, ConnectorScope *scope);
+extern char *act_token_ready_once(Destination *destination, ConnectorScope *scope, bool may_commit);
 
 /*
  * The destination refused what was sent with the token.  True: another one

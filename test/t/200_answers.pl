@@ -108,14 +108,16 @@ $activate->server('crm', $d, concurrency => 1);
 
 # given a 429 that says how long, then nothing goes before, and the row is charged nothing
 foreach my $case ([ 'seconds', sub { '1' }, 1 ], [ 'a fraction', sub { '1.25' }, 1.25 ],
-	[ 'a date', sub { http_date(floor(time) + 3) }, 1.9 ])
+	[ 'a date', sub { http_date($_[0]) }, undef ])
 {
 	my ($what, $value, $least) = @$case;
 	my $sync = fresh('crm', 3);
-	$d->script({ status => 429, headers => { 'Retry-After' => $value->() }, times => 1 });
+	my $due = floor(time) + 3;
+	$d->script({ status => 429, headers => { 'Retry-After' => $value->($due) }, times => 1 });
 	my $run = $activate->run($sync);
 	is($run->{status}, 'succeeded', "throttled, $what: the run waits and succeeds");
-	cmp_ok(pause_after(0), '>=', $least - 0.01, "$what: nothing goes before");
+	if (defined $least) { cmp_ok(pause_after(0), '>=', $least - 0.01, "$what: nothing goes before"); }
+	else { cmp_ok(time, '>=', $due, "$what: nothing goes before"); }
 	is(scalar @{ $d->requests }, 3, "$what: one request more than batches");
 	is(charged($sync), 0, "$what: nobody is charged");
 }
