@@ -621,7 +621,8 @@ act_rotate_key(PG_FUNCTION_ARGS)
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be superuser to seal secrets with another key")));
+				 errmsg("must be superuser to seal secrets with another key"),
+				 errhint("The key is the server's: ask who keeps pg_activate.key_file.")));
 	PreventCommandIfReadOnly("rotate_key()");
 	act_key_file_read(&ring, "secrets that are stored in the database");
 	id = key_id(&ring);
