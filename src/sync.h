@@ -102,6 +102,7 @@ typedef struct SyncOptions
 	char	   *insert_mapping; /* mapping text, or NULL */
 	int			canary;			/* rows that go before the others after a change; 0: none */
 	NullPolicy	nulls;
+	bool		nulls_given;	/* else the connector's document may say another */
 	int			nignored;
 	char	  **ignored;		/* ignore_fields: top-level fields that are not compared */
 	bool		changed_fields_only;

@@ -334,6 +334,8 @@ parse_option(const char *name, const JsonbValue *value, SyncOptions *parsed)
 	text = scalar_text(value);
 	if (target == (char *) &parsed->first_run)
 		parsed->first_run_named = true;
+	if (target == (char *) &parsed->nulls)
+		parsed->nulls_given = true;
 	switch (option->type)
 	{
 		case TYPE_LATER:
