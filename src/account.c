@@ -21,6 +21,7 @@
 #include "fault.h"
 #include "renewal.h"
 #include "request_retry.h"
+#include "token.h"
 
 char *
 act_account_name(const ConnectorAccount *account)
@@ -68,6 +69,9 @@ act_account_ask(Destination *destination, ConnectorAccount *account)
 	ConnectorAnswer answer = {.verdict = VERDICT_UNREACHED};
 	Exchange   *volatile exchange = NULL;
 
+	answer.message = act_token_ready_once(destination, &scope, true);
+	if (answer.message != NULL)
+		return act_destination_redact(destination, answer.message);
 	PG_TRY();
 	{
 		exchange = act_exchange_open(destination, NULL, destination->policy.timeout_ms);
@@ -240,7 +244,7 @@ ask(AccountCheck *check)
 	while (!check->done && !run->stop.set)
 	{
 		act_destination_heed(run);
-		if (!run->stop.set)
+		if (!run->stop.set && act_token_ready(run))
 			ask_once(check);
 		act_run_poll(run);
 	}

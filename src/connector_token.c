@@ -488,6 +488,34 @@ act_connector_needs_token(const Connector *connector, const ConnectorScope *scop
 	return chosen_source(connector, scope) != NULL;
 }
 
+static List *
+add_value(List *values, const char *name, const char *value)
+{
+	HttpHeader *kept = palloc(sizeof(HttpHeader));
+
+	kept->name = pstrdup(name);
+	kept->value = pstrdup(value);
+	return lappend(values, kept);
+}
+
+List *
+act_connector_sample_token(const Connector *connector, const ConnectorScope *scope, const char *value)
+{
+	const TokenSource *source = chosen_source(connector, scope);
+	List	   *values = NIL;
+	const char *open = "token.example";
+
+	if (source == NULL)
+		return NIL;
+	/* What is no secret may be an address, and is one that nobody has. */
+	if (connector->base_url != NULL && act_template_is_optional(connector->base_url))
+		open = "https://token.example";
+	values = add_value(values, "access_token", value);
+	for (int i = 0; i < source->nkept; i++)
+		values = add_value(values, source->kept[i].name, source->kept[i].is_secret ? value : open);
+	return values;
+}
+
 const char *
 act_connector_rotating_secret(const Connector *connector, const ConnectorScope *scope)
 {
@@ -615,8 +643,6 @@ refuse(const HttpResponse *response, const cJSON *root, ConnectorToken *token)
 static bool
 keep_value(ConnectorToken *token, const char *name, char *value, bool is_secret, size_t *bytes)
 {
-	HttpHeader *kept;
-
 	*bytes += strlen(name) + strlen(value) + 2;
 	if (*value == '\0' || act_request_value_problem(value, strlen(value)) != NULL)
 		token->problem = psprintf("the token endpoint's answer has a value of \"%s\" that cannot be used", name);
@@ -624,12 +650,9 @@ keep_value(ConnectorToken *token, const char *name, char *value, bool is_secret,
 		token->problem = psprintf("the token endpoint's answer has more than %d bytes to keep", TOKEN_MAX_BYTES);
 	if (token->problem != NULL)
 		return false;
-	kept = palloc(sizeof(HttpHeader));
-	kept->name = pstrdup(name);
-	kept->value = value;
-	token->values = lappend(token->values, kept);
+	token->values = add_value(token->values, name, value);
 	if (is_secret)
-		token->secrets = lappend(token->secrets, kept);
+		token->secrets = lappend(token->secrets, llast(token->values));
 	return true;
 }
 

@@ -21,6 +21,7 @@
 #include "renewal.h"
 #include "request_log.h"
 #include "request_retry.h"
+#include "token.h"
 #include "unit_run.h"
 
 int64
@@ -470,6 +471,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
+			act_token_worked(run, batch->generation);
 			heed_limit(delivery, &answer);
 			if (put_off(delivery, batch, &answer))
 				answered(delivery, batch);

@@ -90,6 +90,7 @@ ACT_NORETURN extern void act_template_fail(const Template *template, const Templ
 extern bool act_template_is_optional(const Template *template);
 extern bool act_template_is_constant(const Template *template);
 extern bool act_template_names_secret(const Template *template, const char *secret);
+extern bool act_template_names_token(const Template *template);
 
 /* About how many bytes the row renders to; seldom less. */
 extern size_t act_template_row_bytes(const Template *template, const ConnectorScope *scope, const Row *row);

@@ -94,6 +94,15 @@ CREATE FUNCTION activate.connector_objects(connector pg_catalog.text)
 	LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'act_connector_objects_list';
 COMMENT ON FUNCTION activate.connector_objects(pg_catalog.text) IS 'the objects that a connector''s document describes: kind, what records are matched by, modes, what can be done on removal; object is null where any will do';
 
+CREATE FUNCTION activate.set_secret(destination pg_catalog.text, name pg_catalog.text, value pg_catalog.text)
+	RETURNS pg_catalog.void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_set_secret';
+COMMENT ON FUNCTION activate.set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS 'stores a secret of a destination, sealed with the key in pg_activate.key_file; null removes it';
+
+CREATE FUNCTION activate.rotate_key() RETURNS pg_catalog.int8
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_rotate_key';
+COMMENT ON FUNCTION activate.rotate_key() IS 'seals all stored secrets with the first key in pg_activate.key_file; returns how many had another one';
+
 CREATE VIEW activate.connectors WITH (security_barrier) AS
 	SELECT c.name AS connector,
 		c.builtin,
