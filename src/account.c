@@ -215,6 +215,7 @@ ask_once(AccountCheck *check)
 	{
 		case VERDICT_ROWS:
 			check->done = true;
+			act_token_worked(run, generation);
 			compare(run, &account);
 			break;
 		case VERDICT_THROTTLED:
