@@ -31,10 +31,19 @@ static const char *const match_members[] = {"compare", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
-	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent", NULL
+	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent",
+	"needs", "lookup", "missing", "by_id", "large", NULL
+};
+
+/* Of the variant for rows whose id is known, and of that for large runs. */
+static const char *const by_id_members[] = {
+	"mix", "idempotent", "batch", "request", "row", "answer", "absent", NULL
+};
+static const char *const large_members[] = {
+	"from_rows", "idempotent", "batch", "request", "answer", "absent", "needs", "lookup", "missing", "by_id", NULL
 };
 static const char *const later_operation_members[] = {
-	"steps", "poll", "results", "lookup", "compose", "save", "needs", NULL
+	"steps", "poll", "results", NULL
 };
 static const char *const batch_members[] = {"max_rows", "default_rows", "max_bytes", NULL};
 static const char *const later_batch_members[] = {"max_row_bytes", "unique", NULL};
@@ -46,7 +55,7 @@ static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", N
 static const char *const formats[] = {"json", NULL};
 static const char *const later_formats[] = {"ndjson", "form", "csv", "text", "multipart", NULL};
 
-static const char *const absent_names[] = {"absent", "accepted", NULL};
+static const char *const absent_names[] = {"absent", "accepted", "match", NULL};
 
 /* In the order of OptionKind. */
 static const char *const option_kinds[] = {
@@ -72,8 +81,12 @@ static const char *const *compile_secrets(const Document *document, const cJSON 
 static void compile_match(const Document *document, const cJSON *match, Connector *connector);
 static void compile_check(const Document *document, const cJSON *check, Connector *connector);
 static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
-static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
-									const Connector *connector);
+static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op, Connector *connector);
+static void compile_request_part(const Document *document, const cJSON *at, const cJSON *like, Connector *connector,
+								 Operation *operation);
+static void compile_by_id(const Document *document, const cJSON *holder, Connector *connector, Operation *operation);
+static void compile_large(const Document *document, const cJSON *holder, Connector *connector, Operation *operation);
+static void compile_absent(const Document *document, const cJSON *holder, bool is_by_id, Operation *operation);
 static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
@@ -368,6 +381,7 @@ compile_operations(const Document *document, const cJSON *operations, Connector 
 		act_document_error(document, operations, NULL, "no operation");
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
+	act_flow_check(document, operations, connector);
 }
 
 /* A member of the operation, or of the one it is like. */
@@ -398,24 +412,24 @@ find_like(const Document *document, const cJSON *at)
 static const Operation *
 find_owner(const Connector *connector, const char *mix)
 {
-	for (int op = 0; op < ROW_OP_COUNT && mix != NULL; op++)
-	{
-		const Operation *other = connector->operations[op];
+	ListCell   *cell;
 
-		if (other != NULL && other->public.mix != NULL && strcmp(other->public.mix, mix) == 0)
-			return other->owner;
+	foreach(cell, connector->owners)
+	{
+		const Operation *other = lfirst(cell);
+
+		if (mix != NULL && strcmp(other->public.mix, mix) == 0)
+			return other;
 	}
 	return NULL;
 }
 
 static Operation *
-compile_operation(const Document *document, const cJSON *at, RowOp op, const Connector *connector)
+compile_operation(const Document *document, const cJSON *at, RowOp op, Connector *connector)
 {
 	const cJSON *like = find_like(document, at);
 	Operation  *operation = palloc0(sizeof(Operation));
 	ConnectorOperation *public = &operation->public;
-	const cJSON *row = act_document_member(at, "row");
-	const cJSON *holder;
 
 	public->op = op;
 	if (op == ROW_OP_REPLACE)
@@ -423,8 +437,77 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
-	operation->absent = act_document_choice(document, operation_holder(at, like, "absent"), "absent",
-											absent_names, NULL, 0) == 0 ? ROW_ABSENT : ROW_ACCEPTED;
+	compile_absent(document, operation_holder(at, like, "absent"), false, operation);
+	act_flow_compile(document, &(FlowHolders) {
+		operation_holder(at, like, "needs"), operation_holder(at, like, "lookup"), operation_holder(at, like, "missing")
+	}, &operation->flow);
+	compile_request_part(document, at, like, connector, operation);
+	compile_by_id(document, operation_holder(at, like, "by_id"), connector, operation);
+	compile_large(document, operation_holder(at, like, "large"), connector, operation);
+	return operation;
+}
+
+/* An operation of its own, for rows whose external id is known. */
+static void
+compile_by_id(const Document *document, const cJSON *holder, Connector *connector, Operation *operation)
+{
+	const cJSON *at = act_document_member(holder, "by_id");
+	Operation  *by_id;
+
+	if (at == NULL)
+		return;
+	act_document_check(document, at, by_id_members, later_operation_members);
+	by_id = palloc0(sizeof(Operation));
+	by_id->public = (ConnectorOperation) {.op = operation->public.op,.irreversible = operation->public.irreversible};
+	by_id->public.mix = act_document_string(document, at, "mix");
+	by_id->public.idempotent = act_document_bool(document, at, "idempotent", operation->public.idempotent);
+	compile_absent(document, at, true, by_id);
+	compile_request_part(document, at, NULL, connector, by_id);
+	operation->by_id = by_id;
+}
+
+/* The same for runs with many rows. */
+static void
+compile_large(const Document *document, const cJSON *holder, Connector *connector, Operation *operation)
+{
+	const cJSON *at = act_document_member(holder, "large");
+	Operation  *large;
+
+	if (at == NULL)
+		return;
+	act_document_check(document, at, large_members, later_operation_members);
+	large = palloc0(sizeof(Operation));
+	large->public = (ConnectorOperation) {.op = operation->public.op,.irreversible = operation->public.irreversible};
+	large->public.idempotent = act_document_bool(document, at, "idempotent", operation->public.idempotent);
+	compile_absent(document, at, false, large);
+	act_flow_compile(document, &(FlowHolders) {at, at, at}, &large->flow);
+	compile_request_part(document, at, NULL, connector, large);
+	compile_by_id(document, at, connector, large);
+	operation->large_from = act_flow_compile_large(document, at);
+	operation->large = large;
+}
+
+static void
+compile_absent(const Document *document, const cJSON *holder, bool is_by_id, Operation *operation)
+{
+	int			absent = act_document_choice(document, holder, "absent", absent_names, NULL, 0);
+
+	operation->absent_is_match = absent == 2;
+	operation->absent = absent == 1 ? ROW_ACCEPTED : ROW_ABSENT;
+	if (operation->absent_is_match && !is_by_id)
+		act_document_error(document, act_document_member(holder, "absent"), "\"match\" is for \"by_id\".",
+						   "an operation by match that goes by match when the record is gone");
+}
+
+/* How its rows are sent: as another one of its mix, or by a request of its own. */
+static void
+compile_request_part(const Document *document, const cJSON *at, const cJSON *like, Connector *connector,
+					 Operation *operation)
+{
+	ConnectorOperation *public = &operation->public;
+	const cJSON *row = act_document_member(at, "row");
+	const cJSON *holder;
+
 	operation->owner = find_owner(connector, public->mix);
 	if (operation->owner != NULL)
 	{
@@ -445,7 +528,7 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 			: act_template_compile_json(document, row, TEMPLATE_IN_ROW, &nested);
 		if (row != NULL && nested != NULL)
 			act_document_error(document, row, NULL, "\"$rows\" within a row");
-		return operation;
+		return;
 	}
 
 	if (row != NULL)
@@ -458,7 +541,8 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	operation->row = operation->request->row;
 	holder = operation_holder(at, like, "answer");
 	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
-	return operation;
+	if (public->mix != NULL)
+		connector->owners = lappend(connector->owners, operation);
 }
 
 /*

@@ -115,6 +115,26 @@ typedef struct RowAnswers
 	ReasonPointers reason;
 } RowAnswers;
 
+/* What becomes of a row whose record a lookup did not find, or could not look for. */
+typedef enum MissingWay
+{
+	MISSING_ABSENT,
+	MISSING_SEND,				/* it goes as it is */
+	MISSING_OPERATION			/* another operation is asked for */
+} MissingWay;
+
+/* Which way the rows of an operation go (connector_flow.c). */
+typedef struct Flow
+{
+	bool		looks_up;		/* rows that lack something, or: */
+	bool		always;			/* each of them */
+	bool		needs_id;
+	int			nneeds;
+	const char **needs;			/* names that are remembered or found */
+	MissingWay	missing;
+	RowOp		missing_op;
+} Flow;
+
 typedef struct Operation Operation;
 struct Operation
 {
@@ -124,6 +144,11 @@ struct Operation
 	const RowAnswers *answer;	/* of owners */
 	const Template *row;
 	RowOutcome	absent;			/* what an absent record means for this one */
+	bool		absent_is_match;	/* of a by_id: then the row goes by its match */
+	Flow		flow;
+	const Operation *by_id;		/* of rows whose external id is known; NULL: the same */
+	const Operation *large;		/* of runs with so many rows: */
+	int64		large_from;
 };
 
 /* The order is that of auth_names[]. */
@@ -167,6 +192,9 @@ typedef struct Lookup
 	Identity	identity;		/* of all but positions */
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
+	int			nset;			/* names and pointers of what of it rows have from then on */
+	HttpHeader *set_names;		/* values: NULL */
+	const JsonPointer **set;
 } Lookup;
 
 /* Section "rate": the pace, and which headers of an answer speak of it. */
@@ -210,6 +238,8 @@ struct Connector
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	const Operation *operations[ROW_OP_COUNT];
+	List	   *owners;			/* of Operation: those of a mix, in the order of the document */
+	bool		finds;			/* some answer may say of a row that it is there already */
 };
 
 /*
@@ -217,6 +247,19 @@ struct Connector
  */
 /* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
 extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
+
+/* The objects that have a member: the operation, or the one it is like. */
+typedef struct FlowHolders
+{
+	const cJSON *needs;
+	const cJSON *lookup;
+	const cJSON *missing;
+} FlowHolders;
+
+extern void act_flow_compile(const Document *document, const FlowHolders *at, Flow *flow);
+extern int	act_flow_compile_large(const Document *document, const cJSON *large);
+/* Once all operations are there: those that are named exist. */
+extern void act_flow_check(const Document *document, const cJSON *operations, const Connector *connector);
 
 /*
  * connector_request.c

@@ -111,6 +111,26 @@ copy_values(const List *values)
 	return copies;
 }
 
+List *
+act_row_values_over(List *values, List *more)
+{
+	List	   *all = NIL;
+	ListCell   *cell;
+	ListCell   *other;
+
+	foreach(cell, values)
+	{
+		const char *name = ((HttpHeader *) lfirst(cell))->name;
+		bool		replaced = false;
+
+		foreach(other, more)
+			replaced = replaced || strcmp(((HttpHeader *) lfirst(other))->name, name) == 0;
+		if (!replaced)
+			all = lappend(all, lfirst(cell));
+	}
+	return list_concat(all, more);
+}
+
 Row *
 act_row_copy(const Row *row)
 {

@@ -94,6 +94,13 @@ typedef struct Row
 	size_t		bytes;			/* that it adds to a request, about */
 	struct Claim *claim;		/* batch.h */
 
+	/* made by delivery, of what it found at the destination (connector_flow.c) */
+	bool		looked_up;		/* and need not be again */
+	bool		look_up;		/* whatever is known of it: it is there, and which it is was not told */
+	bool		forgot_id;		/* the record of its id was gone */
+	bool		id_changed;		/* external_id and remembered are not those of the snapshot any more */
+	int			turns;			/* so often it turned out to be there */
+
 	/* made by reading the answer; strings in UTF-8 */
 	RowOutcome	outcome;
 	int			http_status;	/* 0: none */
@@ -107,6 +114,9 @@ typedef struct Row
 
 /* With all its strings, in the current memory context. */
 extern Row *act_row_copy(const Row *row);
+
+/* Named values (of HttpHeader), those of more in place of those of that name; their strings are shared. */
+extern List *act_row_values_over(List *values, List *more);
 
 extern const char *act_row_op_name(RowOp op);	/* as stored; each its own */
 extern RowOp act_row_op_parse(const char *name);	/* ROW_OP_NONE: no such op */
