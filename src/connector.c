@@ -32,15 +32,15 @@ static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
 	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent",
-	"needs", "lookup", "missing", "by_id", "large", NULL
+	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", NULL
 };
 
 /* Of the variant for rows whose id is known, and of that for large runs. */
 static const char *const by_id_members[] = {
-	"mix", "idempotent", "batch", "request", "row", "answer", "absent", NULL
+	"mix", "idempotent", "batch", "request", "row", "answer", "absent", "accepted_codes", "remember", "rules", NULL
 };
 static const char *const large_members[] = {
-	"from_rows", "idempotent", "batch", "request", "answer", "absent", "needs", "lookup", "missing", "by_id", NULL
+	"from_rows", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", NULL
 };
 static const char *const later_operation_members[] = {
 	"steps", "poll", "results", NULL
@@ -87,7 +87,8 @@ static void compile_request_part(const Document *document, const cJSON *at, cons
 static void compile_by_id(const Document *document, const cJSON *holder, Connector *connector, Operation *operation);
 static void compile_large(const Document *document, const cJSON *holder, Connector *connector, Operation *operation);
 static void compile_absent(const Document *document, const cJSON *holder, bool is_by_id, Operation *operation);
-static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation);
+static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like,
+							   const Connector *connector, Operation *operation);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 Connector *
@@ -191,7 +192,7 @@ compile_document(Document *document)
 	act_auth_compile(document, act_document_array(document, root, "auth"), connector);
 	if (act_document_member(root, "reason") != NULL)
 		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
-	act_rules_compile(document, act_document_array(document, root, "rules"), connector);
+	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
 	compile_operations(document, act_document_need(document, root, "operations"), connector);
 	return connector;
@@ -424,6 +425,20 @@ find_owner(const Connector *connector, const char *mix)
 	return NULL;
 }
 
+/* What answers mean; of the operation whose request it is. */
+static void
+compile_answer(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
+			   Operation *operation)
+{
+	const cJSON *answer = act_document_member(operation_holder(at, like, "answer"), "answer");
+
+	operation->answer = act_shape_compile(document, answer, connector->match_compare);
+	if ((operation->answer->external_id != NULL || operation->answer->remember.count > 0) && operation->public.max_rows > 1)
+		act_document_error(document, answer, NULL, "the id of one record in an answer for several rows");
+	act_rules_compile(document, act_document_array(document, operation_holder(at, like, "rules"), "rules"),
+					  &operation->rules);
+}
+
 static Operation *
 compile_operation(const Document *document, const cJSON *at, RowOp op, Connector *connector)
 {
@@ -433,7 +448,7 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, Connector
 
 	public->op = op;
 	if (op == ROW_OP_REPLACE)
-		return compile_unit(document, at, like, operation);
+		return compile_unit(document, at, like, connector, operation);
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
@@ -508,14 +523,17 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 	const cJSON *row = act_document_member(at, "row");
 	const cJSON *holder;
 
+	operation->accepted_codes = act_shape_compile_codes(document, operation_holder(at, like, "accepted_codes"),
+														"accepted_codes", ROW_ACCEPTED);
+	operation->remember = act_shape_compile_remember(document, operation_holder(at, like, "remember"), "remember");
 	operation->owner = find_owner(connector, public->mix);
 	if (operation->owner != NULL)
 	{
 		Template   *nested;
 
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 4; i++)
 		{
-			const char *name = i == 0 ? "batch" : i == 1 ? "request" : "answer";
+			const char *name = i == 0 ? "batch" : i == 1 ? "request" : i == 2 ? "answer" : "rules";
 
 			if (act_document_member(at, name) != NULL)
 				act_document_error(document, act_document_member(at, name), NULL,
@@ -539,8 +557,7 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
 	operation->row = operation->request->row;
-	holder = operation_holder(at, like, "answer");
-	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	compile_answer(document, at, like, connector, operation);
 	if (public->mix != NULL)
 		connector->owners = lappend(connector->owners, operation);
 }
@@ -550,9 +567,10 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
  * as good as once, and the answer is one for all rows.
  */
 static Operation *
-compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation)
+compile_unit(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
+			 Operation *operation)
 {
-	static const char *const refused[] = {"mix", "idempotent", "row", "absent"};
+	static const char *const refused[] = {"mix", "idempotent", "row", "absent", "accepted_codes", "remember"};
 	ConnectorOperation *public = &operation->public;
 	const cJSON *holder = operation_holder(at, like, "batch");
 	const cJSON *batch = act_document_member(holder, "batch");
@@ -572,10 +590,9 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, Opera
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
 	operation->row = operation->request->row;
-	holder = operation_holder(at, like, "answer");
-	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	compile_answer(document, at, like, connector, operation);
 	if (operation->answer->by != BY_NONE)
-		act_document_error(document, act_document_member(holder, "answer"), NULL,
+		act_document_error(document, act_document_member(operation_holder(at, like, "answer"), "answer"), NULL,
 						   "results for single rows of a unit");
 	return operation;
 }

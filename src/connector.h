@@ -200,7 +200,7 @@ extern void act_connector_set_redactor(Connector *connector, char *(*redact) (vo
  * VERDICT_ROWS, and leaves the rows alone otherwise.  Strings are allocated
  * in the current memory context, are valid UTF-8 and of bounded length.
  */
-extern void act_connector_read(const Connector *connector, const HttpResponse *response,
+extern void act_connector_read(const Connector *connector, const ConnectorScope *scope, const HttpResponse *response,
 							   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
 
 /*
@@ -234,8 +234,6 @@ extern void act_connector_read_lookup(const Connector *connector, const Connecto
  * connector_flow.c: what becomes of a row by what was found of its record.
  * Its outcome stays UNDECIDED where it goes on, as another request.
  */
-extern bool act_connector_finds(const Connector *connector);	/* whether any row may turn out to have a record */
-
 /* asked: the destination has none; else it cannot be asked for this one. */
 extern void act_connector_row_missing(const Connector *connector, Row *row, bool asked);
 extern void act_connector_row_found(const Connector *connector, Row *row, const ConnectorFound *found);

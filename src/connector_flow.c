@@ -208,12 +208,6 @@ act_connector_row_operation(const Connector *connector, const Row *row)
 	return &act_flow_operation(connector, row)->public;
 }
 
-bool
-act_connector_finds(const Connector *connector)
-{
-	return connector->lookup != NULL || connector->finds;
-}
-
 /* ----------------------------------------------------------------
  *		What was found of a row
  * ----------------------------------------------------------------
@@ -369,12 +363,12 @@ act_connector_row_found(const Connector *connector, Row *row, const ConnectorFou
 bool
 act_connector_row_is_there(const Connector *connector, Row *row)
 {
-	if (!row->is_there || row->outcome != ROW_REJECTED || row->turns >= MAX_TURNS)
+	if (!row->exists || row->outcome != ROW_REJECTED || row->turns >= MAX_TURNS)
 		return false;
 	if (row->new_external_id == NULL && connector->lookup == NULL)
 		return false;
 	row->turns++;
-	row->is_there = false;
+	row->exists = false;
 	row->looked_up = false;
 	if (row->new_external_id == NULL)
 	{

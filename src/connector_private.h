@@ -2,8 +2,9 @@
  *
  * connector_private.h
  *	  A compiled connector, for the files that make and run it:
- *	  connector.c, connector_rules.c and connector_rate.c (compile), connector_request.c
- *	  (render), connector_auth.c (credentials), connector_answer.c (judge).
+ *	  connector.c, connector_rules.c, connector_shape.c and connector_rate.c (compile),
+ *	  connector_request.c (render), connector_auth.c (credentials), connector_answer.c
+ *	  and connector_results.c (judge).
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +12,7 @@
 #define ACT_CONNECTOR_PRIVATE_H
 
 #include "connector.h"
-#include "connector_identity.h"
+#include "connector_results.h"
 #include "document.h"
 #include "filter.h"
 #include "template.h"
@@ -39,81 +40,6 @@ typedef struct RequestTemplate
 	const Template *body;		/* NULL: none */
 	const Template *row;		/* what $rows stands for; NULL: no $rows */
 } RequestTemplate;
-
-typedef struct StatusRange
-{
-	int			from;
-	int			to;
-} StatusRange;
-
-typedef struct StatusRanges
-{
-	int			count;			/* 0: any status */
-	StatusRange *items;
-} StatusRanges;
-
-/* A scalar of the document, compared by type and text. */
-typedef struct TestValue
-{
-	int			type;			/* as cJSON has it */
-	char	   *text;			/* of a string or number */
-} TestValue;
-
-/* Is the value at a pointer there, and does all hold that is said of it? */
-typedef struct AnswerTest
-{
-	const JsonPointer *at;		/* NULL: always true */
-	int			nvalues;		/* 0: any value will do; else it is one of these */
-	TestValue  *values;
-	const char *contains;		/* NULL: whatever its text */
-	bool		has_lt;
-	bool		has_gt;
-	double		lt;				/* a number below, above these */
-	double		gt;
-} AnswerTest;
-
-/* Where an answer says why. */
-typedef struct ReasonPointers
-{
-	const JsonPointer *code;	/* NULL: nowhere */
-	const JsonPointer *message;
-} ReasonPointers;
-
-typedef struct AnswerRule
-{
-	StatusRanges statuses;
-	AnswerTest	test;
-	AnswerClass then;
-	int			wait_ms;		/* whatever the answer says; -1: as that says */
-	bool		until_midnight;
-	ReasonPointers reason;
-} AnswerRule;
-
-typedef struct RowRule
-{
-	AnswerTest	test;
-	RowOutcome	then;			/* DELAYED: sent again soon */
-	bool		throttles;		/* and not before the destination takes requests again */
-} RowRule;
-
-/* How results are told apart; the order is that of by_names[]. */
-typedef enum AnswerBy
-{
-	BY_NONE,					/* the status of the answer speaks for all rows */
-	BY_POSITION					/* one result for each row, in their order */
-} AnswerBy;
-
-typedef struct RowAnswers
-{
-	AnswerBy	by;
-	bool		optional;		/* an answer without results accepts all rows */
-	const JsonPointer *items;
-	int			nrules;
-	RowRule    *rules;
-	const JsonPointer *retry;	/* false there: refused, not rejected */
-	const JsonPointer *external_id;
-	ReasonPointers reason;
-} RowAnswers;
 
 /* What becomes of a row whose record a lookup did not find, or could not look for. */
 typedef enum MissingWay
@@ -149,6 +75,9 @@ struct Operation
 	const Operation *by_id;		/* of rows whose external id is known; NULL: the same */
 	const Operation *large;		/* of runs with so many rows: */
 	int64		large_from;
+	ResultCodes accepted_codes; /* of this one, beside the answer's own */
+	NamedPointers remember;		/* in each row's result, beside the answer's own */
+	AnswerRules rules;			/* of owners: before the connector's */
 };
 
 /* The order is that of auth_names[]. */
@@ -192,9 +121,8 @@ typedef struct Lookup
 	Identity	identity;		/* of all but positions */
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
-	int			nset;			/* names and pointers of what of it rows have from then on */
-	HttpHeader *set_names;		/* values: NULL */
-	const JsonPointer **set;
+	AnswerTest	where;			/* items that it does not hold for are passed over */
+	NamedPointers set;			/* what rows have of it from then on */
 } Lookup;
 
 /* Section "rate": the pace, and which headers of an answer speak of it. */
@@ -232,14 +160,12 @@ struct Connector
 	int			nauths;
 	Auth	   *auths;
 	ReasonPointers reason;		/* where no rule has its own */
-	int			nrules;
-	AnswerRule *rules;
+	AnswerRules rules;
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	const Operation *operations[ROW_OP_COUNT];
 	List	   *owners;			/* of Operation: those of a mix, in the order of the document */
-	bool		finds;			/* some answer may say of a row that it is there already */
 };
 
 /*
@@ -305,6 +231,15 @@ typedef void (*AnswerReader) (const cJSON *root, const char *problem, ConnectorA
 extern void act_answer_read(const Connector *connector, const HttpResponse *response, int64 now_ms,
 							AnswerReader reader, void *arg, ConnectorAnswer *answer);
 
+/* The text at a pointer without secrets and of bounded length, or NULL; objects and arrays as JSON. */
+extern char *act_answer_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit);
+extern char *act_answer_words(const Connector *connector, const char *text, size_t limit);
+extern char *act_answer_shown(const Connector *connector, const cJSON *value);	/* for messages */
+extern bool act_answer_is_success(const HttpResponse *response);
+
+#define ACT_ANSWER_MAX_CODE 200
+#define ACT_ANSWER_MAX_MESSAGE 2000
+
 /*
  * connector_rate.c
  */
@@ -313,15 +248,5 @@ extern void act_rate_compile(const Document *document, Connector *connector);
 extern int act_rate_compile_duration(const Document *document, const cJSON *object, const char *name,
 									 int min_ms, int fallback);
 extern RateReading act_rate_read(const Connector *connector, const HttpResponse *response, int64 now_ms);
-
-/*
- * connector_rules.c
- */
-extern StatusRanges act_rules_compile_statuses(const Document *document, const cJSON *object, const char *name);
-extern bool act_rules_status_in(const StatusRanges *statuses, int status);
-extern void act_rules_compile(const Document *document, const cJSON *rules, Connector *connector);
-extern const RowAnswers *act_rules_compile_rows(const Document *document, const cJSON *at);
-extern ReasonPointers act_rules_compile_reason(const Document *document, const cJSON *at);
-extern bool act_rules_test(const AnswerTest *test, const cJSON *value);
 
 #endif							/* ACT_CONNECTOR_PRIVATE_H */

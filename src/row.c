@@ -128,7 +128,9 @@ act_row_values_over(List *values, List *more)
 		if (!replaced)
 			all = lappend(all, lfirst(cell));
 	}
-	return list_concat(all, more);
+	foreach(other, more)
+		all = lappend(all, lfirst(other));
+	return all;
 }
 
 Row *

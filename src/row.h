@@ -106,8 +106,8 @@ typedef struct Row
 	int			http_status;	/* 0: none */
 	char	   *code;
 	char	   *message;
-	bool		is_there;		/* REJECTED, since the record is there already: goes again, as an update of it */
-	char	   *new_external_id;	/* of a row that is_there, too; NULL: not told */
+	bool		exists;			/* ROW_REJECTED, since its record is there: new_external_id is its id, where it was told */
+	char	   *new_external_id;
 	List	   *new_remembered; /* of HttpHeader, values are JSON: what the answer gave to remember; NIL: nothing */
 	const int64 *request_id;	/* of what decided it, once that is written down (request_log.h); NULL: not logged */
 } Row;
