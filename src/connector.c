@@ -21,17 +21,16 @@
 #define MAX_BATCH_BYTES (512 * 1024 * 1024)
 
 static const char *const document_members[] = {
-	"name", "spec_version", "title", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url", "headers",
-	"options", "secrets", "auth", "reason", "rules", "check", "operations", NULL
+	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
+	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "discover", "objects", "operations", NULL
 };
-static const char *const later_document_members[] = {"extends", "objects", "types", "token", NULL};
+static const char *const later_document_members[] = {"token", NULL};
 
 static const char *const option_members[] = {"kind", "required", "default", NULL};
-static const char *const match_members[] = {"compare", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
-	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent",
+	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "answer", "absent",
 	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", NULL
 };
 
@@ -45,8 +44,10 @@ static const char *const large_members[] = {
 static const char *const later_operation_members[] = {
 	"steps", "poll", "results", NULL
 };
-static const char *const batch_members[] = {"max_rows", "default_rows", "max_bytes", NULL};
-static const char *const later_batch_members[] = {"max_row_bytes", "unique", NULL};
+static const char *const batch_members[] = {
+	"max_rows", "default_rows", "max_bytes", "max_row_bytes", "unique", "by", NULL
+};
+static const char *const unique_names[] = {"match", NULL};
 
 static const char *const request_members[] = {"method", "path", "query", "headers", "format", "body", NULL};
 static const char *const later_request_members[] = {"lines", "columns", "compress", "null_as", NULL};
@@ -66,7 +67,8 @@ StaticAssertDecl(lengthof(option_kinds) == OPTION_FILE + 2, "every kind of optio
 /* The one vocabulary for secrets (design 2.1). */
 static const char *const secret_names[] = {
 	"access_token", "api_key", "username", "password", "client_id", "client_secret",
-	"refresh_token", "private_key", "signing_secret", "bearer_token", NULL
+	"refresh_token", "private_key", "signing_secret", "bearer_token",
+	"access_key_id", "secret_access_key", "session_token", NULL
 };
 
 /* The transport's own: a document that sets them would break the framing. */
@@ -75,12 +77,10 @@ static const char *const transport_headers[] = {
 	"Trailer", "Keep-Alive", NULL
 };
 
-static Connector *compile_document(Document *document);
+static Connector *compile_document(Document *document, const char *object);
 static const ConnectorOption *compile_options(const Document *document, const cJSON *options);
 static const char *const *compile_secrets(const Document *document, const cJSON *secrets);
-static void compile_match(const Document *document, const cJSON *match, Connector *connector);
 static void compile_check(const Document *document, const cJSON *check, Connector *connector);
-static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
 static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op, Connector *connector);
 static void compile_request_part(const Document *document, const cJSON *at, const cJSON *like, Connector *connector,
 								 Operation *operation);
@@ -91,8 +91,8 @@ static Operation *compile_unit(const Document *document, const cJSON *at, const 
 							   const Connector *connector, Operation *operation);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
-Connector *
-act_connector_compile(const char *name, const char *spec)
+static Connector *
+compile(const char *name, const char *spec, const char *object, bool needed)
 {
 	Document	document = {.connector = name};
 	Connector  *volatile connector = NULL;
@@ -106,7 +106,9 @@ act_connector_compile(const char *name, const char *spec)
 				 errdetail("As JSON, %s.", problem)));
 	PG_TRY();
 	{
-		connector = compile_document(&document);
+		if (needed && object == NULL)
+			act_objects_require(&document);
+		connector = compile_document(&document, object);
 	}
 	PG_FINALLY();
 	{
@@ -114,6 +116,18 @@ act_connector_compile(const char *name, const char *spec)
 	}
 	PG_END_TRY();
 	return connector;
+}
+
+Connector *
+act_connector_compile(const char *name, const char *spec)
+{
+	return compile(name, spec, NULL, false);
+}
+
+Connector *
+act_connector_compile_object(const char *name, const char *spec, const char *object)
+{
+	return compile(name, spec, object, true);
 }
 
 const ConnectorOperation *
@@ -162,13 +176,16 @@ act_connector_set_redactor(Connector *connector, char *(*redact) (void *arg, con
 }
 
 static Connector *
-compile_document(Document *document)
+compile_document(Document *document, const char *object)
 {
 	const cJSON *root = document->root;
 	Connector  *connector = palloc0(sizeof(Connector));
 	char	   *name;
 
 	act_document_check(document, root, document_members, later_document_members);
+	if (act_document_member(root, "extends") != NULL)
+		act_document_error(document, act_document_member(root, "extends"), NULL,
+						   "\"extends\" that was not followed");
 	if (act_document_int(document, root, "spec_version", 1, MAX_SPEC_VERSION, SPEC_VERSION) != SPEC_VERSION)
 		act_document_unsupported(document, act_document_member(root, "spec_version"), "this version");
 	name = act_document_string(document, root, "name");
@@ -179,8 +196,10 @@ compile_document(Document *document)
 	connector->name = pstrdup(document->connector);
 	document->connector = connector->name;
 	(void) act_document_string(document, root, "title");
+	(void) act_document_string(document, root, "documentation");
 	connector->takes_key = act_document_bool(document, root, "takes_key", false);
-	compile_match(document, act_document_member(root, "match"), connector);
+	act_object_compile_document_match(document, act_document_member(root, "match"), connector);
+	act_value_forms_compile(document, act_document_member(root, "types"), &connector->forms);
 	connector->time_zone = act_document_string(document, root, "time_zone");
 	act_rate_compile(document, connector);
 	document->options = connector->options =
@@ -194,7 +213,9 @@ compile_document(Document *document)
 		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
 	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
-	compile_operations(document, act_document_need(document, root, "operations"), connector);
+	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
+	act_objects_compile(document, object, connector);
 	return connector;
 }
 
@@ -309,35 +330,6 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 	return compiled;
 }
 
-/* {"compare": ["trim", "lower"]}: filters that make text of text */
-static void
-compile_match(const Document *document, const cJSON *match, Connector *connector)
-{
-	const cJSON *names = NULL;
-	int			count = 0;
-
-	if (match != NULL)
-	{
-		act_document_check(document, match, match_members, NULL);
-		names = act_document_array(document, match, "compare");
-	}
-	connector->match_compare = palloc0(((names == NULL ? 0 : cJSON_GetArraySize(names)) + 1) * sizeof(Filter *));
-	for (const cJSON *at = names == NULL ? NULL : names->child; at != NULL; at = at->next)
-	{
-		const Filter *filter;
-
-		if (!cJSON_IsString(at))
-			act_document_error(document, at, NULL, "a string is expected");
-		filter = act_filter_find(at->valuestring);
-		if (filter == NULL)
-			act_document_unknown(document, at, "filter", at->valuestring, act_filter_names());
-		if (filter->takes_argument || filter->wants_json || filter->makes_bytes)
-			act_document_error(document, at, "Such as \"trim\" and \"lower\".",
-							   "filter \"%s\", which makes no text of text,", at->valuestring);
-		connector->match_compare[count++] = filter;
-	}
-}
-
 static void
 compile_check(const Document *document, const cJSON *check, Connector *connector)
 {
@@ -348,8 +340,8 @@ compile_check(const Document *document, const cJSON *check, Connector *connector
 	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
 }
 
-static void
-compile_operations(const Document *document, const cJSON *operations, Connector *connector)
+void
+act_connector_compile_operations(Document *document, const cJSON *operations, Connector *connector)
 {
 	const char *names[ROW_OP_COUNT + 1] = {0};
 	int			nnames = 0;
@@ -362,6 +354,9 @@ compile_operations(const Document *document, const cJSON *operations, Connector 
 	}
 	names[nnames++] = "lookup";
 	act_document_check(document, operations, names, NULL);
+	document->operations = operations;
+	connector->lookup = NULL;
+	memset(connector->operations, 0, sizeof(connector->operations));
 	for (const cJSON *at = operations->child; at != NULL; at = at->next)
 	{
 		RowOp		op = act_row_op_parse(at->string);
@@ -395,16 +390,15 @@ operation_holder(const cJSON *at, const cJSON *like, const char *name)
 static const cJSON *
 find_like(const Document *document, const cJSON *at)
 {
-	const cJSON *operations = act_document_member(document->root, "operations");
 	char	   *name = act_document_string(document, at, "like");
 	const cJSON *like;
 
 	if (name == NULL)
 		return NULL;
-	like = act_document_member(operations, name);
+	like = act_document_member(document->operations, name);
 	if (like == NULL || like == at || !cJSON_IsObject(like) || act_document_member(like, "like") != NULL)
 		act_document_error(document, act_document_member(at, "like"),
-						   "It names an operation of the document that is described in full.",
+						   "It names an operation beside it that is described in full.",
 						   "nothing to be like");
 	return like;
 }
@@ -452,6 +446,9 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, Connector
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
+	public->append = act_document_bool(document, operation_holder(at, like, "append"), "append", false);
+	if (public->append && act_document_member(at, "append") != NULL && op != ROW_OP_UPSERT)
+		act_document_error(document, act_document_member(at, "append"), NULL, "\"append\", which belongs to \"upsert\",");
 	compile_absent(document, operation_holder(at, like, "absent"), false, operation);
 	act_flow_compile(document, &(FlowHolders) {
 		operation_holder(at, like, "needs"), operation_holder(at, like, "lookup"), operation_holder(at, like, "missing")
@@ -542,6 +539,9 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 		public->max_rows = operation->owner->public.max_rows;
 		public->default_rows = operation->owner->public.default_rows;
 		public->max_bytes = operation->owner->public.max_bytes;
+		public->max_row_bytes = operation->owner->public.max_row_bytes;
+		public->unique_match = operation->owner->public.unique_match;
+		public->by = operation->owner->public.by;
 		operation->row = row == NULL ? operation->owner->row
 			: act_template_compile_json(document, row, TEMPLATE_IN_ROW, &nested);
 		if (row != NULL && nested != NULL)
@@ -570,7 +570,7 @@ static Operation *
 compile_unit(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
 			 Operation *operation)
 {
-	static const char *const refused[] = {"mix", "idempotent", "row", "absent", "accepted_codes", "remember"};
+	static const char *const refused[] = {"mix", "idempotent", "append", "row", "absent", "accepted_codes", "remember"};
 	ConnectorOperation *public = &operation->public;
 	const cJSON *holder = operation_holder(at, like, "batch");
 	const cJSON *batch = act_document_member(holder, "batch");
@@ -603,18 +603,23 @@ act_connector_compile_batch(const Document *document, const cJSON *batch, Connec
 	operation->max_rows = operation->default_rows = 1;
 	if (batch == NULL)
 		return;
-	act_document_check(document, batch, batch_members, later_batch_members);
+	act_document_check(document, batch, batch_members, NULL);
 	operation->max_rows = act_document_int(document, batch, "max_rows", 1, MAX_BATCH_ROWS, 1);
 	operation->default_rows = act_document_int(document, batch, "default_rows", 1, operation->max_rows,
 											   operation->max_rows);
 	operation->max_bytes = act_document_int(document, batch, "max_bytes", 1, MAX_BATCH_BYTES, 0);
+	operation->max_row_bytes = act_document_int(document, batch, "max_row_bytes", 1, MAX_BATCH_BYTES, 0);
+	operation->unique_match = act_document_choice(document, batch, "unique", unique_names, NULL, -1) == 0;
+	operation->by = act_document_string(document, batch, "by");
+	if (operation->by != NULL && *operation->by == '\0')
+		act_document_error(document, act_document_member(batch, "by"), NULL, "the name of a field is expected");
 }
 
 const RequestTemplate *
 act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
 {
 	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
-	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;
+	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : max_rows == REQUEST_FOR_TOKEN ? TEMPLATE_IN_AUTH : 0;
 	const cJSON *body;
 	Template   *row = NULL;
 
@@ -632,7 +637,7 @@ act_connector_compile_request(const Document *document, const cJSON *at, int max
 			act_document_error(document, body, NULL, "an object or array is expected");
 		request->body = act_template_compile_json(document, body, place, &row);
 	}
-	if (max_rows == 0 && row != NULL)
+	if (max_rows <= 0 && row != NULL)
 		act_document_error(document, body, NULL, "\"$rows\" in a request without rows");
 	if (max_rows > 1 && row == NULL)
 		act_document_error(document, at, "Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1.",

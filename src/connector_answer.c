@@ -86,7 +86,8 @@ act_connector_read(const Connector *connector, const ConnectorScope *scope, cons
 				   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer)
 {
 	/* Only a unit can have no row that differs. */
-	const Operation *operation = nrows > 0 ? act_flow_operation(connector, rows[0]) : connector->operations[ROW_OP_REPLACE];
+	const Operation *operation = nrows > 0 ? act_flow_operation(connector, rows[0]) :
+		connector->operations[ROW_OP_REPLACE];
 	Reading		reading = {
 		.connector = connector,.scope = scope,.operation = operation->owner,
 		.response = response,.rows = rows,.nrows = nrows,.answer = answer

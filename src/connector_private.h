@@ -11,7 +11,7 @@
 #ifndef ACT_CONNECTOR_PRIVATE_H
 #define ACT_CONNECTOR_PRIVATE_H
 
-#include "connector.h"
+#include "connector_object.h"
 #include "connector_results.h"
 #include "document.h"
 #include "filter.h"
@@ -86,21 +86,40 @@ typedef enum AuthKind
 	AUTH_NONE,
 	AUTH_BEARER,
 	AUTH_BASIC,
+	AUTH_HEADERS,
+	AUTH_QUERY,
+	AUTH_BODY,
 	AUTH_HMAC,
-	AUTH_URL
+	AUTH_URL,
+	AUTH_AWS_SIGV4,
+	AUTH_OAUTH2,
+	AUTH_TOKEN_REQUEST
 } AuthKind;
+
+typedef struct TokenSource TokenSource;
 
 typedef struct Auth
 {
 	AuthKind	kind;
 	const char *when;			/* the secret that chooses it; NULL: always */
+	const char *const *secrets; /* that it names and needs, NULL-ended; when among them */
+	const char *const *spare_secrets;	/* that it names and can do without */
 	const Template *token;
 	const Template *username;
 	const Template *password;
 	const Template *key;
 	const Template *payload;
 	const Template *path;		/* what follows the request's own */
+	const Template *members;	/* an object, for the root of a JSON body */
+	bool		sha512;			/* of a signature; else sha256 */
 	NamedTemplates headers;
+	NamedTemplates query;
+	const Template *service;	/* aws_sigv4 */
+	const Template *region;
+	const Template *access_key;
+	const Template *secret_key;
+	const Template *session_token;
+	const TokenSource *source;	/* of AUTH_OAUTH2 and AUTH_TOKEN_REQUEST */
 } Auth;
 
 /* How records are told apart in the answer to a lookup; the order is that of lookup_by_names[]. */
@@ -148,6 +167,10 @@ struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	ConnectorObject **objects;	/* all, NULL-ended, where it was compiled for none */
+	const ConnectorObject *object;	/* that it was compiled for */
+	List	   *object_parts;	/* of HttpHeader */
+	ValueForms	forms;
 	const char *time_zone;		/* or NULL */
 	RateSection rate;
 	char	   *(*redact) (void *arg, const char *text);	/* or NULL */
@@ -164,6 +187,10 @@ struct Connector
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
+	int			nobject_lists;	/* requests that tell the objects */
+	struct Discovery *object_lists;
+	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */
+	const struct AccountSection *account;	/* NULL: it does not tell */
 	const Operation *operations[ROW_OP_COUNT];
 	List	   *owners;			/* of Operation: those of a mix, in the order of the document */
 };
@@ -205,6 +232,10 @@ extern void act_request_add_headers(const Connector *connector, const NamedTempl
  * connector_auth.c
  */
 extern void act_auth_compile(const Document *document, const cJSON *auths, Connector *connector);
+/* The way that the secrets which are set choose; NULL: none. */
+extern const Auth *act_auth_choose(const Connector *connector, const ConnectorScope *scope);
+/* Appends the text of a template; throws where there is none. */
+extern void act_auth_text(const Template *template, TemplateInput *input, StringInfo out);
 
 /*
  * connector.c
@@ -214,6 +245,38 @@ extern NamedTemplates act_connector_compile_named(const Document *document, cons
 extern void act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
 /* max_rows: of a batch, 0 for a request without rows */
 extern const RequestTemplate *act_connector_compile_request(const Document *document, const cJSON *at, int max_rows);
+#define REQUEST_FOR_TOKEN (-1)	/* as max_rows: no rows, and it may name secrets */
+
+extern void act_connector_compile_operations(Document *document, const cJSON *operations, Connector *connector);
+
+/*
+ * connector_object.c: of the object wanted (NULL: of none; all are checked).
+ * The second throws where the document has objects and a sync names none.
+ */
+extern void act_objects_compile(Document *document, const char *wanted, Connector *connector);
+extern void act_objects_require(const Document *document);
+extern void act_object_compile_document_match(const Document *document, const cJSON *match, Connector *connector);
+
+/*
+ * connector_field.c
+ */
+extern void act_object_compile_fields(const Document *document, const cJSON *at, ConnectorObject *object);
+
+/*
+ * connector_type.c: what is not said stays as it is in forms; null_form_compile
+ * reads member "null".
+ */
+extern void act_value_forms_compile(const Document *document, const cJSON *at, ValueForms *forms);
+extern NullForm act_null_form_compile(const Document *document, const cJSON *object, NullForm fallback,
+									  const char **text);
+extern FieldType act_field_type_compile(const Document *document, const cJSON *object, const char *name);
+
+/*
+ * connector_discover.c, connector_account.c: sections of the document, NULL
+ * where there is none; of_object: one of an object, which has fields alone.
+ */
+extern void act_discover_compile(const Document *document, const cJSON *at, bool of_object, Connector *connector);
+extern void act_account_compile(const Document *document, const cJSON *at, Connector *connector);
 
 /*
  * connector_lookup.c

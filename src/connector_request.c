@@ -14,6 +14,10 @@
 
 #include "connector_private.h"
 #include "json_text.h"
+#include "url.h"
+
+/* That a value may grow by on its way through filters: a digest of nothing. */
+#define FILTERED_BYTES 64
 
 static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
 								 Row **rows, int nrows);
@@ -27,7 +31,7 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
 	const Operation *operation = act_flow_operation(connector, rows[0]);
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
@@ -40,6 +44,8 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	}
 	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
 	for (int i = 0; i < nrows; i++)
@@ -52,11 +58,13 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = batch_input(connector, scope, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -91,10 +99,44 @@ size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const Operation *operation = act_flow_operation(connector, row);
+	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
 	if (operation != NULL && operation->row != NULL)
-		return act_template_row_bytes(operation->row, scope, row);
-	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+		return act_template_row_bytes(operation->row, scope, row) + filtered;
+	return filtered + (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+}
+
+/* Its own part of the body; the whole of it where nothing else is in there. */
+static char *
+row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+	size_t		size;
+
+	if (operation->public.max_row_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_row_bytes / 2)
+		return NULL;
+	if (operation->row == NULL)
+	{
+		HttpRequest request;
+
+		act_connector_render(connector, scope, &row, 1, &request);
+		size = request.body_len;
+	}
+	else
+	{
+		Row		   *sent = act_connector_sent_row(connector, scope, row);
+		TemplateInput input = batch_input(connector, scope, &sent, 1);
+		StringInfoData body;
+
+		initStringInfo(&body);
+		input.row = sent;
+		act_template_render_json(operation->row, &input, &body);
+		size = body.len;
+	}
+	if (size <= operation->public.max_row_bytes)
+		return NULL;
+	return psprintf("the row takes %zu bytes, at most %d can be sent", size, operation->public.max_row_bytes);
 }
 
 /* Near the limit, what counts is the request itself. */
@@ -103,10 +145,14 @@ act_connector_size_problem(const Connector *connector, const ConnectorScope *sco
 {
 	const Operation *operation = act_flow_operation(connector, row);
 	HttpRequest request;
+	char	   *problem;
 
-	if (operation == NULL || operation->public.max_bytes == 0 ||
-		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+	if (operation == NULL)
 		return NULL;
+	problem = row_size_problem(connector, scope, row);
+	if (problem != NULL || operation->public.max_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+		return problem;
 	act_connector_render(connector, scope, &row, 1, &request);
 	if (request.body_len <= operation->public.max_bytes)
 		return NULL;
@@ -187,6 +233,8 @@ act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 		return NULL;
 	initStringInfo(&url);
 	result = act_template_render_text(connector->base_url, &input, &url);
+	if (result == TEMPLATE_MISSING && scope->token == NIL && strncmp(input.culprit, "token.", 6) == 0)
+		return NULL;
 	if (result != TEMPLATE_DONE)
 		act_template_fail(connector->base_url, &input, result);
 	return url.data;
@@ -197,6 +245,12 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 {
 	char	   *url = act_connector_base_url(connector, scope);
 
+	/* What a token's answer chose was not looked at before. */
+	if (url != NULL && scope->token != NIL && act_url_problem(url) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the answer of the token endpoint leads to no address to send to", connector->name),
+				 errdetail("\"%s\": %s.", url, act_url_problem(url))));
 	if (url == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -344,13 +398,15 @@ act_request_set_header(const char *connector, HttpRequest *request, const char *
 	{
 		header = lfirst(cell);
 		if (pg_strcasecmp(header->name, name) == 0)
-		{
-			header->value = pstrdup(value);
-			return;
-		}
+			break;
 	}
+
+	/* Another one takes its place: who made the list may share it with other requests. */
 	header = palloc(sizeof(HttpHeader));
 	header->name = pstrdup(name);
 	header->value = pstrdup(value);
-	request->headers = lappend(request->headers, header);
+	if (cell != NULL)
+		lfirst(cell) = header;
+	else
+		request->headers = lappend(request->headers, header);
 }

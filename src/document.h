@@ -20,6 +20,7 @@ typedef struct Document
 {
 	const char *connector;		/* its name, for messages */
 	const cJSON *root;
+	const cJSON *operations;	/* those being compiled: what "like" names is one of them */
 	/* what templates may name; NULL-name ended, known once they were read */
 	const ConnectorOption *options;
 	const char *const *secrets;

@@ -398,6 +398,22 @@ option_text(const Expression *expression, const ConnectorScope *scope)
 	return text == NULL ? expression->fallback : text;
 }
 
+/* What was kept of the token's answer; NULL: nothing of that name. */
+static const char *
+token_text(const Expression *expression, const ConnectorScope *scope)
+{
+	ListCell   *cell;
+
+	foreach(cell, scope->token)
+	{
+		const HttpHeader *kept = lfirst(cell);
+
+		if (strcmp(kept->name, expression->name) == 0)
+			return kept->value;
+	}
+	return NULL;
+}
+
 /* Of one match field; several have no one value. */
 static Value
 match_value(const Row *row, const ConnectorScope *scope)
@@ -457,6 +473,8 @@ resolve(const Expression *expression, TemplateInput *input)
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
 		case PATH_OPTION:
 			return text_value(option_text(expression, scope));
+		case PATH_TOKEN:
+			return text_value(token_text(expression, scope));
 		case PATH_SECRET:
 			return text_value(scope->secret(scope->arg, expression->name));
 		case PATH_MESSAGE_ID:

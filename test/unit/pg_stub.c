@@ -98,6 +98,12 @@ pfree(void *pointer)
 }
 
 void *
+MemoryContextAllocHuge(MemoryContext context, Size size)
+{
+	return palloc(size);
+}
+
+void *
 repalloc(void *pointer, Size size)
 {
 	Block	   *block = (Block *) pointer - 1;
@@ -287,6 +293,37 @@ lappend(List *list, void *datum)
 	}
 	list->elements[list->length++].ptr_value = datum;
 	return list;
+}
+
+List *
+list_make1_impl(NodeTag type, ListCell datum)
+{
+	return lappend(NIL, datum.ptr_value);
+}
+
+List *
+list_copy(const List *list)
+{
+	List	   *copy = NIL;
+
+	for (int i = 0; list != NIL && i < list->length; i++)
+		copy = lappend(copy, list->elements[i].ptr_value);
+	return copy;
+}
+
+void
+list_sort(List *list, list_sort_comparator cmp)
+{
+	for (int i = 1; list != NIL && i < list->length; i++)
+	{
+		for (int j = i; j > 0 && cmp(&list->elements[j - 1], &list->elements[j]) > 0; j--)
+		{
+			ListCell	cell = list->elements[j];
+
+			list->elements[j] = list->elements[j - 1];
+			list->elements[j - 1] = cell;
+		}
+	}
 }
 
 /* The plain algorithm; the server's is quicker. */

@@ -49,12 +49,6 @@ MemoryContextAllocZero(MemoryContext context, Size size)
 }
 
 void *
-MemoryContextAllocHuge(MemoryContext context, Size size)
-{
-	return palloc(size);
-}
-
-void *
 repalloc_huge(void *pointer, Size size)
 {
 	return repalloc(pointer, size);
