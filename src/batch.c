@@ -121,6 +121,7 @@ begin_filling(BatchReader *reader, BatchFilling *filling, const ConnectorOperati
 	const BatchSearch *search = reader->search;
 
 	filling->operation = operation;
+	filling->batch->lookup = operation->op == ROW_OP_NONE;
 	filling->limit = filling->batch->limit = act_batch_limit(reader->run, operation);
 	filling->max_bytes = operation->max_bytes > 0 ? operation->max_bytes : DEFAULT_MAX_BYTES;
 	if (search != NULL)
@@ -147,8 +148,11 @@ add_row(BatchReader *reader, BatchFilling *filling, Row *row)
 		filling->full = true;
 		return false;
 	}
-	row->at_most_once = act_batch_at_most_once(run, own);
-	batch->at_most_once = batch->at_most_once || row->at_most_once;
+	if (!batch->lookup)
+	{
+		row->at_most_once = act_batch_at_most_once(run, own);
+		batch->at_most_once = batch->at_most_once || row->at_most_once;
+	}
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
 	filling->full = batch->nrows >= filling->limit;
@@ -197,6 +201,48 @@ begin_claim(BatchReader *reader)
 	return claim;
 }
 
+/* A row that was looked up becomes one of the batch's claim, unless it is claimed already. */
+static void
+adopt_row(BatchReader *reader, BatchFilling *filling, Row *row)
+{
+	Batch	   *batch = filling->batch;
+	MemoryContext caller;
+	Row		   *copy;
+
+	if (row->claim->claimed)
+		return;
+	if (batch->fresh == NULL)
+	{
+		MemoryContext context = AllocSetContextCreate(reader->run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+
+		batch->fresh = MemoryContextAllocZero(context, sizeof(Claim));
+		batch->fresh->context = context;
+	}
+	caller = MemoryContextSwitchTo(batch->fresh->context);
+	copy = act_row_copy(row);
+	act_claim_leave(row->claim);
+	claim_row(filling, copy);
+	batch->rows[batch->nrows - 1] = copy;
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+add_onward(BatchReader *reader, BatchFilling *filling)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < reader->nonward; i++)
+	{
+		Row		   *row = reader->onward[i];
+
+		if (filling->full || !add_row(reader, filling, row))
+			reader->onward[kept++] = row;
+		else
+			adopt_row(reader, filling, act_onward_take(reader, i));
+	}
+	reader->nonward = kept;
+}
+
 /*
  * Rows that were not read yet, in the context of the batch's claim.  The one
  * that turns out to belong to the next batch begins the context of that one's.
@@ -211,8 +257,16 @@ add_fresh(BatchReader *reader, BatchFilling *filling)
 	{
 		Row		   *row = reader->ahead;
 
+		if (row != NULL && !same_request(filling->operation, row_operation(run, row)))
+			break;
 		if (batch->fresh == NULL)
 			batch->fresh = begin_claim(reader);
+		else if (row != NULL)
+		{
+			MemoryContextSwitchTo(batch->fresh->context);
+			row = act_row_copy(row);
+			MemoryContextDelete(reader->ahead_context);
+		}
 		MemoryContextSwitchTo(batch->fresh->context);
 		reader->ahead = NULL;
 		if (row == NULL)
@@ -242,6 +296,19 @@ must_wait(const BatchReader *reader, const BatchFilling *filling)
 {
 	return reader->search != NULL && reader->done && !filling->full &&
 		(filling->batch->fresh != NULL ? reader->searching : reader->more_may_come);
+}
+
+/* What kind of request it is is said by the first row; NULL: there is none, or none yet. */
+static const Row *
+first_row(BatchReader *reader)
+{
+	const Row  *row = act_onward_first(reader);
+
+	if (row == NULL)
+		row = reader->ahead;
+	if (row == NULL && reader->search != NULL && reader->search->npool > 0)
+		row = reader->search->pool[0];
+	return row;
 }
 
 /* The next row is known before the batch that it may be part of. */
@@ -282,17 +349,20 @@ act_batch_read(BatchReader *reader)
 	if (filling.batch == NULL)
 	{
 		MemoryContext context;
+		const Row  *first;
 
 		read_ahead(reader);
 		MemoryContextSwitchTo(caller);
-		if (reader->done && (search == NULL || search->npool == 0))
+		first = first_row(reader);
+		if (first == NULL)
 			return NULL;
 		context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
 		filling.batch = MemoryContextAllocZero(context, sizeof(Batch));
 		filling.batch->context = context;
-		begin_filling(reader, &filling, row_operation(run, reader->ahead != NULL ? reader->ahead : search->pool[0]));
+		begin_filling(reader, &filling, row_operation(run, first));
 	}
 	add_pooled(reader, &filling);
+	add_onward(reader, &filling);
 	add_fresh(reader, &filling);
 	MemoryContextSwitchTo(caller);
 	memset(&reader->held, 0, sizeof(reader->held));
@@ -339,9 +409,13 @@ act_batch_render(const Run *run, Batch *batch)
 		MemoryContextSwitchTo(caller);
 		return;
 	}
-	act_connector_render(run->destination->connector, &run->scope,
-						 batch->rows, batch->nrows, &batch->request);
-	batch->request.at_most_once = batch->at_most_once;
+	if (batch->lookup)
+		act_connector_render_lookup(run->destination->connector, &run->scope,
+									batch->rows, batch->nrows, &batch->request);
+	else
+		act_connector_render(run->destination->connector, &run->scope,
+							 batch->rows, batch->nrows, &batch->request);
+	batch->request.at_most_once = batch->at_most_once && !batch->lookup;
 	MemoryContextSwitchTo(caller);
 }
 

@@ -145,7 +145,27 @@ any_due(const Delivery *delivery, bool probes)
 bool
 act_delivery_all_read(const Delivery *delivery)
 {
-	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0;
+	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
+		delivery->reader.nonward == 0;
+}
+
+/* Whether lookups are under way, or wait to be. */
+static bool
+any_lookup(const Delivery *delivery)
+{
+	ListCell   *cell;
+
+	foreach(cell, delivery->in_flight)
+	{
+		if (((Batch *) lfirst(cell))->lookup)
+			return true;
+	}
+	foreach(cell, delivery->ready)
+	{
+		if (((Batch *) lfirst(cell))->lookup)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -168,10 +188,17 @@ read_batches(Delivery *delivery)
 
 		delivery->reader.searching = any_due(delivery, true);
 		delivery->reader.more_may_come = any_due(delivery, false);
+		delivery->reader.looking = any_lookup(delivery);
 		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
-		if (batch->fresh != NULL)
+		if (batch->lookup)
+		{
+			/* Of what it changes nothing is to be known: no claim. */
+			if (act_delivery_lookup_begin(delivery, batch))
+				delivery->ready = lappend(delivery->ready, batch);
+		}
+		else if (batch->fresh != NULL)
 			delivery->unclaimed = lappend(delivery->unclaimed, batch);
 		else
 			delivery->ready = lappend(delivery->ready, batch);
@@ -203,7 +230,7 @@ finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
 		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
-		delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
+		delivery->reader.held.batch == NULL && delivery->search.npool == 0 && delivery->reader.nonward == 0 &&
 		(delivery->reader.done || delivery->run->stop.set);
 }
 
@@ -317,6 +344,7 @@ act_deliver(Run *run)
 	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
 		return;
 	act_canary_choose(run);
+	act_connector_expect(run->destination->connector, run->diff.counts.to_send);
 	act_destination_begin(run);
 	run->delivery = delivery_create(run);
 	deliver_rows(run->delivery);
@@ -353,7 +381,8 @@ act_deliver_abandon(Run *run)
 		Batch	   *batch = lfirst(cell);
 
 		act_delivery_log(delivery, batch, NULL, NULL);
-		act_batch_doubt(batch, true);
+		if (!batch->lookup)
+			act_batch_doubt(batch, true);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)

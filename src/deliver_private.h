@@ -39,6 +39,7 @@ struct Delivery
 	int			lost;			/* batches in a row that are not asked for again */
 	bool		first_batch_pending;	/* it goes alone */
 	int64		reported_at;
+	struct RecordOwners *owners;	/* whose the records are that rows turn out to have */
 
 	/* the brake: rows refused one after the other, none accepted in between */
 	char	   *refusal;		/* the last one's reason, digits and quoted values masked */
@@ -55,6 +56,20 @@ extern bool act_delivery_all_read(const Delivery *delivery);
 /* delivery_answer.c */
 extern int64 act_delivery_now(void);	/* milliseconds; of the process's own clock */
 extern void act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response);
+
+/*
+ * delivery_lookup.c: lookups, and rows that go another way by what was found.
+ * Begin: false, where there is nothing to ask and the batch is done with;
+ * read: instead of act_connector_read(); answered: the rows go on, or have
+ * their outcome.  Turn: takes the rows out of a batch that go another way by
+ * what was answered; they are claimed.
+ */
+extern bool act_delivery_lookup_begin(Delivery *delivery, Batch *batch);
+extern void act_delivery_lookup_read(Delivery *delivery, Batch *batch, const HttpResponse *response,
+									 int64 now_ms, ConnectorAnswer *answer);
+extern void act_delivery_looked_up(Delivery *delivery, Batch *batch);
+extern void act_delivery_turn(Delivery *delivery, Batch *batch);
+extern void act_delivery_note_record(Delivery *delivery, const Row *row);	/* accepted: its record is its own */
 
 /* Logs the batch's request and its answer (NULL: the run ended before), as option log says. */
 extern void act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response,

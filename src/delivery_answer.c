@@ -80,7 +80,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	bool		down = act_limit_down(delivery->run->limit);
 
-	if (answer->verdict == VERDICT_UNCERTAIN)
+	if (answer->verdict == VERDICT_UNCERTAIN && !batch->lookup)
 		act_batch_doubt(batch, batch->late);
 	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
@@ -344,7 +344,10 @@ answered(Delivery *delivery, Batch *batch)
 	if (batch->unit != NULL)
 		batch->unit->outcome = ROW_ACCEPTED;
 	else
+	{
+		act_delivery_turn(delivery, batch);
 		send_next(delivery, act_search_answered(&delivery->search, batch, any_accepted));
+	}
 	act_delivery_finish(delivery, batch);
 	act_brake_answered(delivery, nrows);
 }
@@ -387,7 +390,7 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 	redact(run, &answer->code);
 	redact(run, &answer->message);
 	redact(run, &answer->hint);
-	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS; i++)
+	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS && !batch->lookup; i++)
 	{
 		redact(run, &batch->rows[i]->code);
 		redact(run, &batch->rows[i]->message);
@@ -413,7 +416,7 @@ all_accepted(const Batch *batch)
 {
 	for (int i = 0; i < batch->nrows; i++)
 	{
-		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+		if (batch->lookup ? batch->rows[i]->outcome == ROW_REJECTED : batch->rows[i]->outcome != ROW_ACCEPTED)
 			return false;
 	}
 	return true;
@@ -447,17 +450,28 @@ act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response,
 		batch->rows[i]->request_id = id;
 }
 
+static void
+looked_up(Delivery *delivery, Batch *batch)
+{
+	send_next(delivery, act_search_answered(&delivery->search, batch, false));
+	act_delivery_looked_up(delivery, batch);
+	act_delivery_finish(delivery, batch);
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
 	Run		   *run = delivery->run;
 	ConnectorAnswer answer;
+	int64		now_ms = (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
 	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
 	memset(&answer, 0, sizeof(answer));
-	act_connector_read(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
-					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
-					   &answer);
+	if (batch->lookup)
+		act_delivery_lookup_read(delivery, batch, response, now_ms, &answer);
+	else
+		act_connector_read(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
+						   now_ms, &answer);
 	redact_answer(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
 	act_limit_leave(run->limit,
@@ -465,13 +479,15 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 					response->duration_ms);
 	act_delivery_log(delivery, batch, response, &answer);
 	batch->late = batch->late || may_come_late(response);
-	if (response->repeated)
+	if (response->repeated && !batch->lookup)
 		act_batch_doubt(batch, true);
 	switch (answer.verdict)
 	{
 		case VERDICT_ROWS:
 			heed_limit(delivery, &answer);
-			if (put_off(delivery, batch, &answer))
+			if (batch->lookup)
+				looked_up(delivery, batch);
+			else if (put_off(delivery, batch, &answer))
 				answered(delivery, batch);
 			break;
 		case VERDICT_REFUSED:

@@ -43,20 +43,21 @@
 static int64
 claimed_rows(const Delivery *delivery)
 {
-	int64		count = delivery->search.npool;
+	int64		count = delivery->search.npool + delivery->reader.onward_claimed;
 	ListCell   *cell;
 
 	foreach(cell, delivery->in_flight)
 	{
 		const Batch *batch = lfirst(cell);
 
-		count += batch->nrows + batch->nrest;
+		if (!batch->lookup)
+			count += batch->nrows + batch->nrest;
 	}
 	foreach(cell, delivery->ready)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (!batch->uncertain)
+		if (!batch->uncertain && !batch->lookup)
 			count += batch->nrows + batch->nrest;
 	}
 	foreach(cell, delivery->unclaimed)
@@ -171,7 +172,9 @@ brings_ids(const Delivery *delivery)
 
 	foreach(cell, delivery->settled)
 	{
-		if (((SettledRow *) lfirst(cell))->row->new_external_id != NULL)
+		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+
+		if (row->new_external_id != NULL || row->new_remembered != NIL || row->id_changed)
 			return true;
 	}
 	return false;
@@ -188,7 +191,7 @@ brings_references(const Delivery *delivery)
 		const Row  *row = ((SettledRow *) lfirst(cell))->row;
 
 		if (row->outcome == ROW_ACCEPTED && !act_row_op_removes(row->op) &&
-			(!row->was_there ||
+			(!row->was_there || row->id_changed ||
 			 (row->new_external_id != NULL &&
 			  (row->external_id == NULL || strcmp(row->external_id, row->new_external_id) != 0))))
 			return true;
@@ -276,6 +279,8 @@ forget_settled(Delivery *delivery)
 
 		claim->touched = false;
 		claim->claim_id = claim->renewed_id;
+		if (claim->left)
+			MemoryContextDelete(claim->context);
 	}
 	list_free(delivery->touched_claims);
 	delivery->touched_claims = NIL;
@@ -354,7 +359,10 @@ act_delivery_flush(Delivery *delivery)
 	MemoryContextSwitchTo(delivery->context);
 	for (int i = 0; i < nbatches; i++)
 	{
-		delivery->ready = lappend(delivery->ready, linitial(delivery->unclaimed));
+		Batch	   *batch = linitial(delivery->unclaimed);
+
+		batch->fresh->claimed = true;
+		delivery->ready = lappend(delivery->ready, batch);
 		delivery->unclaimed = list_delete_first(delivery->unclaimed);
 	}
 	MemoryContextSwitchTo(caller);

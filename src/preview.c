@@ -346,11 +346,21 @@ put_requests(Preview *preview, int max_requests)
 		batch = run->unit != NULL && !run->unit->send ? NULL : act_batch_read(&reader);
 		if (batch == NULL)
 			break;
+		if (batch->lookup && !act_onward_assume_missing(&reader, batch))
+		{
+			act_batch_free(batch);
+			i--;
+			continue;
+		}
 		act_batch_render(run, batch);
 		caller = MemoryContextSwitchTo(batch->context);
 		put_request(preview, batch);
 		MemoryContextSwitchTo(caller);
-		act_batch_discard(batch);
+		/* The rows of a lookup go on. */
+		if (batch->lookup)
+			act_batch_free(batch);
+		else
+			act_batch_discard(batch);
 	}
 }
 
@@ -404,6 +414,7 @@ act_preview_requests(PG_FUNCTION_ARGS)
 			preview_unit(run);
 		else
 			act_diff_preview(run->model, rows_for(run, max_requests), true, &run->diff);
+		act_connector_expect(run->destination->connector, run->diff.counts.to_send);
 		put_requests(preview, max_requests);
 	}
 	PG_FINALLY();

@@ -115,8 +115,15 @@ typedef struct Row
 /* With all its strings, in the current memory context. */
 extern Row *act_row_copy(const Row *row);
 
+/* Named values (of HttpHeader), with all their strings, in the current memory context. */
+extern List *act_row_values_copy(const List *values);
+
 /* Named values (of HttpHeader), those of more in place of those of that name; their strings are shared. */
 extern List *act_row_values_over(List *values, List *more);
+
+/* As a JSON object in UTF-8, and back; NULL: there are none. */
+extern char *act_row_values_json(const List *values);
+extern List *act_row_values_parse(const char *object);
 
 extern const char *act_row_op_name(RowOp op);	/* as stored; each its own */
 extern RowOp act_row_op_parse(const char *name);	/* ROW_OP_NONE: no such op */
