@@ -285,19 +285,39 @@ act_connector_row_missing(const Connector *connector, Row *row, bool asked)
 }
 
 static bool
-is_needed(const Flow *flow, const char *name)
+is_among(const NamedPointers *names, const char *name)
 {
-	for (int i = 0; i < flow->nneeds; i++)
+	for (int i = 0; i < names->count; i++)
 	{
-		if (strcmp(flow->needs[i], name) == 0)
+		if (strcmp(names->items[i].name, name) == 0)
 			return true;
 	}
 	return false;
 }
 
+/* Names that are needed are names that are remembered. */
+static bool
+is_remembered(const Operation *operation, const char *name)
+{
+	const RowAnswers *answer = operation->owner->answer;
+
+	for (int i = 0; i < operation->flow.nneeds; i++)
+	{
+		if (strcmp(operation->flow.needs[i], name) == 0)
+			return true;
+	}
+	for (int i = 0; answer != NULL && i < answer->nplaces; i++)
+	{
+		if (is_among(&answer->places[i].remember, name))
+			return true;
+	}
+	return is_among(&operation->remember, name) || (answer != NULL && is_among(&answer->remember, name)) ||
+		(operation->by_id != NULL && is_remembered(operation->by_id, name));
+}
+
 /* What the lookup set is remembered from now on, where it goes by a name that is. */
 static void
-take_values(const Flow *flow, Row *row, List *values)
+take_values(const Operation *operation, Row *row, List *values)
 {
 	List	   *kept = NIL;
 	ListCell   *cell;
@@ -307,7 +327,7 @@ take_values(const Flow *flow, Row *row, List *values)
 	{
 		HttpHeader *value = lfirst(cell);
 
-		if (has_value(row->remembered, value->name) || is_needed(flow, value->name))
+		if (has_value(row->remembered, value->name) || is_remembered(operation, value->name))
 			kept = lappend(kept, value);
 	}
 	if (kept == NIL)
@@ -348,7 +368,7 @@ act_connector_row_found(const Connector *connector, Row *row, const ConnectorFou
 	}
 	row->looked_up = true;
 	take_record(row, found->external_id);
-	take_values(&operation->flow, row, found->values);
+	take_values(operation, row, found->values);
 	if (row->look_up && !turn_to_update(connector, row))
 		row->outcome = ROW_REJECTED;
 	row->look_up = false;

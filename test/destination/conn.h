@@ -64,6 +64,7 @@ typedef struct Conn
 	Buf			results;		/* elements of the results array */
 	long		nresults;
 	bool		is_lookup;		/* results are records */
+	Buf			body;			/* of the answer, where it is made at once */
 	int64_t		due;
 	struct Conn *next;
 	struct Conn *prev;
@@ -117,6 +118,7 @@ extern void answer(Conn *conn);
 
 /* lookup.c */
 extern void look_up(Conn *conn, const char *object, Span lookup);
+extern bool crm(Conn *conn, const char *object, Span body, bool apply);
 
 /* control.c */
 extern void control(Conn *conn);

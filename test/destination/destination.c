@@ -100,6 +100,7 @@ forget_request(Conn *conn)
 	conn->nresults = 0;
 	conn->is_lookup = false;
 	buf_free(&conn->results);
+	buf_free(&conn->body);
 	conn->state = CONN_HEAD;
 }
 

@@ -56,6 +56,8 @@ answer_body(Buf *body, const Conn *conn, const Behaviour *behaviour, int status)
 		buf_add(body, behaviour->gzip.at, behaviour->gzip.len);
 	else if (behaviour && behaviour->body)
 		buf_text(body, behaviour->body);
+	else if (conn->body.len > 0 && status == conn->status)
+		buf_add(body, conn->body.at, conn->body.len);
 	else if (status >= 300)
 		buf_format(body, "{\"error\":\"status %d\"}", status);
 	else if (strcmp(conn->request.method, "POST") != 0)
@@ -260,6 +262,15 @@ evaluate(Conn *conn, bool apply)
 		free(object);
 		return;
 	}
+	object = url_decode(request->path + 1, strcspn(request->path + 1, "?/"));
+	if (crm(conn, object, body, apply))
+	{
+		if (conn->status == 0)
+			conn->status = 200;
+		free(object);
+		return;
+	}
+	free(object);
 	while (json_next(&iter, &name, &row))
 		nrows++;
 	if (entry)
