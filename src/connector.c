@@ -92,9 +92,9 @@ static Operation *compile_unit(const Document *document, const cJSON *at, const 
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 static Connector *
-compile(const char *name, const char *spec, const char *object, bool needed)
+compile(const char *name, const char *spec, const char *object, bool needed, ConnectorProblem *problem_at)
 {
-	Document	document = {.connector = name};
+	Document	document = {.connector = name,.problem = problem_at};
 	Connector  *volatile connector = NULL;
 	char	   *problem;
 
@@ -121,13 +121,19 @@ compile(const char *name, const char *spec, const char *object, bool needed)
 Connector *
 act_connector_compile(const char *name, const char *spec)
 {
-	return compile(name, spec, NULL, false);
+	return compile(name, spec, NULL, false, NULL);
 }
 
 Connector *
 act_connector_compile_object(const char *name, const char *spec, const char *object)
 {
-	return compile(name, spec, object, true);
+	return compile(name, spec, object, true, NULL);
+}
+
+Connector *
+act_connector_check(const char *name, const char *spec, ConnectorProblem *problem)
+{
+	return compile(name, spec, NULL, false, problem);
 }
 
 const ConnectorOperation *

@@ -132,6 +132,18 @@ extern Connector *act_connector_compile(const char *name, const char *spec);
  */
 extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
 
+/*
+ * What is wrong with a document, in parts: the same compiles, and where it
+ * throws for a place in the document says which and what, as the error does.
+ */
+typedef struct ConnectorProblem
+{
+	char	   *pointer;		/* "" the document itself; NULL: no place in it */
+	char	   *what;
+} ConnectorProblem;
+
+extern Connector *act_connector_check(const char *name, const char *spec, ConnectorProblem *problem);
+
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
 
 /*
@@ -145,6 +157,14 @@ extern void act_connector_expect(Connector *connector, int64 rows);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 /* What becomes of match values before the destination compares them; NULL-ended. */
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
+
+/*
+ * Of batches: the value (JSON, as the row has it) that all rows of the row's
+ * request share, NULL where the operation names none; and by what the row is
+ * matched, as the destination compares it, NULL where it has no match.
+ */
+extern char *act_connector_batch_by(const Connector *connector, const Row *row);
+extern char *act_connector_match_text(const Connector *connector, const ConnectorScope *scope, const Row *row);
 
 /* Why one row is more than a request of its operation can carry, or NULL. */
 extern char *act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row);

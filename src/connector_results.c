@@ -308,7 +308,10 @@ apply_values(Page *page, Result *result)
 	const cJSON *one = cJSON_IsArray(value) ? value->child : result->item;
 
 	if (*known == NULL)
-		*known = act_known_rows(&place->identity, page->results->scope, page->results->rows, page->results->nrows);
+		*known = act_known_rows(&place->identity, page->results->scope,
+								act_connector_sent_rows(page->results->connector, page->results->scope,
+														page->results->rows, page->results->nrows),
+								page->results->nrows);
 	if (one == NULL)
 		apply_to_none(page, result);
 	for (; one != NULL; one = cJSON_IsArray(value) ? one->next : NULL)

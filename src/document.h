@@ -24,6 +24,7 @@ typedef struct Document
 	/* what templates may name; NULL-name ended, known once they were read */
 	const ConnectorOption *options;
 	const char *const *secrets;
+	ConnectorProblem *problem;	/* where an error leaves its parts, or NULL */
 } Document;
 
 /* ERROR 22023: connector "x": <what> at <pointer>. hint may be NULL. */

@@ -5,7 +5,8 @@
  *
  * Of such a row only the key is known: it is the snapshot's.  On_removed
  * update sends the match fields and option removed_mapping, clear a null for
- * each mapped field, and both are a mapping over the key columns alone.
+ * each mapped field, the others the match fields alone where the destination
+ * does not know rows by their key; all are a mapping over the key columns.
  * Called by model.c as the sync's owner, inside a transaction; everything is
  * allocated in the current memory context.
  *
@@ -68,7 +69,7 @@ takes_key(const Sync *sync)
 			continue;
 		connector = strVal(option->arg);
 		return act_registry_spec(connector) == NULL ||
-			act_connector_takes_key(act_registry_connector(connector));
+			act_connector_takes_key(act_registry_connector_object(connector, sync->object));
 	}
 	return true;
 }
@@ -360,8 +361,19 @@ act_removal_resolve(Model *model)
 		removal->mapping = clear_payload(model);
 		resolve_leaves(removal, model);
 	}
-	else
+	else if (sync->on_removed == REMOVED_IGNORE || takes_key(sync))
 		return NULL;
+	else
+	{
+		List	   *expressions = NIL;
+		List	   *nodes = match_nodes(model, NULL, &expressions);
+
+		if (nodes == NIL)
+			return NULL;		/* found by its external id */
+		removal = palloc0(sizeof(Removal));
+		removal->mapping = make_mapping(nodes, expressions);
+		resolve_leaves(removal, model);
+	}
 	resolve_digest(removal);
 	return removal;
 }
