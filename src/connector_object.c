@@ -316,6 +316,9 @@ compile_object(Document *document, const cJSON *at, Connector *connector)
 	if (reason != NULL)
 		connector->reason = act_rules_compile_reason(document, reason);
 	compile_rules(document, act_document_array(document, at, "rules"), connector);
+	/* Memberships and associations have no fields of their own but those that make them. */
+	if (object->kind == OBJECT_MEMBERSHIP || object->kind == OBJECT_ASSOCIATION)
+		connector->field_list = NULL;
 	act_discover_compile(document, act_document_member(at, "discover"), true, connector);
 	if (operations == NULL)
 		operations = act_document_member(document->root, "operations");

@@ -569,7 +569,7 @@ act_results_add(RowResults *results, const RowAnswers *answers, const HttpRespon
 		return psprintf("the answer cannot be read as JSON: %s", problem);
 	if (act_answer_is_success(response) && says_nothing_was_written(answers, root))
 	{
-		mean_all(results, ROW_REJECTED, pstrdup("nothing_written"), pstrdup("It is a success that has written nothing."));
+		mean_all(results, ROW_REJECTED, pstrdup("nothing_written"), psprintf("HTTP %d, but nothing was written", response->status));
 		return NULL;
 	}
 	return answers->by == BY_NONE ? read_silence(&page, root) : read_places(&page, root);
@@ -589,7 +589,7 @@ act_results_finish(RowResults *results, ConnectorAnswer *answer)
 		read->meaning.outcome = results->fallback;
 		mean_for_row(results, i, NULL, &read->meaning);
 		if (read->meaning.outcome == ROW_REJECTED)
-			read->message = pstrdup("The answer says nothing of this row.");
+			read->message = pstrdup("the answer says nothing of this row");
 	}
 	for (int i = 0; i < results->nrows; i++)
 	{

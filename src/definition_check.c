@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 #include "utils/varlena.h"
 
+#include "catalog.h"
 #include "definition.h"
 #include "definition_object.h"
 #include "destination.h"
@@ -314,6 +315,14 @@ check_first_run(const Sync *sync, const Destination *destination)
 				 errhint("options => '{\"first_run\": \"send\"}' sends all rows, '{\"first_run\": \"baseline\"}' takes them as sent.")));
 }
 
+/* What a field gets, or which fields there are. */
+static bool
+changes_values(const DefinitionInput *input)
+{
+	return input->model != NULL || input->destination != NULL || input->object != NULL ||
+		input->match != NULL || input->mapping != NULL || input->mode != NULL;
+}
+
 Model *
 act_definition_apply(Sync *sync, const DefinitionInput *input)
 {
@@ -341,6 +350,8 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	check_unit(sync);
 	apply_model(sync, input->model);
 
+	if (input->object != NULL)
+		act_catalog_apply_title(sync);
 	destination = load_destination(sync);
 	act_definition_apply_object(sync, input, was_mirror, destination);
 	act_definition_check_mode(sync);
@@ -361,6 +372,8 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	else
 		act_model_apply_match(model);
 	check_first_run(sync, destination);
+	if (is_new || sync->options.strict || changes_values(input))
+		act_catalog_warn(sync, model, destination->connector);
 	act_destination_wipe(destination);
 	return model;
 }

@@ -172,6 +172,36 @@ null_node(const MappingNode *node)
 	return null;
 }
 
+/* The node of null_node(), once the forms of the other one's leaves are known. */
+static void
+form_null(const Mapping *mapping, const MappingNode *node, MappingNode *null)
+{
+	const FieldForm *form = node->kind == NODE_LEAF ? &mapping->leaves[node->leaf].form : NULL;
+	char	   *json;
+
+	if (form != NULL && form->says_null && null->kind == NODE_CONSTANT)
+	{
+		json = act_value_null_json(form);
+		null->constant = json == NULL ? "null" : json;	/* what is left out clears nothing */
+	}
+	for (int i = 0; null->kind == NODE_OBJECT && i < null->nchildren; i++)
+		form_null(mapping, node->children[i], null->children[i]);
+}
+
+void
+act_removal_form_nulls(Model *model)
+{
+	const MappingNode *root = model->mapping->root;
+
+	for (int i = 0; model->sync->on_removed == REMOVED_CLEAR && i < root->nchildren; i++)
+	{
+		MappingNode *null = act_mapping_find_field(model->removal->mapping, root->children[i]->member);
+
+		if (null != NULL && !is_match(model->sync, root->children[i]->member))
+			form_null(model->mapping, root->children[i], null);
+	}
+}
+
 static Mapping *
 clear_payload(const Model *model)
 {
