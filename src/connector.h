@@ -299,6 +299,9 @@ extern void act_connector_read_lookup(const Connector *connector, const Connecto
 extern void act_connector_row_missing(const Connector *connector, Row *row, bool asked);
 extern void act_connector_row_found(const Connector *connector, Row *row, const ConnectorFound *found);
 
+/* Whether rows are asked for by their ids, without which they are not asked for at all. */
+extern bool act_connector_goes_by_id(const Connector *connector, RowOp op);
+
 /* A row that is refused since it is there: true where it goes on as an update of its record, or is looked up. */
 extern bool act_connector_row_is_there(const Connector *connector, Row *row);
 

@@ -142,6 +142,14 @@ act_connector_expect(Connector *connector, int64 rows)
 	}
 }
 
+bool
+act_connector_goes_by_id(const Connector *connector, RowOp op)
+{
+	const Operation *operation = connector->operations[op];
+
+	return operation != NULL && operation->flow.needs_id && operation->flow.missing == MISSING_ABSENT;
+}
+
 /* Whatever is known of the row. */
 static const Operation *
 base_operation(const Connector *connector, const Row *row)
