@@ -185,6 +185,7 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 		batch->at_most_once = batch->at_most_once || row->at_most_once;
 	}
 	batch->rows = make_room(batch->context, batch->rows, batch->nrows);
+	row->in_lookup = batch->lookup;
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
 	filling->full = batch->nrows >= filling->limit;
@@ -479,6 +480,7 @@ act_batch_make(MemoryContext parent, Row **rows, int nrows)
 	batch->rows = MemoryContextAlloc(context, sizeof(Row *) * nrows);
 	memcpy(batch->rows, rows, sizeof(Row *) * nrows);
 	batch->nrows = nrows;
+	batch->lookup = nrows > 0 && rows[0]->in_lookup;
 	for (int i = 0; i < nrows; i++)
 	{
 		batch->bytes += rows[i]->bytes;

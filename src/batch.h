@@ -90,6 +90,7 @@ typedef struct BatchReader
 	int			onward_size;
 	int			onward_claimed; /* those of them that are claimed */
 	bool		looking;		/* lookups are under way, so that more may come */
+	bool		hurried;		/* whether anything is accepted is to be known soon: they wait for none */
 } BatchReader;
 
 /*

@@ -36,6 +36,7 @@ act_onward_put(BatchReader *reader, Row *row)
 			reader->onward = repalloc_huge(reader->onward, sizeof(Row *) * reader->onward_size);
 	}
 	row->outcome = ROW_UNDECIDED;
+	row->in_lookup = false;
 	row->bytes = 0;
 	reader->onward[reader->nonward++] = row;
 	reader->onward_claimed += row->claim->claimed;
@@ -60,7 +61,8 @@ act_onward_first(const BatchReader *reader)
 	}			kinds[MAX_KINDS];
 	int			nkinds = 0;
 
-	if (reader->nonward >= MAX_WAITING || (reader->nonward > 0 && reader->done && !reader->looking))
+	if (reader->nonward > 0 &&
+		(reader->nonward >= MAX_WAITING || reader->hurried || (reader->done && !reader->looking)))
 		return reader->onward[0];
 	for (int i = 0; i < reader->nonward; i++)
 	{

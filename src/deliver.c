@@ -189,6 +189,7 @@ read_batches(Delivery *delivery)
 		delivery->reader.searching = any_due(delivery, true);
 		delivery->reader.more_may_come = any_due(delivery, false);
 		delivery->reader.looking = any_lookup(delivery);
+		delivery->reader.hurried = wanted == 1;
 		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;

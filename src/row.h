@@ -95,6 +95,7 @@ typedef struct Row
 	struct Claim *claim;		/* batch.h */
 
 	/* made by delivery, of what it found at the destination (connector_flow.c) */
+	bool		in_lookup;		/* the batch that it travels in asks for it, and changes nothing */
 	bool		looked_up;		/* and need not be again */
 	bool		look_up;		/* whatever is known of it: it is there, and which it is was not told */
 	bool		forgot_id;		/* the record of its id was gone */

@@ -139,7 +139,7 @@ given('contacts', 'composed', 250);
 seed('contacts', map { "USER$_\@example.com" } 1 .. 20);
 is($a->sql("SELECT string_agg(DISTINCT method || ' ' || (body LIKE '%lookup%')::text, ', ') FROM activate.preview_requests('contacts', 2)"),
 	'POST false, POST true', 'a preview shows the lookup first, and the request that follows where there is no record');
-like($a->sql("SELECT detail FROM activate.explain_row('contacts', '3')"), qr/Its record is looked up first\. If there is none, it is sent as insert\./,
+like($a->sql("SELECT explanation FROM activate.explain_row('contacts', '3')"), qr/Its record is looked up first\. If there is none, it is sent as insert\./,
 	'explain_row says which way a row goes');
 is($a->sql("SELECT requests FROM activate.plan_sync('contacts')"), 253, 'a plan counts lookups');
 $since = seq();
