@@ -17,7 +17,7 @@ OBJS = $(SOURCES:src/%.c=build/release/%.o)
 TEST_OBJS = $(SOURCES:src/%.c=build/test/%.o)
 
 WARNINGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-LIBRARIES = -lcurl -lcjson -lcrypto
+LIBRARIES = -lcurl -lcjson -lcrypto -lz
 
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = $(WARNINGS)

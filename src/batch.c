@@ -16,6 +16,7 @@
 
 #include "batch_private.h"
 #include "canary.h"
+#include "fault.h"
 #include "text_set.h"
 
 /* Where neither connector nor destination limit a body. */
@@ -150,6 +151,7 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 	const Run  *run = reader->run;
 	const ConnectorOperation *own = act_batch_operation(run, row);
 	Batch	   *batch = filling->batch;
+	size_t		url_bytes;
 	const char *by = own->by == NULL ? NULL : act_connector_batch_by(run->destination->connector, row);
 	char	   *match = NULL;
 
@@ -166,7 +168,11 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 	}
 	if (row->bytes == 0)
 		row->bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
-	if (batch->nrows > 0 && batch->bytes + row->bytes > filling->max_bytes)
+	if (filling->max_url_bytes == 0)
+		filling->max_url_bytes = act_connector_url_room(run->destination->connector, &run->scope, row);
+	url_bytes = act_connector_row_url_bytes(run->destination->connector, &run->scope, row);
+	if (batch->nrows > 0 &&
+		(batch->bytes + row->bytes > filling->max_bytes || batch->url_bytes + url_bytes > filling->max_url_bytes))
 	{
 		filling->full = true;
 		return false;
@@ -188,6 +194,7 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 	row->in_lookup = batch->lookup;
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
+	batch->url_bytes += url_bytes;
 	filling->full = batch->nrows >= filling->limit;
 	return true;
 }
@@ -431,7 +438,7 @@ act_batch_take_waiting(BatchReader *reader)
 
 /* All rows of the model, for as long as it takes to render them. */
 static void
-render_unit(const Run *run, Batch *batch)
+render_unit(const Run *run, const ConnectorScope *scope, Batch *batch)
 {
 	Unit	   *unit = batch->unit;
 	const Connector *connector = run->destination->connector;
@@ -444,7 +451,7 @@ render_unit(const Run *run, Batch *batch)
 	while (nrows < unit->nrows && (rows[nrows] = act_unit_next(unit)) != NULL)
 		nrows++;
 	MemoryContextSwitchTo(batch->context);
-	act_connector_render_unit(connector, &run->scope, rows, nrows, unit->id, &batch->request);
+	act_connector_render_unit(connector, scope, rows, nrows, unit->id, &batch->request);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }
@@ -452,19 +459,21 @@ render_unit(const Run *run, Batch *batch)
 void
 act_batch_render(const Run *run, Batch *batch)
 {
+	ConnectorScope scope = run->scope;
 	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
+	scope.now_ms = act_unix_ms(act_now());
 	if (batch->unit != NULL)
 	{
-		render_unit(run, batch);
+		render_unit(run, &scope, batch);
 		MemoryContextSwitchTo(caller);
 		return;
 	}
 	if (batch->lookup)
-		act_connector_render_lookup(run->destination->connector, &run->scope,
+		act_connector_render_lookup(run->destination->connector, &scope,
 									batch->rows, batch->nrows, &batch->request);
 	else
-		act_connector_render(run->destination->connector, &run->scope,
+		act_connector_render(run->destination->connector, &scope,
 							 batch->rows, batch->nrows, &batch->request);
 	batch->request.at_most_once = batch->at_most_once && !batch->lookup;
 	MemoryContextSwitchTo(caller);

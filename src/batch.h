@@ -35,6 +35,7 @@ typedef struct Batch
 	int			nrows;
 	int			limit;			/* rows that one of its kind takes; 0: it was not read but made */
 	size_t		bytes;			/* of its rows, about */
+	size_t		url_bytes;		/* that they add to the address */
 	bool		lookup;			/* asks what is there, and changes nothing: needs no claim */
 	ConnectorFound *found;		/* what the last answer to a lookup said, row by row */
 	HttpRequest request;		/* without credentials; url NULL: not rendered */
@@ -63,6 +64,7 @@ typedef struct BatchFilling
 	const ConnectorOperation *operation;	/* what it asks for */
 	int			limit;			/* rows that it takes */
 	size_t		max_bytes;
+	size_t		max_url_bytes;	/* of the rows; 0: not asked yet */
 	const char *by;				/* JSON: what its rows share ("batch.by"), or NULL */
 	uint32		by_hash;
 	struct TextSet *matches;	/* of its rows, where no two may have the same; NULL: none yet */

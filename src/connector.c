@@ -30,13 +30,13 @@ static const char *const option_members[] = {"kind", "required", "default", NULL
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
-	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "answer", "absent",
+	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "lines", "answer", "absent",
 	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", NULL
 };
 
 /* Of the variant for rows whose id is known, and of that for large runs. */
 static const char *const by_id_members[] = {
-	"mix", "idempotent", "batch", "request", "row", "answer", "absent", "accepted_codes", "remember", "rules", NULL
+	"mix", "idempotent", "batch", "request", "row", "lines", "answer", "absent", "accepted_codes", "remember", "rules", NULL
 };
 static const char *const large_members[] = {
 	"from_rows", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", NULL
@@ -48,13 +48,6 @@ static const char *const batch_members[] = {
 	"max_rows", "default_rows", "max_bytes", "max_row_bytes", "unique", "by", NULL
 };
 static const char *const unique_names[] = {"match", NULL};
-
-static const char *const request_members[] = {"method", "path", "query", "headers", "format", "body", NULL};
-static const char *const later_request_members[] = {"lines", "columns", "compress", "null_as", NULL};
-
-static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
-static const char *const formats[] = {"json", NULL};
-static const char *const later_formats[] = {"ndjson", "form", "csv", "text", "multipart", NULL};
 
 static const char *const absent_names[] = {"absent", "accepted", "match", NULL};
 
@@ -89,7 +82,6 @@ static void compile_large(const Document *document, const cJSON *holder, Connect
 static void compile_absent(const Document *document, const cJSON *holder, bool is_by_id, Operation *operation);
 static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like,
 							   const Connector *connector, Operation *operation);
-static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
 static Connector *
 compile(const char *name, const char *spec, const char *object, bool needed, ConnectorProblem *problem_at)
@@ -523,7 +515,6 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 					 Operation *operation)
 {
 	ConnectorOperation *public = &operation->public;
-	const cJSON *row = act_document_member(at, "row");
 	const cJSON *holder;
 
 	operation->accepted_codes = act_shape_compile_codes(document, operation_holder(at, like, "accepted_codes"),
@@ -532,8 +523,6 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 	operation->owner = find_owner(connector, public->mix);
 	if (operation->owner != NULL)
 	{
-		Template   *nested;
-
 		for (int i = 0; i < 4; i++)
 		{
 			const char *name = i == 0 ? "batch" : i == 1 ? "request" : i == 2 ? "answer" : "rules";
@@ -548,21 +537,17 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 		public->max_row_bytes = operation->owner->public.max_row_bytes;
 		public->unique_match = operation->owner->public.unique_match;
 		public->by = operation->owner->public.by;
-		operation->row = row == NULL ? operation->owner->row
-			: act_template_compile_json(document, row, TEMPLATE_IN_ROW, &nested);
-		if (row != NULL && nested != NULL)
-			act_document_error(document, row, NULL, "\"$rows\" within a row");
+		operation->row = act_request_compile_row(document, at, operation->owner->request, public->op);
 		return;
 	}
 
-	if (row != NULL)
-		act_document_error(document, row, NULL, "\"row\", which is for later operations of a mix,");
+	act_request_refuse_row(document, at);
 	operation->owner = operation;
 	holder = operation_holder(at, like, "batch");
 	act_connector_compile_batch(document, act_document_member(holder, "batch"), public);
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
-	operation->row = operation->request->row;
+	act_request_check_takes(document, at, operation->request, public->op);
 	compile_answer(document, at, like, connector, operation);
 	if (public->mix != NULL)
 		connector->owners = lappend(connector->owners, operation);
@@ -576,7 +561,7 @@ static Operation *
 compile_unit(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
 			 Operation *operation)
 {
-	static const char *const refused[] = {"mix", "idempotent", "append", "row", "absent", "accepted_codes", "remember"};
+	static const char *const refused[] = {"mix", "idempotent", "append", "row", "lines", "absent", "accepted_codes", "remember"};
 	ConnectorOperation *public = &operation->public;
 	const cJSON *holder = operation_holder(at, like, "batch");
 	const cJSON *batch = act_document_member(holder, "batch");
@@ -595,7 +580,6 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, const
 		public->max_rows = MAX_BATCH_ROWS;
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
-	operation->row = operation->request->row;
 	compile_answer(document, at, like, connector, operation);
 	if (operation->answer->by != BY_NONE)
 		act_document_error(document, act_document_member(operation_holder(at, like, "answer"), "answer"), NULL,
@@ -619,82 +603,4 @@ act_connector_compile_batch(const Document *document, const cJSON *batch, Connec
 	operation->by = act_document_string(document, batch, "by");
 	if (operation->by != NULL && *operation->by == '\0')
 		act_document_error(document, act_document_member(batch, "by"), NULL, "the name of a field is expected");
-}
-
-const RequestTemplate *
-act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
-{
-	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
-	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : max_rows == REQUEST_FOR_TOKEN ? TEMPLATE_IN_AUTH : 0;
-	const cJSON *body;
-	Template   *row = NULL;
-
-	act_document_check(document, at, request_members, later_request_members);
-	request->method = methods[act_document_choice(document, at, "method", methods, NULL, 1)];
-	act_document_choice(document, at, "format", formats, later_formats, 0);
-	compile_path(document, at, request, place);
-	request->query = act_connector_compile_named(document, at, "query", place | TEMPLATE_IN_URL);
-	request->headers = act_connector_compile_named(document, at, "headers", place);
-
-	body = act_document_member(at, "body");
-	if (body != NULL)
-	{
-		if (!cJSON_IsObject(body) && !cJSON_IsArray(body))
-			act_document_error(document, body, NULL, "an object or array is expected");
-		request->body = act_template_compile_json(document, body, place, &row);
-	}
-	if (max_rows <= 0 && row != NULL)
-		act_document_error(document, body, NULL, "\"$rows\" in a request without rows");
-	if (max_rows > 1 && row == NULL)
-		act_document_error(document, at, "Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1.",
-						   "a request for several rows that names none");
-	request->row = row;
-	return request;
-}
-
-static const char *
-segment_end(const char *start)
-{
-	const char *end = start;
-
-	while (*end != '\0' && *end != '/')
-	{
-		const char *close = strncmp(end, "{{", 2) == 0 ? strstr(end, "}}") : NULL;
-
-		end = close == NULL ? end + 1 : close + 2;
-	}
-	return end;
-}
-
-/*
- * The path is cut into segments here, so that what a row puts into one
- * cannot become two, and a segment without a value drops out.
- */
-static void
-compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place)
-{
-	char	   *path = act_document_string(document, at, "path");
-	const cJSON *member = act_document_member(at, "path");
-	int			most = 0;
-
-	if (path == NULL || *path == '\0')
-		return;
-	if (*path != '/')
-		act_document_error(document, member, NULL, "a path that does not begin with \"/\"");
-	for (const char *c = path; *c != '\0'; c++)
-	{
-		if (*c == '?' || *c == '#' || (unsigned char) *c < 0x20 || (unsigned char) *c >= 0x7f)
-			act_document_error(document, member, "Parameters stand in \"query\".",
-							   "a path with a character that cannot stand there");
-		most += *c == '/';
-	}
-	request->segments = palloc0(most * sizeof(Template *));
-	while (*path == '/')
-	{
-		const char *end = segment_end(path + 1);
-
-		request->segments[request->nsegments++] =
-			act_template_compile_text(document, member, path + 1, end - path - 1, place | TEMPLATE_IN_URL);
-		path += end - path;
-	}
 }

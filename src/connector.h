@@ -159,6 +159,13 @@ extern bool act_connector_takes_key(const Connector *connector);	/* no match nee
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
 
 /*
+ * Why a row cannot be rendered: a filter cannot do with its value, or a text
+ * needs one that it has not.  What is known only when it is sent (ids, tokens)
+ * does not count.  NULL: nothing is wrong.
+ */
+extern char *act_connector_row_problem(const Connector *connector, const ConnectorScope *scope, Row *row);
+
+/*
  * Of batches: the value (JSON, as the row has it) that all rows of the row's
  * request share, NULL where the operation names none; and by what the row is
  * matched, as the destination compares it, NULL where it has no match.
@@ -207,6 +214,14 @@ extern void act_connector_render_unit(const Connector *connector, const Connecto
 
 /* Bytes a row adds to a body: what a batch by bytes is measured with. */
 extern size_t act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row);
+
+/*
+ * Some requests name their rows in the address, which servers limit.  What the
+ * row adds to it (0: nothing), and how much all rows of such a request may.
+ */
+#define ACT_MAX_URL 8000
+extern size_t act_connector_row_url_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row);
+extern size_t act_connector_url_room(const Connector *connector, const ConnectorScope *scope, const Row *row);
 
 /* The harmless request of check_destination(). */
 extern void act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request);

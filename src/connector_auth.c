@@ -534,8 +534,9 @@ authorize_hmac(const Connector *connector, const Auth *auth, TemplateInput *inpu
 	StringInfoData key;
 	StringInfoData payload;
 
-	message.body = request->body == NULL ? "" : request->body;
-	message.body_len = request->body == NULL ? 0 : request->body_len;
+	message.body = act_http_sent_body(request, &message.body_len);
+	if (message.body == NULL)
+		message.body = "";
 	input->message = &message;
 	initStringInfo(&key);
 	initStringInfo(&payload);

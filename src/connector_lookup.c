@@ -51,7 +51,7 @@ compile_compare(const Document *document, const cJSON *answer, Identity *identit
 
 		if (filter == NULL)
 			act_document_unknown(document, at, "filter", cJSON_IsString(at) ? at->valuestring : "", act_filter_names());
-		if (filter->takes_argument || filter->wants_json || filter->makes_bytes)
+		if (filter->takes_argument != FILTER_ALONE || filter->wants_json || filter->makes_bytes)
 			act_document_error(document, at, NULL, "filter \"%s\", which cannot stand here,", filter->name);
 		compare[count++] = filter;
 	}
@@ -150,24 +150,15 @@ act_connector_lookup_has(const Connector *connector, const ConnectorScope *scope
  * ----------------------------------------------------------------
  */
 
-/* Its own, whatever the row's operation. */
-static const Template *
-row_template(const void *lookup, const Row *row)
-{
-	return ((const Lookup *) lookup)->request->row;
-}
-
 void
 act_connector_render_lookup(const Connector *connector, const ConnectorScope *scope,
 							Row **rows, int nrows, HttpRequest *request)
 {
 	const Lookup *lookup = connector->lookup;
 	TemplateInput input = {
-		.scope = scope,.rows = act_connector_sent_rows(connector, scope, rows, nrows),.nrows = nrows,.row_template = row_template,.row_template_of = lookup
+		.scope = scope,.rows = act_connector_sent_rows(connector, scope, rows, nrows),.nrows = nrows
 	};
 
-	if (lookup->request->row == NULL)
-		input.row = input.rows[0];
 	act_request_render(connector, lookup->request, &input, 0, request);
 }
 

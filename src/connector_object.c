@@ -85,7 +85,7 @@ compile_compare(const Document *document, const cJSON *match, const Filter **fal
 		filter = act_filter_find(at->valuestring);
 		if (filter == NULL)
 			act_document_unknown(document, at, "filter", at->valuestring, act_filter_names());
-		if (filter->takes_argument || filter->wants_json || filter->makes_bytes)
+		if (filter->takes_argument != FILTER_ALONE || filter->wants_json || filter->makes_bytes)
 			act_document_error(document, at, "Such as \"trim\" and \"lower\".",
 							   "filter \"%s\", which makes no text of text,", at->valuestring);
 		compare[count++] = filter;

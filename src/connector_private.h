@@ -30,6 +30,24 @@ typedef struct NamedTemplates
 	NamedTemplate *items;
 } NamedTemplates;
 
+/* How a body is written; the order is that of format_names[]. */
+typedef enum BodyFormat
+{
+	FORMAT_JSON,
+	FORMAT_NDJSON,
+	FORMAT_FORM,
+	FORMAT_CSV,
+	FORMAT_TEXT,
+	FORMAT_NONE
+} BodyFormat;
+
+/* One column, or one for each member of an object. */
+typedef struct CsvColumn
+{
+	const Template *name;		/* NULL: spread */
+	const Template *value;		/* or what is spread */
+} CsvColumn;
+
 typedef struct RequestTemplate
 {
 	const char *method;
@@ -37,8 +55,18 @@ typedef struct RequestTemplate
 	const Template **segments;
 	NamedTemplates query;
 	NamedTemplates headers;
-	const Template *body;		/* NULL: none */
-	const Template *row;		/* what $rows stands for; NULL: no $rows */
+	BodyFormat	format;
+	const char *content_type;
+	bool		gzip;
+	const Template *body;		/* of JSON, form and text; NULL: none */
+	const Template *lines;		/* of NDJSON, for each row */
+	int			ncolumns;		/* of CSV */
+	CsvColumn  *columns;
+	const char *null_as;
+	const Template *row;		/* what the first $rows, or lines, stands for; NULL: neither */
+	bool		several_rows;	/* it can carry more than one */
+	bool		rows_in_url;	/* and its address says so of each */
+	bool		may_fail;		/* not every row can be rendered */
 } RequestTemplate;
 
 /* What becomes of a row whose record a lookup did not find, or could not look for. */
@@ -68,7 +96,7 @@ struct Operation
 	const Operation *owner;		/* the first of its mix, or itself */
 	const RequestTemplate *request; /* of owners */
 	const RowAnswers *answer;	/* of owners */
-	const Template *row;
+	const Template *row;		/* of later ones of a mix, in place of what the request says; NULL: that */
 	RowOutcome	absent;			/* what an absent record means for this one */
 	bool		absent_is_match;	/* of a by_id: then the row goes by its match */
 	Flow		flow;
@@ -243,7 +271,11 @@ extern void act_auth_text(const Template *template, TemplateInput *input, String
 extern NamedTemplates act_connector_compile_named(const Document *document, const cJSON *object,
 												  const char *name, int place);
 extern void act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
-/* max_rows: of a batch, 0 for a request without rows */
+
+/*
+ * request_template.c
+ */
+/* max_rows: of a batch; 0: a request without rows; less: one that asks for a token */
 extern const RequestTemplate *act_connector_compile_request(const Document *document, const cJSON *at, int max_rows);
 #define REQUEST_FOR_TOKEN (-1)	/* as max_rows: no rows, and it may name secrets */
 
@@ -277,6 +309,24 @@ extern FieldType act_field_type_compile(const Document *document, const cJSON *o
  */
 extern void act_discover_compile(const Document *document, const cJSON *at, bool of_object, Connector *connector);
 extern void act_account_compile(const Document *document, const cJSON *at, Connector *connector);
+
+/* Members "row" and "lines" of a later operation of a mix; NULL: it has neither. */
+extern const Template *act_request_compile_row(const Document *document, const cJSON *at,
+											   const RequestTemplate *request, RowOp op);
+/* Throws where the first operation of a mix, or one alone, has them. */
+extern void act_request_refuse_row(const Document *document, const cJSON *at);
+/* Throws where the request has no place for such rows. */
+extern void act_request_check_takes(const Document *document, const cJSON *at,
+									const RequestTemplate *request, RowOp op);
+
+/*
+ * request_body.c: appends the body; throws 22023 where template and rows do
+ * not fit together.  trial: of one row, for its own parts only, and tells.
+ */
+extern void act_body_render(const RequestTemplate *template, TemplateInput *input, StringInfo body);
+extern TemplateResult act_body_try_row(const RequestTemplate *template, TemplateInput *input);
+extern size_t act_body_row_bytes(const RequestTemplate *template, const TemplateInput *input, const Row *row);
+extern void act_body_compress(HttpRequest *request);
 
 /*
  * connector_lookup.c

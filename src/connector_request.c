@@ -24,6 +24,8 @@ static TemplateInput batch_input(const Connector *connector, const ConnectorScop
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
 static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
+static TemplateResult try_segment(const Template *segment, TemplateInput *input, StringInfo url);
+static TemplateResult try_address(const RequestTemplate *request, TemplateInput *input);
 static void append_query(const NamedTemplates *query, TemplateInput *input, char *separator, StringInfo url);
 
 void
@@ -43,13 +45,11 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
 				 connector->name, act_row_op_sent_name(rows[i]->op));
 	}
-	if (operation->owner->request->row == NULL && nrows > 1)
+	if (!operation->owner->request->several_rows && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
 	own.batch_by = act_connector_batch_by(connector, rows[0]);
 	input = batch_input(connector, &own, rows, nrows);
-	if (operation->owner->request->row == NULL)
-		input.row = rows[0];
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
 	act_request_render(connector, operation->owner->request, &input, bytes, request);
@@ -78,21 +78,30 @@ void
 act_request_render(const Connector *connector, const RequestTemplate *template, TemplateInput *input,
 				   size_t bytes, HttpRequest *request)
 {
+	const Row  *row = input->row == NULL && input->nrows == 1 ? input->rows[0] : input->row;
+	StringInfoData body;
+
 	memset(request, 0, sizeof(HttpRequest));
 	request->method = template->method;
+	input->row = row;
 	request->url = render_url(connector, template, input);
-	if (template->body != NULL)
+	if (template->format != FORMAT_NONE &&
+		(template->body != NULL || template->format == FORMAT_NDJSON || template->format == FORMAT_CSV))
 	{
-		StringInfoData body;
-
 		initStringInfo(&body);
 		if (bytes > 0 && bytes < ACT_JSON_MAX_BYTES)
 			enlargeStringInfo(&body, (int) bytes);
-		act_template_render_json(template->body, input, &body);
+		act_body_render(template, input, &body);
 		request->body = body.data;
 		request->body_len = body.len;
-		act_request_set_header(connector->name, request, "Content-Type", "application/json");
+		if (template->gzip)
+			act_body_compress(request);
+		act_request_set_header(connector->name, request, "Content-Type", template->content_type);
+		if (template->gzip)
+			act_request_set_header(connector->name, request, "Content-Encoding", "gzip");
 	}
+	input->row = row;
+	input->row_index = 0;
 	act_request_add_headers(connector, &connector->headers, input, request);
 	act_request_add_headers(connector, &template->headers, input, request);
 }
@@ -101,11 +110,82 @@ size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const Operation *operation = act_flow_operation(connector, row);
+	const TemplateInput input = batch_input(connector, scope, NULL, 0);
 	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
-	if (operation != NULL && operation->row != NULL)
-		return act_template_row_bytes(operation->row, scope, row) + filtered;
-	return filtered + (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+	if (operation == NULL || operation->owner->request == NULL)
+		return 0;
+	return filtered + act_body_row_bytes(operation->owner->request, &input, row);
+}
+
+/* ------------------------------------------------------------------ addresses */
+
+static const RequestTemplate *
+request_with_url_rows(const Connector *connector, const Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+
+	return operation != NULL && operation->owner->request != NULL && operation->owner->request->rows_in_url ?
+		operation->owner->request : NULL;
+}
+
+size_t
+act_connector_row_url_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	const RequestTemplate *request = request_with_url_rows(connector, row);
+	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	size_t		bytes = 0;
+
+	if (request == NULL)
+		return 0;
+	for (int i = 0; i < request->nsegments; i++)
+		bytes += act_template_url_row_bytes(request->segments[i], &input, row);
+	for (int i = 0; i < request->query.count; i++)
+		bytes += act_template_url_row_bytes(request->query.items[i].value, &input, row);
+	return bytes;
+}
+
+size_t
+act_connector_url_room(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	const RequestTemplate *request = request_with_url_rows(connector, row);
+	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	size_t		bare;
+
+	if (request == NULL)
+		return SIZE_MAX;
+	input.trial = true;
+	bare = strlen(render_url(connector, request, &input));
+	return bare < ACT_MAX_URL ? ACT_MAX_URL - bare : 1;
+}
+
+/* ------------------------------------------------------------------ single rows */
+
+/* Why it cannot be rendered, whatever comes later, or NULL. */
+char *
+act_connector_row_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+	const RequestTemplate *request = operation == NULL ? NULL : operation->owner->request;
+	TemplateInput input;
+	TemplateResult result;
+	char	   *problem = act_connector_filter_problem(connector, scope, row);
+
+	if (problem != NULL || request == NULL ||
+		!(request->may_fail || (operation->row != NULL && act_template_may_fail(operation->row))))
+		return problem;
+	row = act_connector_sent_row(connector, scope, row);
+	input = batch_input(connector, scope, &row, 1);
+	input.trial = true;
+	input.row = row;
+	result = act_body_try_row(request, &input);
+	if (result == TEMPLATE_DONE)
+		result = try_address(request, &input);
+	if (result == TEMPLATE_DONE)
+		return NULL;
+	return result == TEMPLATE_MISSING ?
+		psprintf("{{%s}} has no value, and the request cannot do without", input.culprit) :
+		psprintf("the value of {{%s}} cannot stand where the request has it", input.culprit);
 }
 
 /* Its own part of the body; the whole of it where nothing else is in there. */
@@ -113,12 +193,13 @@ static char *
 row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
 	const Operation *operation = act_flow_operation(connector, row);
+	const Template *template = operation->row != NULL ? operation->row : operation->owner->request->row;
 	size_t		size;
 
 	if (operation->public.max_row_bytes == 0 ||
 		act_connector_row_bytes(connector, scope, row) < operation->public.max_row_bytes / 2)
 		return NULL;
-	if (operation->row == NULL)
+	if (template == NULL)
 	{
 		HttpRequest request;
 
@@ -133,7 +214,7 @@ row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *r
 
 		initStringInfo(&body);
 		input.row = sent;
-		act_template_render_json(operation->row, &input, &body);
+		act_template_render_json(template, &input, &body);
 		size = body.len;
 	}
 	if (size <= operation->public.max_row_bytes)
@@ -151,6 +232,9 @@ act_connector_size_problem(const Connector *connector, const ConnectorScope *sco
 
 	if (operation == NULL)
 		return NULL;
+	if (operation->owner->request->rows_in_url &&
+		act_connector_row_url_bytes(connector, scope, row) > act_connector_url_room(connector, scope, row))
+		return psprintf("the row makes an address of more than %d bytes", ACT_MAX_URL);
 	problem = row_size_problem(connector, scope, row);
 	if (problem != NULL || operation->public.max_bytes == 0 ||
 		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
@@ -268,8 +352,9 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 	return url;
 }
 
-static void
-append_segment(const Template *segment, TemplateInput *input, StringInfo url)
+/* With its slash; a segment that is one value that is missing drops out. */
+static TemplateResult
+try_segment(const Template *segment, TemplateInput *input, StringInfo url)
 {
 	int			start = url->len;
 	const char *text;
@@ -281,19 +366,56 @@ append_segment(const Template *segment, TemplateInput *input, StringInfo url)
 	{
 		url->len = start;
 		url->data[start] = '\0';
-		return;
+		return TEMPLATE_DONE;
 	}
 
 	/* "." and ".." would address something else, and so would nothing at all */
 	text = url->data + start + 1;
-	if (result == TEMPLATE_DONE && !act_template_is_constant(segment) &&
+	if (result == TEMPLATE_DONE && !act_template_is_constant(segment) && !(input->trial && *text == '\0') &&
 		(*text == '\0' || strcmp(text, ".") == 0 || strcmp(text, "..") == 0))
 	{
 		input->culprit = "path";
 		result = TEMPLATE_UNFIT;
 	}
+	return result;
+}
+
+static void
+append_segment(const Template *segment, TemplateInput *input, StringInfo url)
+{
+	TemplateResult result = try_segment(segment, input, url);
+
 	if (result != TEMPLATE_DONE)
 		act_template_fail(segment, input, result);
+}
+
+/* The address and headers of a request, as far as they speak of its row. */
+static TemplateResult
+try_address(const RequestTemplate *request, TemplateInput *input)
+{
+	TemplateResult result = TEMPLATE_DONE;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < request->nsegments && result == TEMPLATE_DONE; i++)
+		result = try_segment(request->segments[i], input, &text);
+	for (int i = 0; i < request->query.count + request->headers.count && result == TEMPLATE_DONE; i++)
+	{
+		bool		in_query = i < request->query.count;
+		const NamedTemplate *item = in_query ? &request->query.items[i] :
+			&request->headers.items[i - request->query.count];
+
+		resetStringInfo(&text);
+		result = act_template_render_text(item->value, input, &text);
+		if (result == TEMPLATE_MISSING && act_template_is_optional(item->value))
+			result = TEMPLATE_DONE;
+		if (result != TEMPLATE_DONE || in_query || act_request_value_problem(text.data, text.len) == NULL)
+			continue;
+		input->culprit = item->name;
+		result = TEMPLATE_UNFIT;
+	}
+	pfree(text.data);
+	return result;
 }
 
 /* Names are constants of the document, values are escaped by their templates. */

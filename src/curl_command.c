@@ -60,10 +60,27 @@ append_quoted(StringInfo buf, const char *text)
 	appendStringInfoChar(buf, '\'');
 }
 
+/* The body is shown as it is before it is compressed. */
+static bool
+is_packed(const HttpRequest *request)
+{
+	ListCell   *cell;
+
+	foreach(cell, request->headers)
+	{
+		const HttpHeader *header = lfirst(cell);
+
+		if (pg_strcasecmp(header->name, "Content-Encoding") == 0)
+			return pg_strcasecmp(header->value, "gzip") == 0;
+	}
+	return false;
+}
+
 char *
 act_curl_command(const HttpRequest *request)
 {
-	bool		piped = request->body != NULL && request->body_len > MAX_ARGUMENT;
+	bool		packed = request->body != NULL && is_packed(request);
+	bool		piped = packed || (request->body != NULL && request->body_len > MAX_ARGUMENT);
 	StringInfoData buf;
 	ListCell   *cell;
 
@@ -72,7 +89,7 @@ act_curl_command(const HttpRequest *request)
 	{
 		appendStringInfoString(&buf, "printf %s ");
 		append_quoted(&buf, request->body);
-		appendStringInfoString(&buf, " | ");
+		appendStringInfoString(&buf, packed ? " | gzip --stdout | " : " | ");
 	}
 	appendStringInfoString(&buf, "curl --request ");
 	append_quoted(&buf, request->method);

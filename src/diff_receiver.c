@@ -375,7 +375,7 @@ check_row(DiffState *state)
 	if (state->group_problem == NULL && model->connector != NULL)
 	{
 		state->group_code = "value";
-		state->group_problem = act_connector_filter_problem(model->connector, model->scope, row);
+		state->group_problem = act_connector_row_problem(model->connector, model->scope, row);
 	}
 	if (state->group_problem == NULL && model->connector != NULL)
 	{

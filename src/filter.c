@@ -11,7 +11,9 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "utils/memutils.h"
 
@@ -47,20 +49,56 @@ is_white(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+StringInfoData
+act_filter_trimmed(const StringInfoData *text)
+{
+	int			start = 0;
+	int			end = text->len;
+
+	while (start < end && is_white(text->data[start]))
+		start++;
+	while (end > start && is_white(text->data[end - 1]))
+		end--;
+	return (StringInfoData)
+	{
+		.data = text->data + start,.len = end - start
+	};
+}
+
 static bool
 filter_trim(const char *argument, const StringInfoData *from, StringInfo to)
 {
-	int			start = 0;
-	int			end = from->len;
+	StringInfoData trimmed = act_filter_trimmed(from);
 
-	while (start < end && is_white(from->data[start]))
-		start++;
-	while (end > start && is_white(from->data[end - 1]))
-		end--;
-	appendBinaryStringInfo(to, from->data + start, end - start);
+	appendBinaryStringInfo(to, trimmed.data, trimmed.len);
 	return true;
 }
 
+static bool
+filter_digits(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	for (int i = 0; i < from->len; i++)
+	{
+		if (from->data[i] >= '0' && from->data[i] <= '9')
+			appendStringInfoCharMacro(to, from->data[i]);
+	}
+	return to->len > 0;
+}
+
+bool
+act_filter_is_digest(const StringInfoData *text)
+{
+	if (text->len != 64)
+		return false;
+	for (int i = 0; i < text->len; i++)
+	{
+		if (!isxdigit((unsigned char) text->data[i]))
+			return false;
+	}
+	return true;
+}
+
+/* The digest itself; whoever wants it as text encodes it. */
 static bool
 append_digest(const EVP_MD *kind, const StringInfoData *from, StringInfo to)
 {
@@ -69,20 +107,93 @@ append_digest(const EVP_MD *kind, const StringInfoData *from, StringInfo to)
 
 	if (EVP_Digest(from->data, from->len, digest, &len, kind, NULL) != 1)
 		return false;			/* md5 where policy forbids it */
+	appendBinaryStringInfo(to, (char *) digest, len);
+	return true;
+}
+
+/* In hex digits, in place of the bytes that to ends in. */
+static bool
+encode_digest(bool made, StringInfo to, int start)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	int			len = to->len - start;
+
+	if (!made)
+		return false;
+	memcpy(digest, to->data + start, len);
+	to->len = start;
 	act_hex_append(to, digest, len);
+	return true;
+}
+
+static bool
+md5_raw(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	return append_digest(EVP_md5(), from, to);
+}
+
+static bool
+sha256_raw(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	return append_digest(EVP_sha256(), from, to);
+}
+
+static bool
+hmac_sha256_raw(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int len = 0;
+
+	if (HMAC(EVP_sha256(), argument, strlen(argument), (unsigned char *) from->data, from->len, digest, &len) == NULL)
+		return false;
+	appendBinaryStringInfo(to, (char *) digest, len);
 	return true;
 }
 
 static bool
 filter_md5(const char *argument, const StringInfoData *from, StringInfo to)
 {
-	return append_digest(EVP_md5(), from, to);
+	int			start = to->len;
+
+	return encode_digest(md5_raw(argument, from, to), to, start);
 }
 
 static bool
 filter_sha256(const char *argument, const StringInfoData *from, StringInfo to)
 {
-	return append_digest(EVP_sha256(), from, to);
+	int			start = to->len;
+
+	return encode_digest(sha256_raw(argument, from, to), to, start);
+}
+
+static bool
+filter_hmac_sha256(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	int			start = to->len;
+
+	return encode_digest(hmac_sha256_raw(argument, from, to), to, start);
+}
+
+/* Of what was made to be hashed: a digest that came as one stays as it is. */
+static bool
+sha256_once(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	return act_filter_is_digest(from) ? filter_lower(argument, from, to) : filter_sha256(argument, from, to);
+}
+
+/* The same, where what follows encodes its bytes. */
+static bool
+sha256_once_raw(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	if (!act_filter_is_digest(from))
+		return sha256_raw(argument, from, to);
+	for (int i = 0; i < from->len; i += 2)
+	{
+		char		pair[3] = {from->data[i], from->data[i + 1], '\0'};
+
+		appendStringInfoCharMacro(to, (char) strtol(pair, NULL, 16));
+	}
+	return true;
 }
 
 static bool
@@ -96,6 +207,21 @@ static bool
 filter_base64(const char *argument, const StringInfoData *from, StringInfo to)
 {
 	act_base64_append(to, from->data, from->len);
+	return true;
+}
+
+/* In the alphabet of URLs, without padding. */
+static bool
+filter_base64url(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	int			start = to->len;
+
+	act_base64_append(to, from->data, from->len);
+	while (to->len > start && to->data[to->len - 1] == '=')
+		to->len--;
+	to->data[to->len] = '\0';
+	for (char *c = to->data + start; *c != '\0'; c++)
+		*c = *c == '+' ? '-' : *c == '/' ? '_' : *c;
 	return true;
 }
 
@@ -184,20 +310,69 @@ filter_after(const char *argument, const StringInfoData *from, StringInfo to)
 	return true;
 }
 
+/* What precedes the first x; everything where there is none. */
+static bool
+filter_before(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	const char *found = strstr(from->data, argument);
+
+	appendBinaryStringInfo(to, from->data, found == NULL ? from->len : found - from->data);
+	return true;
+}
+
+/* Not named by documents: what stands for others beside their neighbours. */
+static const Filter once_raw_filter = {.name = "sha256",.apply = sha256_once_raw,.makes_bytes = true,.may_fail = true};
+static const Filter md5_raw_filter = {.name = "md5",.apply = md5_raw,.makes_bytes = true,.may_fail = true};
+static const Filter sha256_raw_filter = {
+	.name = "sha256",.apply = sha256_raw,.makes_bytes = true,.once = &once_raw_filter
+};
+static const Filter sha256_once_filter = {.name = "sha256",.apply = sha256_once,.raw = &once_raw_filter};
+static const Filter hmac_raw_filter = {
+	.name = "hmac_sha256",.apply = hmac_sha256_raw,.takes_argument = FILTER_SECRET,.makes_bytes = true
+};
+
 static const Filter filters[] = {
-	{"string", false, filter_string, false, false},
-	{"json", false, filter_string, true, false},
-	{"lower", false, filter_lower, false, false},
-	{"upper", false, filter_upper, false, false},
-	{"trim", false, filter_trim, false, false},
-	{"md5", false, filter_md5, false, false},
-	{"sha256", false, filter_sha256, false, false},
-	{"hex", false, filter_hex, false, false},
-	{"base64", false, filter_base64, false, false},
-	{"unbase64", false, filter_unbase64, false, true},
-	{"whsec", false, filter_whsec, false, true},
-	{"url", false, filter_url, false, false},
-	{"after", true, filter_after, false, false},
+	{"string",.apply = filter_string},
+	{"lower",.apply = filter_lower},
+	{"upper",.apply = filter_upper},
+	{"trim",.apply = filter_trim},
+	{"digits",.apply = filter_digits,.may_fail = true},
+	{"after",.apply = filter_after,.takes_argument = FILTER_TEXT},
+	{"before",.apply = filter_before,.takes_argument = FILTER_TEXT},
+	{"default",.apply = act_filter_default,.takes_argument = FILTER_ANY_TEXT,.wants_json = true,.makes_json = true,.takes_null = true},
+	{"nullif",.apply = act_filter_nullif,.takes_argument = FILTER_ANY_TEXT,.wants_json = true,.makes_json = true},
+	{"first",.apply = act_filter_first,.wants_json = true,.makes_json = true},
+	{"number",.apply = act_filter_number,.makes_json = true,.may_fail = true},
+	{"int",.apply = act_filter_int,.makes_json = true,.may_fail = true},
+	{"bool",.apply = act_filter_bool,.makes_json = true,.may_fail = true},
+	{"json",.apply = filter_string,.wants_json = true},
+	{"strings",.apply = act_filter_strings,.wants_json = true,.makes_json = true},
+	{"join",.apply = act_filter_join,.takes_argument = FILTER_ANY_TEXT,.wants_json = true},
+	{"split",.apply = act_filter_split,.takes_argument = FILTER_TEXT,.makes_json = true},
+	{"md5",.apply = filter_md5,.may_fail = true,.raw = &md5_raw_filter},
+	{"sha256",.apply = filter_sha256,.raw = &sha256_raw_filter,.once = &sha256_once_filter},
+	{"hmac_sha256",.apply = filter_hmac_sha256,.takes_argument = FILTER_SECRET,.raw = &hmac_raw_filter},
+	{"hex",.apply = filter_hex,.encodes = true},
+	{"base64",.apply = filter_base64,.encodes = true},
+	{"base64url",.apply = filter_base64url,.encodes = true},
+	{"unbase64",.apply = filter_unbase64,.makes_bytes = true,.may_fail = true},
+	{"whsec",.apply = filter_whsec,.makes_bytes = true,.may_fail = true},
+	{"url",.apply = filter_url},
+	{"epoch",.apply = act_filter_epoch,.makes_json = true,.may_fail = true},
+	{"epoch_ms",.apply = act_filter_epoch_ms,.makes_json = true,.may_fail = true},
+	{"iso",.apply = act_filter_iso,.may_fail = true},
+	{"iso_ms",.apply = act_filter_iso_ms,.may_fail = true},
+	{"date",.apply = act_filter_date,.may_fail = true},
+	{"email",.apply = act_filter_email,.may_fail = true,.of_people = true},
+	{"gmail",.apply = act_filter_gmail,.may_fail = true,.of_people = true},
+	{"phone",.apply = act_filter_phone,.may_fail = true,.of_people = true},
+	{"e164",.apply = act_filter_e164,.may_fail = true,.of_people = true},
+	{"name",.apply = act_filter_person_name,.may_fail = true,.of_people = true},
+	{"city",.apply = act_filter_person_name,.may_fail = true,.of_people = true},
+	{"state",.apply = act_filter_person_name,.may_fail = true,.of_people = true},
+	{"zip",.apply = act_filter_zip,.may_fail = true,.of_people = true},
+	{"country",.apply = act_filter_country,.may_fail = true,.of_people = true},
+	{"gender",.apply = act_filter_gender,.may_fail = true,.of_people = true},
 };
 
 const Filter *

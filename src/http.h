@@ -29,8 +29,20 @@ typedef struct HttpRequest
 	List	   *headers;		/* of HttpHeader * */
 	char	   *body;			/* NULL: no body; kept until the answer */
 	size_t		body_len;
+	char	   *packed;			/* the body as it goes out, compressed; NULL: as it is */
+	size_t		packed_len;
 	bool		at_most_once;	/* never repeated on a fresh connection, whatever it says */
 } HttpRequest;
+
+/* The bytes that go out; NULL: none. */
+static inline const char *
+act_http_sent_body(const HttpRequest *request, size_t *len)
+{
+	bool		packed = request->packed != NULL;
+
+	*len = packed ? request->packed_len : request->body != NULL ? request->body_len : 0;
+	return packed ? request->packed : request->body;
+}
 
 /* How to reach one destination: the same for all its requests. */
 typedef struct HttpPolicy

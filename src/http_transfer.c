@@ -91,8 +91,7 @@ act_transfer_create(HttpLoop *loop, const HttpRequest *request, void *owner)
 		return NULL;
 	transfer->loop = loop;
 	transfer->owner = owner;
-	transfer->body = request->body;
-	transfer->body_len = request->body != NULL ? request->body_len : 0;
+	transfer->body = act_http_sent_body(request, &transfer->body_len);
 	transfer->started_us = act_http_now_us();
 
 	if (!(request_method(transfer, request->method) &&

@@ -194,6 +194,37 @@ act_json_next_member(const char **next, const char *end, JsonMember *member)
 }
 
 bool
+act_json_next_element(const char **next, const char *end, JsonMember *element)
+{
+	const char *at = skip_white(*next, end);
+
+	if (at == end || (*at != '[' && *at != ','))
+		return false;
+	memset(element, 0, sizeof(JsonMember));
+	element->value = skip_white(at + 1, end);
+	if (element->value == end || *element->value == ']')
+		return false;
+	*next = skip_value(element->value, end);
+	element->value_len = *next - element->value;
+	return element->value_len > 0;
+}
+
+bool
+act_json_name_is(const JsonMember *member, const char *name)
+{
+	return name_equals(member->name, member->name_len, name);
+}
+
+void
+act_json_append_as_text(StringInfo buf, const char *value, size_t len)
+{
+	if (len > 0 && (*value == '"' || (len == 4 && memcmp(value, "null", 4) == 0)))
+		appendBinaryStringInfo(buf, value, len);
+	else
+		act_json_append_string(buf, value, len);
+}
+
+bool
 act_json_find_member(const char *object, size_t len, const char *name,
 					 const char **value, size_t *value_len)
 {
@@ -221,8 +252,10 @@ name_equals(const char *literal, size_t len, const char *name)
 
 	if (len < 2)
 		return false;
+	if (strncmp(literal + 1, name, len - 2) == 0 && name[len - 2] == '\0')
+		return true;
 	if (memchr(literal, '\\', len) == NULL)
-		return strlen(name) == len - 2 && memcmp(literal + 1, name, len - 2) == 0;
+		return false;
 	initStringInfo(&text);
 	act_json_append_unescaped(&text, literal, len);
 	equal = strcmp(text.data, name) == 0;
@@ -241,6 +274,11 @@ skip_white(const char *next, const char *end)
 static const char *
 skip_string(const char *next, const char *end)
 {
+	const char *start = next + 1;
+	const char *quote = start < end ? memchr(start, '"', end - start) : NULL;
+
+	if (quote != NULL && memchr(start, '\\', quote - start) == NULL)
+		return quote + 1;
 	for (next++; next < end && *next != '"'; next++)
 	{
 		if (*next == '\\' && next + 1 < end)

@@ -40,6 +40,15 @@ typedef struct JsonMember
 
 extern bool act_json_next_member(const char **next, const char *end, JsonMember *member);
 
+/* The same of an array, whose elements have no names. */
+extern bool act_json_next_element(const char **next, const char *end, JsonMember *element);
+
+/* Whether a member's name is that one. */
+extern bool act_json_name_is(const JsonMember *member, const char *name);
+
+/* Appends a value as a JSON string; null stays null, and a string as it is. */
+extern void act_json_append_as_text(StringInfo buf, const char *value, size_t len);
+
 /* Appends bytes as valid UTF-8 without NUL, U+FFFD for what is neither. */
 extern void act_utf8_append(StringInfo buf, const char *bytes, size_t len);
 /* The longest part of valid UTF-8 that has at most limit bytes. */

@@ -260,6 +260,7 @@ act_run_scope(Run *run)
 		scope->match = i == 0 ? scope->match_names[i] : psprintf("%s,%s", scope->match, scope->match_names[i]);
 	}
 	scope->run_id = run->run_id;
+	scope->run_started_ms = act_unix_ms(run->started_at != 0 ? run->started_at : act_now());
 	scope->nkeys = sync->nkeys;
 	scope->key_names = palloc(sizeof(char *) * sync->nkeys);
 	for (int i = 0; i < sync->nkeys; i++)

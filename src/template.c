@@ -4,8 +4,9 @@
  *	  Compiling templates.
  *
  * Called once per run for each template of a connector's document; what is
- * wrong is found here, with its JSON pointer, and not at the first row.
- * Results are allocated in the current memory context.
+ * wrong is found here, with its JSON pointer, and not at the first row.  What
+ * stands in {{}} is compiled by template_path.c.  Results are allocated in
+ * the current memory context.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,48 +15,16 @@
 #include "json_text.h"
 #include "template_private.h"
 
-typedef struct PathName
-{
-	const char *name;			/* ending in a dot: a name of the user's follows */
-	PathKind	kind;
-	int			place;			/* where it may be named; 0: everywhere */
-} PathName;
-
-static const PathName path_names[] = {
-	{"sync.name", PATH_SYNC_NAME, 0},
-	{"sync.object", PATH_SYNC_OBJECT, 0},
-	{"sync.match", PATH_SYNC_MATCH, 0},
-	{"run.id", PATH_RUN_ID, 0},
-	{"batch.digest", PATH_BATCH_DIGEST, 0},
-	{"batch.size", PATH_BATCH_SIZE, 0},
-	{"row.op", PATH_ROW_OP, TEMPLATE_IN_ROW},
-	{"row.key", PATH_ROW_KEY, TEMPLATE_IN_ROW},
-	{"row.key.", PATH_ROW_KEY_COLUMN, TEMPLATE_IN_ROW},
-	{"row.fields", PATH_ROW_FIELDS, TEMPLATE_IN_ROW},
-	{"row.fields.", PATH_ROW_FIELD, TEMPLATE_IN_ROW},
-	{"row.match", PATH_ROW_MATCH, TEMPLATE_IN_ROW},
-	{"row.external_id", PATH_ROW_EXTERNAL_ID, TEMPLATE_IN_ROW},
-	{"row.change_id", PATH_ROW_CHANGE_ID, TEMPLATE_IN_ROW},
-	{"option.", PATH_OPTION, 0},
-	{"token.", PATH_TOKEN, 0},
-	{"secret.", PATH_SECRET, TEMPLATE_IN_AUTH},
-	{"message.id", PATH_MESSAGE_ID, TEMPLATE_IN_AUTH},
-	{"message.time", PATH_MESSAGE_TIME, TEMPLATE_IN_AUTH},
-	{"message.body", PATH_MESSAGE_BODY, TEMPLATE_IN_AUTH},
-	{"message.signature", PATH_MESSAGE_SIGNATURE, TEMPLATE_IN_AUTH},
-};
-
-static const char *const later_paths[] = {
-	"row.ref", "rows.", "now", NULL
-};
-
 typedef struct Builder
 {
 	const Document *document;
 	const cJSON *at;			/* what is compiled, for messages */
 	int			place;
 	bool		within_rows;
-	Template   *rows;			/* of the $rows met */
+	bool		may_fail;
+	bool		names_rows;
+	bool		has_ops;
+	const Template *row;		/* of the first $rows or $row met */
 	Segment    *segments;
 	int			nsegments;
 	int			capacity;
@@ -70,14 +39,44 @@ typedef enum Before
 	BEFORE_SURE
 } Before;
 
+/* An object whose first member is one of these is not an object but what it makes. */
+typedef struct Construct
+{
+	const char *name;
+	void		(*compile) (Builder *builder, const cJSON *object, const cJSON *member);
+	const char *const *members;
+} Construct;
+
 static Builder builder_start(const Document *document, const cJSON *at, int place);
 static Template *builder_finish(Builder *builder);
+static void add_segment(Builder *builder, SegmentKind kind, const Expression *expression);
 static void compile_value(Builder *builder, const cJSON *value);
 static void compile_object(Builder *builder, const cJSON *object);
 static void compile_array(Builder *builder, const cJSON *array);
 static void compile_string(Builder *builder, const char *text, size_t len, bool is_json);
-static void compile_rows(Builder *builder, const cJSON *rows, const cJSON *template);
+static void compile_rows(Builder *builder, const cJSON *object, const cJSON *template);
+static void compile_row(Builder *builder, const cJSON *object, const cJSON *template);
+static void compile_values(Builder *builder, const cJSON *object, const cJSON *path);
+static void compile_names(Builder *builder, const cJSON *object, const cJSON *which);
+static void compile_fields(Builder *builder, const cJSON *object, const cJSON *template);
+static void compile_wrapped(Builder *builder, const cJSON *object, const cJSON *path);
 static Expression *compile_expression(Builder *builder, const char *source, size_t len);
+
+static const char *const rows_members[] = {"$rows", "$of", "$omit_empty", NULL};
+static const char *const row_members[] = {"$row", NULL};
+static const char *const values_members[] = {"$values", "wrap", NULL};
+static const char *const names_members[] = {"$names", "wrap", NULL};
+static const char *const fields_members[] = {"$fields", NULL};
+static const char *const wrap_members[] = {"$wrap", "with", NULL};
+
+static const Construct constructs[] = {
+	{"$rows", compile_rows, rows_members},
+	{"$row", compile_row, row_members},
+	{"$values", compile_values, values_members},
+	{"$names", compile_names, names_members},
+	{"$fields", compile_fields, fields_members},
+	{"$wrap", compile_wrapped, wrap_members},
+};
 
 Template *
 act_template_compile_json(const Document *document, const cJSON *at, int place, Template **rows)
@@ -85,7 +84,26 @@ act_template_compile_json(const Document *document, const cJSON *at, int place, 
 	Builder		builder = builder_start(document, at, place);
 
 	compile_value(&builder, at);
-	*rows = builder.rows;
+	if (rows != NULL)
+		*rows = unconstify(Template *, builder.row);
+	return builder_finish(&builder);
+}
+
+Template *
+act_template_compile_lines(const Document *document, const cJSON *at, int place)
+{
+	Builder		builder = builder_start(document, at, place);
+
+	if (!cJSON_IsArray(at) || at->child == NULL)
+		act_document_error(document, at, NULL, "an array of templates, a line each, is expected");
+	for (const cJSON *line = at->child; line != NULL; line = line->next)
+	{
+		if (!cJSON_IsObject(line) && !cJSON_IsArray(line) && !cJSON_IsString(line))
+			act_document_error(document, line, NULL, "a line that is no object");
+		add_segment(&builder, SEGMENT_MARK, NULL);
+		compile_value(&builder, line);
+		add_segment(&builder, SEGMENT_NEWLINE, NULL);
+	}
 	return builder_finish(&builder);
 }
 
@@ -96,6 +114,17 @@ act_template_compile_text(const Document *document, const cJSON *at,
 	Builder		builder = builder_start(document, at, place);
 
 	compile_string(&builder, text, len, false);
+	return builder_finish(&builder);
+}
+
+Template *
+act_template_compile_path(const Document *document, const cJSON *at, int place)
+{
+	Builder		builder = builder_start(document, at, place);
+
+	if (!cJSON_IsString(at))
+		act_document_error(document, at, NULL, "a path such as \"row.fields\" is expected");
+	add_segment(&builder, SEGMENT_SLOT, compile_expression(&builder, at->valuestring, strlen(at->valuestring)));
 	return builder_finish(&builder);
 }
 
@@ -114,7 +143,15 @@ act_template_compile_member(const Document *document, const cJSON *object,
 bool
 act_template_is_optional(const Template *template)
 {
-	return template->nsegments == 1 && template->segments[0].kind == SEGMENT_TEXT;
+	return template->nsegments == 1 && template->segments[0].kind == SEGMENT_TEXT &&
+		!template->segments[0].expression->each;
+}
+
+bool
+act_template_is_value(const Template *template)
+{
+	return template->nsegments == 1 && template->segments[0].kind >= SEGMENT_SLOT &&
+		template->segments[0].kind <= SEGMENT_WRAP;
 }
 
 bool
@@ -131,8 +168,44 @@ act_template_names_secret(const Template *template, const char *secret)
 	{
 		const Expression *expression = template->segments[i].expression;
 
-		if (expression != NULL && expression->path == PATH_SECRET &&
-			strcmp(expression->name, secret) == 0)
+		if (expression == NULL)
+			continue;
+		if (expression->path == PATH_SECRET && strcmp(expression->name, secret) == 0)
+			return true;
+		for (int j = 0; j < expression->nfilters; j++)
+		{
+			if (expression->filters[j].filter->takes_argument == FILTER_SECRET &&
+				strcmp(expression->filters[j].argument, secret) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool
+act_template_names_rows(const Template *template)
+{
+	return template->names_rows;
+}
+
+bool
+act_template_may_fail(const Template *template)
+{
+	return template->may_fail;
+}
+
+bool
+act_template_takes(const Template *template, RowOp op)
+{
+	uint32		bit = (uint32) 1 << act_row_op_sent(op);
+
+	if (!template->has_ops)
+		return true;
+	for (int i = 0; i < template->nsegments; i++)
+	{
+		const Segment *segment = &template->segments[i];
+
+		if (segment->kind == SEGMENT_ROWS && (segment->ops == 0 || (segment->ops & bit) != 0))
 			return true;
 	}
 	return false;
@@ -149,18 +222,14 @@ builder_start(const Document *document, const cJSON *at, int place)
 }
 
 static void
-push_segment(Builder *builder, SegmentKind kind, const char *bytes, int len,
-			 const Expression *expression)
+push_segment(Builder *builder, Segment segment)
 {
 	if (builder->nsegments == builder->capacity)
 	{
 		builder->capacity *= 2;
 		builder->segments = repalloc(builder->segments, builder->capacity * sizeof(Segment));
 	}
-	builder->segments[builder->nsegments++] = (Segment)
-	{
-		.kind = kind,.bytes = bytes,.len = len,.expression = expression
-	};
+	builder->segments[builder->nsegments++] = segment;
 }
 
 static void
@@ -168,16 +237,61 @@ flush_literal(Builder *builder)
 {
 	if (builder->literal.len == 0)
 		return;
-	push_segment(builder, SEGMENT_LITERAL, pnstrdup(builder->literal.data, builder->literal.len),
-				 builder->literal.len, NULL);
+	push_segment(builder, (Segment)
+	{
+		.kind = SEGMENT_LITERAL,.bytes = pnstrdup(builder->literal.data, builder->literal.len),
+		.len = builder->literal.len
+	});
 	resetStringInfo(&builder->literal);
+}
+
+/* Whether a row of the model can be without it. */
+static bool
+may_be_absent(const Expression *expression)
+{
+	switch (expression->path)
+	{
+		case PATH_ROW_KEY_COLUMN:
+		case PATH_ROW_FIELDS:
+		case PATH_ROW_FIELD:
+		case PATH_ROW_REST:
+		case PATH_ROW_LISTED:
+		case PATH_ROW_UNLISTED:
+		case PATH_ROW_MATCH:
+		case PATH_ROW_MATCH_FIELD:
+		case PATH_VALUE:
+			return true;
+		default:
+			return false;
+	}
 }
 
 static void
 add_segment(Builder *builder, SegmentKind kind, const Expression *expression)
 {
 	flush_literal(builder);
-	push_segment(builder, kind, NULL, 0, expression);
+	push_segment(builder, (Segment) {.kind = kind,.expression = expression});
+	if (expression == NULL)
+		return;
+	builder->names_rows |= expression->each;
+	builder->may_fail |= expression->may_fail || expression->each ||
+		(kind == SEGMENT_TEXT && may_be_absent(expression)) ||
+		((kind == SEGMENT_SPREAD || kind == SEGMENT_WRAP || kind == SEGMENT_VALUES) &&
+		 expression->path != PATH_ROW_FIELDS && may_be_absent(expression));
+}
+
+/* One that is made of others. */
+static void
+add_construct(Builder *builder, Segment segment)
+{
+	flush_literal(builder);
+	push_segment(builder, segment);
+	if (segment.template != NULL)
+		builder->may_fail |= segment.template->may_fail;
+	for (int i = 0; segment.wrap != NULL && i < segment.wrap->nitems; i++)
+		builder->may_fail |= segment.wrap->items[i].template->may_fail;
+	if (segment.expression != NULL)
+		builder->may_fail |= segment.expression->may_fail || segment.expression->path == PATH_ROW_FIELD;
 }
 
 static Template *
@@ -190,6 +304,10 @@ builder_finish(Builder *builder)
 	template->pointer = act_document_pointer_to(builder->document, builder->at);
 	template->nsegments = builder->nsegments;
 	template->segments = builder->segments;
+	template->may_fail = builder->may_fail;
+	template->names_rows = builder->names_rows;
+	template->has_ops = builder->has_ops;
+	template->row = builder->row;
 	return template;
 }
 
@@ -222,10 +340,25 @@ is_one_expression(const char *text, size_t len)
 	return len >= 4 && memcmp(text, "{{", 2) == 0 && find_close(text + 2, text + len) == text + len - 2;
 }
 
+static const Construct *
+find_construct(const cJSON *value)
+{
+	for (int i = 0; cJSON_IsObject(value) && i < lengthof(constructs); i++)
+	{
+		if (act_document_member(value, constructs[i].name) != NULL)
+			return &constructs[i];
+	}
+	return NULL;
+}
+
 /* May the member or element with this value be missing? */
 static bool
 may_be_missing(const cJSON *value)
 {
+	const Construct *construct = find_construct(value);
+
+	if (construct != NULL)
+		return construct->compile != compile_rows || act_document_member(value, "$omit_empty") != NULL;
 	return cJSON_IsString(value) && is_one_expression(value->valuestring, strlen(value->valuestring));
 }
 
@@ -233,17 +366,16 @@ static void
 compile_value(Builder *builder, const cJSON *value)
 {
 	const cJSON *outer = builder->at;
+	const Construct *construct = find_construct(value);
 
 	builder->at = value;
-	if (cJSON_IsObject(value))
+	if (construct != NULL)
 	{
-		const cJSON *rows = act_document_member(value, "$rows");
-
-		if (rows != NULL)
-			compile_rows(builder, value, rows);
-		else
-			compile_object(builder, value);
+		act_document_check(builder->document, value, construct->members, NULL);
+		construct->compile(builder, value, act_document_member(value, construct->name));
 	}
+	else if (cJSON_IsObject(value))
+		compile_object(builder, value);
 	else if (cJSON_IsArray(value))
 		compile_array(builder, value);
 	else if (may_be_missing(value))
@@ -296,7 +428,7 @@ compile_object(Builder *builder, const cJSON *object)
 			continue;
 		}
 		if (member->string[0] == '$')
-			act_document_error(builder->document, member, "Known here: $rows, $spread.",
+			act_document_error(builder->document, member, "Known here: $rows, $row, $spread, $values, $names, $fields, $wrap.",
 							   "unknown member \"%s\"", member->string);
 		compile_separator(builder, before, optional);
 		appendStringInfoChar(&builder->literal, '"');
@@ -325,21 +457,166 @@ compile_array(Builder *builder, const cJSON *array)
 	appendStringInfoChar(&builder->literal, ']');
 }
 
+/* The template of a row, a field or a value, on its own. */
+static const Template *
+compile_inner(Builder *builder, const cJSON *template, int place)
+{
+	Builder		inner = builder_start(builder->document, template, builder->place | place);
+
+	inner.within_rows = builder->within_rows || place == TEMPLATE_IN_ROW;
+	compile_value(&inner, template);
+	return builder_finish(&inner);
+}
+
+/* Operations by name, as bits. */
+static uint32
+compile_of(Builder *builder, const cJSON *object)
+{
+	const cJSON *names = act_document_array(builder->document, object, "$of");
+	const char *known[ROW_OP_COUNT + 1] = {0};
+	int			nknown = 0;
+	uint32		ops = 0;
+
+	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
+	{
+		if (act_row_op_sent((RowOp) op) == (RowOp) op)
+			known[nknown++] = act_row_op_name((RowOp) op);
+	}
+	for (const cJSON *name = names == NULL ? NULL : names->child; name != NULL; name = name->next)
+	{
+		RowOp		op;
+
+		if (!cJSON_IsString(name))
+			act_document_error(builder->document, name, NULL, "the name of an operation is expected");
+		op = act_row_op_parse(name->valuestring);
+		if (op == ROW_OP_NONE || act_row_op_sent(op) != op)
+			act_document_unknown(builder->document, name, "operation", name->valuestring, known);
+		ops |= (uint32) 1 << op;
+	}
+	if (names != NULL && ops == 0)
+		act_document_error(builder->document, names, NULL, "no operation");
+	return ops;
+}
+
 static void
 compile_rows(Builder *builder, const cJSON *object, const cJSON *template)
 {
-	Builder		row = builder_start(builder->document, template, builder->place | TEMPLATE_IN_ROW);
+	Segment		segment = {.kind = SEGMENT_ROWS};
 
-	if (object->child->next != NULL)
-		act_document_error(builder->document, object, NULL, "\"$rows\" has other members beside it");
-	if (builder->within_rows || builder->rows != NULL)
-		act_document_error(builder->document, template, NULL, "a second \"$rows\"");
-	row.within_rows = true;
-	compile_value(&row, template);
-	builder->rows = builder_finish(&row);
-	appendStringInfoChar(&builder->literal, '[');
-	add_segment(builder, SEGMENT_ROWS, NULL);
-	appendStringInfoChar(&builder->literal, ']');
+	if (builder->within_rows)
+		act_document_error(builder->document, template, NULL, "\"$rows\" within a row");
+	segment.ops = compile_of(builder, object);
+	segment.omit_empty = act_document_bool(builder->document, object, "$omit_empty", false);
+	segment.template = compile_inner(builder, template, TEMPLATE_IN_ROW);
+	add_construct(builder, segment);
+	builder->names_rows = true;
+	builder->has_ops |= segment.ops != 0;
+	if (builder->row == NULL)
+		builder->row = segment.template;
+}
+
+static void
+compile_row(Builder *builder, const cJSON *object, const cJSON *template)
+{
+	Segment		segment = {.kind = SEGMENT_ROW};
+
+	if (builder->within_rows)
+		act_document_error(builder->document, template, NULL, "\"$row\" within a row");
+	if ((builder->place & TEMPLATE_IN_ROW) == 0)
+		act_document_error(builder->document, template, "Let \"max_rows\" be 1, or make it \"$rows\".",
+						   "\"$row\" in a request of several rows,");
+	segment.template = compile_inner(builder, template, TEMPLATE_IN_ROW);
+	add_construct(builder, segment);
+	if (builder->row == NULL)
+		builder->row = segment.template;
+}
+
+/* What stands for each value; NULL: the value itself. */
+static const Wrap *
+compile_wrap(Builder *builder, const cJSON *with)
+{
+	static const char *const types[] = {"text", "number", "boolean", "null", "array", "object", NULL};
+	const cJSON *by = cJSON_IsObject(with) ? act_document_member(with, "by") : NULL;
+	Wrap	   *wrap;
+	WrapItem   *items;
+	bool		by_type = cJSON_IsObject(with) && with->child != NULL;
+
+	if (with == NULL)
+		return NULL;
+	for (const cJSON *child = by_type ? with->child : NULL; child != NULL; child = child->next)
+	{
+		bool		known = false;
+
+		for (int i = 0; types[i] != NULL; i++)
+			known = known || strcmp(types[i], child->string) == 0;
+		by_type = by_type && known;
+	}
+	if (by != NULL && (!cJSON_IsString(by) || strcmp(by->valuestring, "field") != 0))
+		act_document_error(builder->document, by, NULL, "\"field\" is expected");
+	wrap = palloc0(sizeof(Wrap));
+	wrap->by = by != NULL ? WRAP_BY_FIELD : by_type ? WRAP_BY_TYPE : WRAP_BY_NOTHING;
+	wrap->items = items = palloc0((cJSON_IsObject(with) ? cJSON_GetArraySize(with) + 1 : 1) * sizeof(WrapItem));
+	if (wrap->by == WRAP_BY_NOTHING)
+		items[wrap->nitems++].template = compile_inner(builder, with, TEMPLATE_IN_WRAP);
+	for (const cJSON *child = wrap->by == WRAP_BY_NOTHING ? NULL : with->child; child != NULL; child = child->next)
+	{
+		if (act_document_member(with, child->string) != child)
+			act_document_error(builder->document, child, NULL, "member \"%s\" given twice", child->string);
+		if (child == by)
+			continue;
+		items[wrap->nitems].name = strcmp(child->string, "*") == 0 && by != NULL ? NULL : pstrdup(child->string);
+		items[wrap->nitems++].template = compile_inner(builder, child, TEMPLATE_IN_WRAP);
+	}
+	return wrap;
+}
+
+static const Expression *
+compile_values_path(Builder *builder, const cJSON *path)
+{
+	if (!cJSON_IsString(path))
+		act_document_error(builder->document, path, NULL, "a path such as \"row.fields\" is expected");
+	builder->at = path;
+	return compile_expression(builder, path->valuestring, strlen(path->valuestring));
+}
+
+static void
+compile_values(Builder *builder, const cJSON *object, const cJSON *path)
+{
+	Segment		segment = {.kind = SEGMENT_VALUES};
+
+	segment.expression = compile_values_path(builder, path);
+	segment.wrap = compile_wrap(builder, act_document_member(object, "wrap"));
+	add_construct(builder, segment);
+}
+
+static void
+compile_names(Builder *builder, const cJSON *object, const cJSON *which)
+{
+	Segment		segment = {.kind = SEGMENT_NAMES};
+
+	if (!cJSON_IsString(which) || strcmp(which->valuestring, "fields") != 0)
+		act_document_error(builder->document, which, NULL, "\"fields\" is expected");
+	segment.wrap = compile_wrap(builder, act_document_member(object, "wrap"));
+	add_construct(builder, segment);
+}
+
+static void
+compile_fields(Builder *builder, const cJSON *object, const cJSON *template)
+{
+	Segment		segment = {.kind = SEGMENT_FIELDS};
+
+	segment.template = compile_inner(builder, template, TEMPLATE_IN_FIELD);
+	add_construct(builder, segment);
+}
+
+static void
+compile_wrapped(Builder *builder, const cJSON *object, const cJSON *path)
+{
+	Segment		segment = {.kind = SEGMENT_WRAP};
+
+	segment.expression = compile_values_path(builder, path);
+	segment.wrap = compile_wrap(builder, act_document_need(builder->document, object, "with"));
+	add_construct(builder, segment);
 }
 
 /* Text with expressions in it; within a JSON string, escaped as such. */
@@ -368,166 +645,11 @@ compile_string(Builder *builder, const char *text, size_t len, bool is_json)
 	}
 }
 
-static char *
-trimmed_copy(const char *text, size_t len)
-{
-	while (len > 0 && *text == ' ')
-	{
-		text++;
-		len--;
-	}
-	while (len > 0 && text[len - 1] == ' ')
-		len--;
-	return pnstrdup(text, len);
-}
 
-static void
-compile_filter(Builder *builder, Expression *expression, const char *text, size_t len)
-{
-	const char *colon = memchr(text, ':', len);
-	char	   *name = trimmed_copy(text, colon == NULL ? len : colon - text);
-	const Filter *filter = act_filter_find(name);
-	FilterCall *call = &expression->filters[expression->nfilters++];
-
-	if (filter == NULL)
-		act_document_unknown(builder->document, builder->at, "filter", name, act_filter_names());
-	if (filter->takes_argument != (colon != NULL && colon + 1 < text + len))
-		act_document_error(builder->document, builder->at, NULL,
-						   filter->takes_argument ? "filter \"%s\" without its argument"
-						   : "an argument to filter \"%s\", which takes none", name);
-	call->filter = filter;
-	if (colon != NULL)
-		call->argument = pnstrdup(colon + 1, text + len - colon - 1);
-	expression->makes_bytes |= filter->makes_bytes;
-}
-
-static const char *const *
-known_paths(void)
-{
-	const char **names = palloc((lengthof(path_names) + 1) * sizeof(char *));
-
-	for (int i = 0; i < lengthof(path_names); i++)
-		names[i] = path_names[i].name;
-	names[lengthof(path_names)] = NULL;
-	return names;
-}
-
-static bool
-path_matches(const char *name, const char *path)
-{
-	size_t		len = strlen(name);
-
-	if (name[len - 1] == '.')
-		return strncmp(name, path, len) == 0 && path[len] != '\0';
-	return strcmp(name, path) == 0;
-}
-
-static void
-check_secret(Builder *builder, const char *name)
-{
-	for (const char *const *secret = builder->document->secrets; secret != NULL && *secret != NULL; secret++)
-	{
-		if (strcmp(*secret, name) == 0)
-			return;
-	}
-	act_document_error(builder->document, builder->at, "Declare it in \"secrets\".",
-					   "undeclared secret \"%s\"", name);
-}
-
-/* The default of an option that the document declares. */
-static const char *
-option_default(Builder *builder, const char *name)
-{
-	for (const ConnectorOption *option = builder->document->options; option != NULL && option->name != NULL; option++)
-	{
-		if (strcmp(option->name, name) == 0)
-			return option->default_value;
-	}
-	act_document_error(builder->document, builder->at, "Declare it in \"options\".",
-					   "undeclared option \"%s\"", name);
-}
-
-/* a.b.c as a NULL-ended list */
-static char **
-split_fields(const char *path)
-{
-	char	   *copy = pstrdup(path);
-	int			n = 1;
-	char	  **fields;
-
-	for (const char *c = path; *c != '\0'; c++)
-		n += *c == '.';
-	fields = palloc0((n + 1) * sizeof(char *));
-	for (int i = 0; i < n; i++)
-	{
-		fields[i] = copy;
-		copy += strcspn(copy, ".");
-		if (*copy == '.')
-			*copy++ = '\0';
-	}
-	return fields;
-}
-
-static void
-compile_path(Builder *builder, Expression *expression, const char *path)
-{
-	const PathName *known = NULL;
-
-	for (int i = 0; i < lengthof(path_names) && known == NULL; i++)
-	{
-		if (path_matches(path_names[i].name, path))
-			known = &path_names[i];
-	}
-	for (int i = 0; known == NULL && later_paths[i] != NULL; i++)
-	{
-		if (path_matches(later_paths[i], path))
-			act_document_unsupported(builder->document, builder->at, "{{%s}}", path);
-	}
-	if (known == NULL)
-		act_document_unknown(builder->document, builder->at, "name", path, known_paths());
-	if (known->place == TEMPLATE_IN_ROW && (builder->place & TEMPLATE_IN_ROW) == 0)
-		act_document_error(builder->document, builder->at,
-						   "Name the row inside \"$rows\", or let \"max_rows\" be 1.",
-						   "{{%s}} outside \"$rows\", in a request of several rows,", path);
-	if (known->place == TEMPLATE_IN_AUTH && (builder->place & TEMPLATE_IN_AUTH) == 0)
-		act_document_error(builder->document, builder->at, NULL, "{{%s}} outside \"auth\"", path);
-	expression->path = known->kind;
-	expression->name = pstrdup(path + strlen(known->name));
-	if (known->kind == PATH_OPTION)
-		expression->fallback = option_default(builder, expression->name);
-	if (known->kind == PATH_SECRET)
-		check_secret(builder, expression->name);
-	if (known->kind == PATH_ROW_FIELD)
-		expression->fields = split_fields(expression->name);
-}
-
-/* path|filter|filter:argument */
 static Expression *
 compile_expression(Builder *builder, const char *source, size_t len)
 {
-	Expression *expression = palloc0(sizeof(Expression));
-	const char *end = source + len;
-	const char *bar = memchr(source, '|', len);
-	int			most = 1;		/* the one that a URL asks for */
-	const char *path = trimmed_copy(source, (bar == NULL ? end : bar) - source);
+	PathContext context = {.document = builder->document,.at = builder->at,.place = builder->place};
 
-	for (const char *c = source; c < end; c++)
-		most += *c == '|';
-	expression->source = pnstrdup(source, len);
-	expression->filters = palloc0(most * sizeof(FilterCall));
-	compile_path(builder, expression, path);
-	while (bar != NULL)
-	{
-		const char *start = bar + 1;
-
-		bar = memchr(start, '|', end - start);
-		compile_filter(builder, expression, start, (bar == NULL ? end : bar) - start);
-	}
-
-	/* nothing gets into a URL unescaped, whether or not the author thought of it */
-	if ((builder->place & TEMPLATE_IN_URL) != 0 &&
-		(expression->nfilters == 0 ||
-		 strcmp(expression->filters[expression->nfilters - 1].filter->name, "url") != 0))
-		expression->filters[expression->nfilters++].filter = act_filter_find("url");
-	return expression;
+	return act_expression_compile(&context, source, len);
 }

@@ -33,6 +33,7 @@ missing()
 		libcjson-dev|header cjson/cJSON.h
 		libxxhash-dev|header xxhash.h
 		libssl-dev|header openssl/evp.h
+		zlib1g-dev|header zlib.h
 		perl|command -v prove && perl -MJSON::PP -e1
 		libipc-run-perl|perl -MIPC::Run -e1
 		python3-croniter|/usr/bin/python3 -c 'import croniter'

@@ -84,6 +84,24 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 	return row->bytes;
 }
 
+size_t
+act_connector_row_url_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	return 0;
+}
+
+size_t
+act_connector_url_room(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	return SIZE_MAX;
+}
+
+TimestampTz
+act_now(void)
+{
+	return 0;
+}
+
 char *
 act_connector_batch_by(const Connector *connector, const Row *row)
 {
