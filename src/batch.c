@@ -166,6 +166,8 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 		filling->full = true;
 		return false;
 	}
+	/* What it is measured by is its part of a lookup, then. */
+	row->in_lookup = batch->lookup;
 	if (row->bytes == 0)
 		row->bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
 	if (filling->max_url_bytes == 0)
@@ -191,7 +193,6 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 		batch->at_most_once = batch->at_most_once || row->at_most_once;
 	}
 	batch->rows = make_room(batch->context, batch->rows, batch->nrows);
-	row->in_lookup = batch->lookup;
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
 	batch->url_bytes += url_bytes;

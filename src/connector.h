@@ -317,6 +317,9 @@ extern void act_connector_row_found(const Connector *connector, Row *row, const 
 /* Whether rows are asked for by their ids, without which they are not asked for at all. */
 extern bool act_connector_goes_by_id(const Connector *connector, RowOp op);
 
+/* Why a row that is about to be sent cannot be rendered, now that all is known of it, or NULL. */
+extern char *act_connector_row_unready(const Connector *connector, const ConnectorScope *scope, Row *row);
+
 /* A row that is refused since it is there: true where it goes on as an update of its record, or is looked up. */
 extern bool act_connector_row_is_there(const Connector *connector, Row *row);
 

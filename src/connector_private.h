@@ -229,6 +229,9 @@ struct Connector
 /* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
 extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
 
+/* Whether answers give it anything to remember beside ids. */
+extern bool act_flow_remembers(const Operation *operation);
+
 /* The objects that have a member: the operation, or the one it is like. */
 typedef struct FlowHolders
 {

@@ -106,16 +106,27 @@ act_request_render(const Connector *connector, const RequestTemplate *template, 
 	act_request_add_headers(connector, &template->headers, input, request);
 }
 
+/* The one that the row travels in, or would; NULL: the operation has none. */
+static const RequestTemplate *
+row_request(const Connector *connector, const Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+
+	if (row->in_lookup)
+		return connector->lookup != NULL ? connector->lookup->request : NULL;
+	return operation == NULL ? NULL : operation->owner->request;
+}
+
 size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
-	const Operation *operation = act_flow_operation(connector, row);
+	const RequestTemplate *request = row_request(connector, row);
 	const TemplateInput input = batch_input(connector, scope, NULL, 0);
 	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
-	if (operation == NULL || operation->owner->request == NULL)
+	if (request == NULL)
 		return 0;
-	return filtered + act_body_row_bytes(operation->owner->request, &input, row);
+	return filtered + act_body_row_bytes(request, &input, row);
 }
 
 /* ------------------------------------------------------------------ addresses */
@@ -123,10 +134,9 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 static const RequestTemplate *
 request_with_url_rows(const Connector *connector, const Row *row)
 {
-	const Operation *operation = act_flow_operation(connector, row);
+	const RequestTemplate *request = row_request(connector, row);
 
-	return operation != NULL && operation->owner->request != NULL && operation->owner->request->rows_in_url ?
-		operation->owner->request : NULL;
+	return request != NULL && request->rows_in_url ? request : NULL;
 }
 
 size_t
@@ -161,22 +171,24 @@ act_connector_url_room(const Connector *connector, const ConnectorScope *scope, 
 
 /* ------------------------------------------------------------------ single rows */
 
-/* Why it cannot be rendered, whatever comes later, or NULL. */
-char *
-act_connector_row_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+static bool
+may_fail(const Operation *operation)
 {
-	const Operation *operation = act_flow_operation(connector, row);
-	const RequestTemplate *request = operation == NULL ? NULL : operation->owner->request;
+	return operation != NULL && operation->owner->request != NULL &&
+		(operation->owner->request->may_fail || (operation->row != NULL && act_template_may_fail(operation->row)));
+}
+
+/* trial: what comes later may be missing. */
+static char *
+render_problem(const Connector *connector, const ConnectorScope *scope, Row *row, bool trial)
+{
+	const RequestTemplate *request = act_flow_operation(connector, row)->owner->request;
 	TemplateInput input;
 	TemplateResult result;
-	char	   *problem = act_connector_filter_problem(connector, scope, row);
 
-	if (problem != NULL || request == NULL ||
-		!(request->may_fail || (operation->row != NULL && act_template_may_fail(operation->row))))
-		return problem;
 	row = act_connector_sent_row(connector, scope, row);
 	input = batch_input(connector, scope, &row, 1);
-	input.trial = true;
+	input.trial = trial;
 	input.row = row;
 	result = act_body_try_row(request, &input);
 	if (result == TEMPLATE_DONE)
@@ -186,6 +198,30 @@ act_connector_row_problem(const Connector *connector, const ConnectorScope *scop
 	return result == TEMPLATE_MISSING ?
 		psprintf("{{%s}} has no value, and the request cannot do without", input.culprit) :
 		psprintf("the value of {{%s}} cannot stand where the request has it", input.culprit);
+}
+
+/* Why it cannot be rendered, whatever comes later, or NULL. */
+char *
+act_connector_row_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	char	   *problem = act_connector_filter_problem(connector, scope, row);
+
+	if (problem != NULL || !may_fail(act_flow_operation(connector, row)))
+		return problem;
+	return render_problem(connector, scope, row, true);
+}
+
+/* The same when it is about to be sent; rows of which all is known as it was were looked at. */
+char *
+act_connector_row_unready(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+
+	if (!may_fail(operation) ||
+		(row->external_id != NULL && !row->id_changed && !row->looked_up && row->ask == ROW_OP_NONE &&
+		 !act_flow_remembers(operation)))
+		return NULL;
+	return render_problem(connector, scope, row, false);
 }
 
 /* Its own part of the body; the whole of it where nothing else is in there. */

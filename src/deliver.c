@@ -109,6 +109,11 @@ send_ready(Delivery *delivery)
 		}
 		if (batch->not_before > now)
 			continue;
+		if (batch->request.url == NULL && !batch->lookup && batch->unit == NULL && !act_delivery_ready(delivery, batch))
+		{
+			delivery->ready = foreach_delete_current(delivery->ready, cell);
+			continue;
+		}
 		if (!may_send(delivery, now))
 			break;
 		delivery->ready = foreach_delete_current(delivery->ready, cell);

@@ -68,6 +68,7 @@ extern bool act_delivery_lookup_begin(Delivery *delivery, Batch *batch);
 extern void act_delivery_lookup_read(Delivery *delivery, Batch *batch, const HttpResponse *response,
 									 int64 now_ms, ConnectorAnswer *answer);
 extern void act_delivery_looked_up(Delivery *delivery, Batch *batch);
+extern bool act_delivery_ready(Delivery *delivery, Batch *batch);	/* false: none of its rows can be sent; it is done with */
 extern void act_delivery_turn(Delivery *delivery, Batch *batch);
 extern void act_delivery_note_record(Delivery *delivery, const Row *row);	/* accepted: its record is its own */
 

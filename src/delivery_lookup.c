@@ -168,6 +168,43 @@ act_delivery_looked_up(Delivery *delivery, Batch *batch)
 }
 
 /* ----------------------------------------------------------------
+ *		Before the write
+ * ----------------------------------------------------------------
+ */
+
+/* The request may want of a row what nobody found out. */
+bool
+act_delivery_ready(Delivery *delivery, Batch *batch)
+{
+	Run		   *run = delivery->run;
+	MemoryContext caller = MemoryContextSwitchTo(batch->context);
+	int			kept = 0;
+
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		Row		   *row = batch->rows[i];
+		char	   *problem = act_connector_row_unready(run->destination->connector, &run->scope, row);
+
+		if (problem == NULL)
+		{
+			batch->rows[kept++] = row;
+			continue;
+		}
+		row->outcome = ROW_REJECTED;
+		row->code = "not_rendered";
+		row->message = problem;
+		row->http_status = 0;
+		act_delivery_finish_row(delivery, row);
+	}
+	batch->nrows = kept;
+	MemoryContextSwitchTo(caller);
+	if (kept > 0)
+		return true;
+	act_delivery_finish(delivery, batch);
+	return false;
+}
+
+/* ----------------------------------------------------------------
  *		Answers that send rows another way
  * ----------------------------------------------------------------
  */
