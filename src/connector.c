@@ -31,10 +31,11 @@ static const char *const match_members[] = {"compare", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
-	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent", NULL
+	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent",
+	"steps", "poll", "results", "abort", NULL
 };
 static const char *const later_operation_members[] = {
-	"steps", "poll", "results", "lookup", "compose", "save", "needs", NULL
+	"lookup", "compose", "save", "needs", NULL
 };
 static const char *const batch_members[] = {"max_rows", "default_rows", "max_bytes", NULL};
 static const char *const later_batch_members[] = {"max_row_bytes", "unique", NULL};
@@ -434,9 +435,9 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	{
 		Template   *nested;
 
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 4; i++)
 		{
-			const char *name = i == 0 ? "batch" : i == 1 ? "request" : "answer";
+			const char *name = i == 0 ? "batch" : i == 1 ? "request" : i == 2 ? "answer" : "steps";
 
 			if (act_document_member(at, name) != NULL)
 				act_document_error(document, act_document_member(at, name), NULL,
@@ -458,7 +459,10 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	holder = operation_holder(at, like, "batch");
 	act_connector_compile_batch(document, act_document_member(holder, "batch"), public);
 	holder = operation_holder(at, like, "request");
-	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
+	operation->job = act_job_compile(document, at, like, public->max_rows, &operation->request);
+	if (operation->job == NULL)
+		operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"),
+														   public->max_rows);
 	operation->row = operation->request->row;
 	holder = operation_holder(at, like, "answer");
 	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
@@ -483,6 +487,9 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, Opera
 			act_document_error(document, act_document_member(at, refused[i]), NULL,
 							   "\"%s\", which operation \"replace\" does not have,", refused[i]);
 	}
+	if (act_document_member(operation_holder(at, like, "steps"), "steps") != NULL)
+		act_document_unsupported(document, act_document_member(operation_holder(at, like, "steps"), "steps"),
+								 "steps of operation \"replace\"");
 	public->idempotent = true;
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
 	operation->owner = operation;

@@ -34,6 +34,7 @@ typedef struct Reading
 	char	   *problem;		/* why it cannot */
 	Row		  **rows;
 	int			nrows;
+	const RowAnswers *answers;	/* NULL: those of the rows' operation */
 	RateReading rate;
 	AnswerReader reader;		/* of somebody else's results; NULL: of rows */
 	void	   *reader_arg;
@@ -103,6 +104,17 @@ act_connector_read(const Connector *connector, const HttpResponse *response,
 {
 	Reading		reading = {
 		.connector = connector,.response = response,.rows = rows,.nrows = nrows,.answer = answer
+	};
+
+	read_answer(&reading, now_ms);
+}
+
+void
+act_answer_read_rows(const Connector *connector, const RowAnswers *answers, const HttpResponse *response,
+					 Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer)
+{
+	Reading		reading = {
+		.connector = connector,.response = response,.rows = rows,.nrows = nrows,.answers = answers,.answer = answer
 	};
 
 	read_answer(&reading, now_ms);
@@ -241,7 +253,8 @@ read_rows(Reading *reading)
 {
 	/* Only a unit can have no row that differs. */
 	RowOp		op = reading->nrows > 0 ? reading->rows[0]->op : ROW_OP_REPLACE;
-	const RowAnswers *answers = reading->connector->operations[op]->owner->answer;
+	const RowAnswers *answers = reading->answers != NULL ? reading->answers :
+		reading->connector->operations[op]->owner->answer;
 	const char *why = NULL;
 	const cJSON *items = NULL;
 	const cJSON *item;

@@ -121,6 +121,7 @@ struct Operation
 	const Operation *owner;		/* the first of its mix, or itself */
 	const RequestTemplate *request; /* of owners */
 	const RowAnswers *answer;	/* of owners */
+	const struct JobPlan *job;	/* of owners: in place of request, which then is the step that has the rows; or NULL */
 	const Template *row;
 	RowOutcome	absent;			/* what an absent record means for this one */
 };
@@ -251,6 +252,16 @@ extern const RequestTemplate *act_connector_compile_request(const Document *docu
 extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
 
 /*
+ * connector_job.c: steps, poll, results and abort of an operation or of the
+ * one that it is like (NULL: of none); NULL: it has no steps.
+ */
+extern const struct JobPlan *act_job_compile(const Document *document, const cJSON *at, const cJSON *like, int max_rows,
+											 const RequestTemplate **rows_request);
+/* What a preview shows of it. */
+extern void act_job_render_rows(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows,
+								HttpRequest *request);
+
+/*
  * connector_answer.c
  */
 /*
@@ -260,6 +271,9 @@ extern const Lookup *act_lookup_compile(const Document *document, const cJSON *a
 typedef void (*AnswerReader) (const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg);
 extern void act_answer_read(const Connector *connector, const HttpResponse *response, int64 now_ms,
 							AnswerReader reader, void *arg, ConnectorAnswer *answer);
+/* As act_connector_read(), by results that stand elsewhere than in the operation. */
+extern void act_answer_read_rows(const Connector *connector, const RowAnswers *answers, const HttpResponse *response,
+								 Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
 
 /*
  * connector_rate.c
@@ -278,6 +292,7 @@ extern bool act_rules_status_in(const StatusRanges *statuses, int status);
 extern void act_rules_compile(const Document *document, const cJSON *rules, Connector *connector);
 extern const RowAnswers *act_rules_compile_rows(const Document *document, const cJSON *at);
 extern ReasonPointers act_rules_compile_reason(const Document *document, const cJSON *at);
+extern AnswerTest act_rules_compile_test(const Document *document, const cJSON *at);
 extern bool act_rules_test(const AnswerTest *test, const cJSON *value);
 
 #endif							/* ACT_CONNECTOR_PRIVATE_H */

@@ -38,6 +38,11 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
 				 connector->name, act_row_op_sent_name(rows[i]->op));
 	}
+	if (operation->owner->job != NULL)
+	{
+		act_job_render_rows(connector, scope, rows, nrows, request);
+		return;
+	}
 	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
 	if (operation->owner->request->row == NULL)

@@ -48,8 +48,6 @@ static const RowOutcome outcomes[] = {
 StaticAssertDecl(lengthof(outcome_names) == lengthof(outcomes) + 1, "every name means an outcome");
 #define OUTCOME_THROTTLED 5
 
-static AnswerTest compile_test(const Document *document, const cJSON *at);
-
 /* [401, "5xx"] */
 StatusRanges
 act_rules_compile_statuses(const Document *document, const cJSON *object, const char *name)
@@ -145,7 +143,7 @@ act_rules_compile(const Document *document, const cJSON *rules, Connector *conne
 
 		act_document_check(document, at, rule_members, NULL);
 		rule->statuses = act_rules_compile_statuses(document, at, "status");
-		rule->test = compile_test(document, at);
+		rule->test = act_rules_compile_test(document, at);
 		if (rule->statuses.count == 0 && rule->test.at == NULL)
 			act_document_error(document, at, NULL, "a rule with neither \"status\" nor \"at\"");
 		act_document_need(document, at, "then");
@@ -170,8 +168,8 @@ compile_limit(const Document *document, const cJSON *at, const char *name, doubl
 }
 
 /* {"at": pointer, "in": [scalars]}; without "in" and its like, that something is there */
-static AnswerTest
-compile_test(const Document *document, const cJSON *at)
+AnswerTest
+act_rules_compile_test(const Document *document, const cJSON *at)
 {
 	AnswerTest	test = {.at = act_document_pointer(document, at, "at")};
 	const cJSON *values = act_document_array(document, at, "in");
@@ -304,7 +302,7 @@ act_rules_compile_rows(const Document *document, const cJSON *at)
 		then = act_document_choice(document, rule, "then", outcome_names, NULL, 0);
 		answers->rules[answers->nrules++] = (RowRule)
 		{
-			.test = compile_test(document, rule),
+			.test = act_rules_compile_test(document, rule),
 			.then = outcomes[then],
 			.throttles = then == OUTCOME_THROTTLED
 		};
