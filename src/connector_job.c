@@ -560,6 +560,17 @@ act_job_read_step(const Connector *connector, RowOp op, int step, const HttpResp
 	act_answer_read(connector, response, now_ms, read_step, &reading, answer);
 }
 
+static void
+read_nothing(const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg)
+{
+}
+
+void
+act_job_read_any(const Connector *connector, const HttpResponse *response, int64 now_ms, ConnectorAnswer *answer)
+{
+	act_answer_read(connector, response, now_ms, read_nothing, NULL, answer);
+}
+
 static JobState
 state_of(const JobPlan *plan, const char *text)
 {

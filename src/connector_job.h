@@ -56,6 +56,10 @@ extern void act_job_render(const Connector *connector, const ConnectorScope *sco
 extern void act_job_read_step(const Connector *connector, RowOp op, int step, const HttpResponse *response,
 							  int64 now_ms, List **saved, ConnectorAnswer *answer);
 
+/* Of an answer of which only the verdict matters. */
+extern void act_job_read_any(const Connector *connector, const HttpResponse *response, int64 now_ms,
+							 ConnectorAnswer *answer);
+
 typedef enum JobState
 {
 	JOB_RUNNING,

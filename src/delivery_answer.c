@@ -349,8 +349,8 @@ answered(Delivery *delivery, Batch *batch)
 	act_brake_answered(delivery, nrows);
 }
 
-static void
-redact(const Run *run, char **text)
+void
+act_delivery_redact_text(const Run *run, char **text)
 {
 	if (*text != NULL)
 		*text = act_destination_redact(run->destination, *text);
@@ -365,16 +365,16 @@ redact_id(const Run *run, char **id)
 }
 
 /* Errors like to repeat the request, with its credentials. */
-static void
-redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
+void
+act_delivery_redact(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 {
-	redact(run, &answer->code);
-	redact(run, &answer->message);
-	redact(run, &answer->hint);
+	act_delivery_redact_text(run, &answer->code);
+	act_delivery_redact_text(run, &answer->message);
+	act_delivery_redact_text(run, &answer->hint);
 	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS; i++)
 	{
-		redact(run, &batch->rows[i]->code);
-		redact(run, &batch->rows[i]->message);
+		act_delivery_redact_text(run, &batch->rows[i]->code);
+		act_delivery_redact_text(run, &batch->rows[i]->message);
 		redact_id(run, &batch->rows[i]->new_external_id);
 	}
 }
@@ -384,8 +384,8 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
  * back: nothing did, or only a gateway's word that it lost sight of it.  An
  * application that answers in full is done with it.
  */
-static bool
-may_come_late(const HttpResponse *response)
+bool
+act_delivery_may_come_late(const HttpResponse *response)
 {
 	return response->repeated || response->transport == HTTP_LOST ||
 		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
@@ -431,48 +431,60 @@ act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response,
 }
 
 void
+act_delivery_follow(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
+{
+	switch (answer->verdict)
+	{
+		case VERDICT_ROWS:
+			heed_limit(delivery, answer);
+			if (put_off(delivery, batch, answer))
+				answered(delivery, batch);
+			break;
+		case VERDICT_REFUSED:
+			refused(delivery, batch, answer);
+			break;
+		case VERDICT_TOO_LARGE:
+			too_large(delivery, batch, answer);
+			break;
+		case VERDICT_THROTTLED:
+			throttle(delivery, batch, answer);
+			break;
+		case VERDICT_UNREACHED:
+		case VERDICT_UNCERTAIN:
+			retry(delivery, batch, answer);
+			break;
+		case VERDICT_AUTH:
+		case VERDICT_CONFIGURATION:
+			misconfigured(delivery, batch, answer);
+			break;
+	}
+}
+
+void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
 	Run		   *run = delivery->run;
 	ConnectorAnswer answer;
-	MemoryContext caller = MemoryContextSwitchTo(batch->context);
+	MemoryContext caller;
 
+	if (batch->job != NULL)
+	{
+		act_delivery_job_judge(delivery, batch, response);
+		return;
+	}
+	caller = MemoryContextSwitchTo(batch->context);
 	memset(&answer, 0, sizeof(answer));
 	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
 					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 					   &answer);
-	redact_answer(run, batch, &answer);
+	act_delivery_redact(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
 	act_limit_leave(run->limit,
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
 	act_delivery_log(delivery, batch, response, &answer);
-	batch->late = batch->late || may_come_late(response);
+	batch->late = batch->late || act_delivery_may_come_late(response);
 	if (response->repeated)
 		act_batch_doubt(batch, true);
-	switch (answer.verdict)
-	{
-		case VERDICT_ROWS:
-			heed_limit(delivery, &answer);
-			if (put_off(delivery, batch, &answer))
-				answered(delivery, batch);
-			break;
-		case VERDICT_REFUSED:
-			refused(delivery, batch, &answer);
-			break;
-		case VERDICT_TOO_LARGE:
-			too_large(delivery, batch, &answer);
-			break;
-		case VERDICT_THROTTLED:
-			throttle(delivery, batch, &answer);
-			break;
-		case VERDICT_UNREACHED:
-		case VERDICT_UNCERTAIN:
-			retry(delivery, batch, &answer);
-			break;
-		case VERDICT_AUTH:
-		case VERDICT_CONFIGURATION:
-			misconfigured(delivery, batch, &answer);
-			break;
-	}
+	act_delivery_follow(delivery, batch, &answer);
 }

@@ -35,6 +35,7 @@
 #include "fault.h"
 #include "field_types.h"
 #include "identity.h"
+#include "job.h"
 #include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
@@ -42,6 +43,7 @@
 #include "retry.h"
 #include "run.h"
 #include "run_event.h"
+#include "run_job.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "snapshot.h"
@@ -233,7 +235,9 @@ run_recover(Run *run)
 	if (!act_run_begin_settling(run))
 		return;
 	act_run_event_unknown(run, act_claim_recover(run->sync, run->settler));
-	act_cluster_doubts(run);
+	if (act_cluster_doubts(run))
+		act_job_distrust(run->sync);
+	run->has_jobs = act_job_exists(run->sync->sync_id);
 	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
 	ACT_FAULT("after_recover");
@@ -434,6 +438,7 @@ run_finish(Run *run)
 	RunStatus	status;
 
 	act_progress_phase(run, PHASE_SETTLE);
+	act_run_jobs_counted(run);
 	count_rest(run);
 	status = final_status(run);
 	if (run->settler != NULL)
@@ -462,13 +467,13 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, act_run_first, act_run_diff, run_guard, run_deliver
+		run_recover, run_resolve, act_run_jobs, act_run_first, act_run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)
 	{
 		act_run_poll(run);
-		if (run->stop.set)
+		if (run->stop.set || run->only_jobs)
 			return;
 		stages[i] (run);
 	}

@@ -36,6 +36,7 @@ static const PathName path_names[] = {
 	{"row.match", PATH_ROW_MATCH, TEMPLATE_IN_ROW},
 	{"row.external_id", PATH_ROW_EXTERNAL_ID, TEMPLATE_IN_ROW},
 	{"row.change_id", PATH_ROW_CHANGE_ID, TEMPLATE_IN_ROW},
+	{"saved.", PATH_SAVED, 0},
 	{"option.", PATH_OPTION, 0},
 	{"secret.", PATH_SECRET, TEMPLATE_IN_AUTH},
 	{"message.id", PATH_MESSAGE_ID, TEMPLATE_IN_AUTH},

@@ -399,6 +399,21 @@ option_text(const Expression *expression, const ConnectorScope *scope)
 	return text == NULL ? expression->fallback : text;
 }
 
+static const char *
+saved_text(const Expression *expression, const ConnectorScope *scope)
+{
+	ListCell   *cell;
+
+	foreach(cell, scope->saved)
+	{
+		const HttpHeader *saved = lfirst(cell);
+
+		if (strcmp(saved->name, expression->name) == 0)
+			return saved->value;
+	}
+	return NULL;
+}
+
 /* Of one match field; several have no one value. */
 static Value
 match_value(const Row *row, const ConnectorScope *scope)
@@ -456,6 +471,8 @@ resolve(const Expression *expression, TemplateInput *input)
 			else
 				act_template_batch_digest(input->rows, input->nrows, input->scratch);
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
+		case PATH_SAVED:
+			return text_value(saved_text(expression, scope));
 		case PATH_OPTION:
 			return text_value(option_text(expression, scope));
 		case PATH_SECRET:

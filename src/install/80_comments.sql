@@ -260,6 +260,7 @@ COMMENT ON SEQUENCE activate.sync_sync_id_seq IS 'numbers of syncs';
 COMMENT ON SEQUENCE activate.request_request_id_seq IS 'numbers of requests';
 COMMENT ON SEQUENCE activate.run_run_id_seq IS 'numbers of runs';
 COMMENT ON SEQUENCE activate.claim_claim_id_seq IS 'numbers of claims';
+COMMENT ON SEQUENCE activate.job_job_id_seq IS 'numbers of jobs';
 COMMENT ON SEQUENCE activate.event_event_id_seq IS 'numbers of events';
 
 COMMENT ON COLUMN activate.sync_state.sync_id IS 'the sync';
