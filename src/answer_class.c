@@ -41,6 +41,10 @@ const AnswerClassInfo act_answer_classes[ANSWER_CLASS_COUNT] = {
 	"the run stops and says why; no row is charged"},
 	[ANSWER_CONFIGURATION] = {"configuration", VERDICT_CONFIGURATION, "configuration", NULL,
 	"the run stops and says what to change; no row is charged"},
+	[ANSWER_FOUND] = {"found", VERDICT_REFUSED, "found", "found",
+	"the record is there already: the row goes again as an update of it, where there is one; else it is refused. Of a batch, the row is searched first"},
+	[ANSWER_ABSENT] = {"absent", VERDICT_REFUSED, "absent", "absent",
+	"the record is not there: the row is `absent`, or as the operation says. Of a batch, the row is searched first"},
 };
 
 const AnswerStatus act_answer_statuses[] = {

@@ -24,9 +24,11 @@ typedef enum AnswerClass
 	ANSWER_TRANSIENT,
 	ANSWER_UNCERTAIN,
 	ANSWER_AUTH,
-	ANSWER_CONFIGURATION
+	ANSWER_CONFIGURATION,
+	ANSWER_FOUND,
+	ANSWER_ABSENT
 } AnswerClass;
-#define ANSWER_CLASS_COUNT (ANSWER_CONFIGURATION + 1)
+#define ANSWER_CLASS_COUNT (ANSWER_ABSENT + 1)
 
 /* What an answer means for the batch as a whole. */
 typedef enum Verdict

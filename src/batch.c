@@ -53,7 +53,7 @@ act_batch_at_most_once(const Run *run, const ConnectorOperation *operation)
 static const ConnectorOperation *
 row_operation(const Run *run, const Row *row)
 {
-	const ConnectorOperation *operation = act_connector_operation(run->destination->connector, row->op);
+	const ConnectorOperation *operation = act_connector_row_operation(run->destination->connector, row);
 
 	if (operation == NULL)
 		ereport(ERROR,
@@ -67,7 +67,7 @@ row_operation(const Run *run, const Row *row)
 static bool
 same_request(const ConnectorOperation *a, const ConnectorOperation *b)
 {
-	if (a->op == b->op)
+	if (a == b)
 		return true;
 	return a->mix != NULL && b->mix != NULL && strcmp(a->mix, b->mix) == 0;
 }

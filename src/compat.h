@@ -96,6 +96,15 @@ act_compat_lock_held(const LOCKTAG *tag, LOCKMODE mode)
 	object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
+/* The same on a foreign-data wrapper. */
+#if PG_VERSION_NUM < 160000
+#define act_compat_wrapper_aclcheck(wrapper, role, mode) \
+	pg_foreign_data_wrapper_aclcheck(wrapper, role, mode)
+#else
+#define act_compat_wrapper_aclcheck(wrapper, role, mode) \
+	object_aclcheck(ForeignDataWrapperRelationId, wrapper, role, mode)
+#endif
+
 /* Whether a role owns a database; needs utils/acl.h and catalog/pg_database.h. */
 #if PG_VERSION_NUM < 160000
 #define act_compat_database_ownercheck(database, role) \

@@ -21,24 +21,25 @@
 #define MAX_BATCH_BYTES (512 * 1024 * 1024)
 
 static const char *const document_members[] = {
-	"name", "spec_version", "title", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url", "headers",
-	"options", "secrets", "auth", "reason", "rules", "check", "operations", NULL
+	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
+	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "discover", "objects", "operations", NULL
 };
-static const char *const later_document_members[] = {"extends", "objects", "types", "token", NULL};
+static const char *const later_document_members[] = {"token", NULL};
 
 static const char *const option_members[] = {"kind", "required", "default", NULL};
-static const char *const match_members[] = {"compare", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
-	"like", "mix", "idempotent", "irreversible", "batch", "request", "row", "answer", "absent",
-	"steps", "poll", "results", "abort", NULL
+	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "answer", "absent",
+	"accepted_codes", "remember", "rules", "steps", "poll", "results", "abort", NULL
 };
 static const char *const later_operation_members[] = {
 	"lookup", "compose", "save", "needs", NULL
 };
-static const char *const batch_members[] = {"max_rows", "default_rows", "max_bytes", NULL};
-static const char *const later_batch_members[] = {"max_row_bytes", "unique", NULL};
+static const char *const batch_members[] = {
+	"max_rows", "default_rows", "max_bytes", "max_row_bytes", "unique", "by", NULL
+};
+static const char *const unique_names[] = {"match", NULL};
 
 static const char *const request_members[] = {"method", "path", "query", "headers", "format", "body", NULL};
 static const char *const later_request_members[] = {"lines", "columns", "compress", "null_as", NULL};
@@ -58,7 +59,8 @@ StaticAssertDecl(lengthof(option_kinds) == OPTION_FILE + 2, "every kind of optio
 /* The one vocabulary for secrets (design 2.1). */
 static const char *const secret_names[] = {
 	"access_token", "api_key", "username", "password", "client_id", "client_secret",
-	"refresh_token", "private_key", "signing_secret", "bearer_token", NULL
+	"refresh_token", "private_key", "signing_secret", "bearer_token",
+	"access_key_id", "secret_access_key", "session_token", NULL
 };
 
 /* The transport's own: a document that sets them would break the framing. */
@@ -67,21 +69,20 @@ static const char *const transport_headers[] = {
 	"Trailer", "Keep-Alive", NULL
 };
 
-static Connector *compile_document(Document *document);
+static Connector *compile_document(Document *document, const char *object);
 static const ConnectorOption *compile_options(const Document *document, const cJSON *options);
 static const char *const *compile_secrets(const Document *document, const cJSON *secrets);
-static void compile_match(const Document *document, const cJSON *match, Connector *connector);
 static void compile_check(const Document *document, const cJSON *check, Connector *connector);
-static void compile_operations(const Document *document, const cJSON *operations, Connector *connector);
 static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
 									const Connector *connector);
-static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation);
+static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like,
+							   const Connector *connector, Operation *operation);
 static void compile_path(const Document *document, const cJSON *at, RequestTemplate *request, int place);
 
-Connector *
-act_connector_compile(const char *name, const char *spec)
+static Connector *
+compile(const char *name, const char *spec, const char *object, bool needed, ConnectorProblem *problem_at)
 {
-	Document	document = {.connector = name};
+	Document	document = {.connector = name,.problem = problem_at};
 	Connector  *volatile connector = NULL;
 	char	   *problem;
 
@@ -93,7 +94,9 @@ act_connector_compile(const char *name, const char *spec)
 				 errdetail("As JSON, %s.", problem)));
 	PG_TRY();
 	{
-		connector = compile_document(&document);
+		if (needed && object == NULL)
+			act_objects_require(&document);
+		connector = compile_document(&document, object);
 	}
 	PG_FINALLY();
 	{
@@ -101,6 +104,24 @@ act_connector_compile(const char *name, const char *spec)
 	}
 	PG_END_TRY();
 	return connector;
+}
+
+Connector *
+act_connector_compile(const char *name, const char *spec)
+{
+	return compile(name, spec, NULL, false, NULL);
+}
+
+Connector *
+act_connector_compile_object(const char *name, const char *spec, const char *object)
+{
+	return compile(name, spec, object, true, NULL);
+}
+
+Connector *
+act_connector_check(const char *name, const char *spec, ConnectorProblem *problem)
+{
+	return compile(name, spec, NULL, false, problem);
 }
 
 const ConnectorOperation *
@@ -149,13 +170,16 @@ act_connector_set_redactor(Connector *connector, char *(*redact) (void *arg, con
 }
 
 static Connector *
-compile_document(Document *document)
+compile_document(Document *document, const char *object)
 {
 	const cJSON *root = document->root;
 	Connector  *connector = palloc0(sizeof(Connector));
 	char	   *name;
 
 	act_document_check(document, root, document_members, later_document_members);
+	if (act_document_member(root, "extends") != NULL)
+		act_document_error(document, act_document_member(root, "extends"), NULL,
+						   "\"extends\" that was not followed");
 	if (act_document_int(document, root, "spec_version", 1, MAX_SPEC_VERSION, SPEC_VERSION) != SPEC_VERSION)
 		act_document_unsupported(document, act_document_member(root, "spec_version"), "this version");
 	name = act_document_string(document, root, "name");
@@ -166,8 +190,10 @@ compile_document(Document *document)
 	connector->name = pstrdup(document->connector);
 	document->connector = connector->name;
 	(void) act_document_string(document, root, "title");
+	(void) act_document_string(document, root, "documentation");
 	connector->takes_key = act_document_bool(document, root, "takes_key", false);
-	compile_match(document, act_document_member(root, "match"), connector);
+	act_object_compile_document_match(document, act_document_member(root, "match"), connector);
+	act_value_forms_compile(document, act_document_member(root, "types"), &connector->forms);
 	connector->time_zone = act_document_string(document, root, "time_zone");
 	act_rate_compile(document, connector);
 	document->options = connector->options =
@@ -179,9 +205,11 @@ compile_document(Document *document)
 	act_auth_compile(document, act_document_array(document, root, "auth"), connector);
 	if (act_document_member(root, "reason") != NULL)
 		connector->reason = act_rules_compile_reason(document, act_document_member(root, "reason"));
-	act_rules_compile(document, act_document_array(document, root, "rules"), connector);
+	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
-	compile_operations(document, act_document_need(document, root, "operations"), connector);
+	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
+	act_objects_compile(document, object, connector);
 	return connector;
 }
 
@@ -296,35 +324,6 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 	return compiled;
 }
 
-/* {"compare": ["trim", "lower"]}: filters that make text of text */
-static void
-compile_match(const Document *document, const cJSON *match, Connector *connector)
-{
-	const cJSON *names = NULL;
-	int			count = 0;
-
-	if (match != NULL)
-	{
-		act_document_check(document, match, match_members, NULL);
-		names = act_document_array(document, match, "compare");
-	}
-	connector->match_compare = palloc0(((names == NULL ? 0 : cJSON_GetArraySize(names)) + 1) * sizeof(Filter *));
-	for (const cJSON *at = names == NULL ? NULL : names->child; at != NULL; at = at->next)
-	{
-		const Filter *filter;
-
-		if (!cJSON_IsString(at))
-			act_document_error(document, at, NULL, "a string is expected");
-		filter = act_filter_find(at->valuestring);
-		if (filter == NULL)
-			act_document_unknown(document, at, "filter", at->valuestring, act_filter_names());
-		if (filter->takes_argument || filter->wants_json || filter->makes_bytes)
-			act_document_error(document, at, "Such as \"trim\" and \"lower\".",
-							   "filter \"%s\", which makes no text of text,", at->valuestring);
-		connector->match_compare[count++] = filter;
-	}
-}
-
 static void
 compile_check(const Document *document, const cJSON *check, Connector *connector)
 {
@@ -335,8 +334,8 @@ compile_check(const Document *document, const cJSON *check, Connector *connector
 	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
 }
 
-static void
-compile_operations(const Document *document, const cJSON *operations, Connector *connector)
+void
+act_connector_compile_operations(Document *document, const cJSON *operations, Connector *connector)
 {
 	const char *names[ROW_OP_COUNT + 1] = {0};
 	int			nnames = 0;
@@ -349,6 +348,9 @@ compile_operations(const Document *document, const cJSON *operations, Connector 
 	}
 	names[nnames++] = "lookup";
 	act_document_check(document, operations, names, NULL);
+	document->operations = operations;
+	connector->lookup = NULL;
+	memset(connector->operations, 0, sizeof(connector->operations));
 	for (const cJSON *at = operations->child; at != NULL; at = at->next)
 	{
 		RowOp		op = act_row_op_parse(at->string);
@@ -364,15 +366,11 @@ compile_operations(const Document *document, const cJSON *operations, Connector 
 		act_document_check(document, at, operation_members, later_operation_members);
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
-		connector->row_templates[op] = operation->row;
 	}
 	if (!any)
 		act_document_error(document, operations, NULL, "no operation");
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
-	{
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
-		connector->row_templates[op] = connector->row_templates[act_row_op_sent((RowOp) op)];
-	}
 }
 
 /* A member of the operation, or of the one it is like. */
@@ -385,16 +383,15 @@ operation_holder(const cJSON *at, const cJSON *like, const char *name)
 static const cJSON *
 find_like(const Document *document, const cJSON *at)
 {
-	const cJSON *operations = act_document_member(document->root, "operations");
 	char	   *name = act_document_string(document, at, "like");
 	const cJSON *like;
 
 	if (name == NULL)
 		return NULL;
-	like = act_document_member(operations, name);
+	like = act_document_member(document->operations, name);
 	if (like == NULL || like == at || !cJSON_IsObject(like) || act_document_member(like, "like") != NULL)
 		act_document_error(document, act_document_member(at, "like"),
-						   "It names an operation of the document that is described in full.",
+						   "It names an operation beside it that is described in full.",
 						   "nothing to be like");
 	return like;
 }
@@ -413,6 +410,20 @@ find_owner(const Connector *connector, const char *mix)
 	return NULL;
 }
 
+/* What answers mean; of the operation whose request it is. */
+static void
+compile_answer(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
+			   Operation *operation)
+{
+	const cJSON *answer = act_document_member(operation_holder(at, like, "answer"), "answer");
+
+	operation->answer = act_shape_compile(document, answer, connector->match_compare);
+	if ((operation->answer->external_id != NULL || operation->answer->remember.count > 0) && operation->public.max_rows > 1)
+		act_document_error(document, answer, NULL, "the id of one record in an answer for several rows");
+	act_rules_compile(document, act_document_array(document, operation_holder(at, like, "rules"), "rules"),
+					  &operation->rules);
+}
+
 static Operation *
 compile_operation(const Document *document, const cJSON *at, RowOp op, const Connector *connector)
 {
@@ -424,20 +435,27 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 
 	public->op = op;
 	if (op == ROW_OP_REPLACE)
-		return compile_unit(document, at, like, operation);
+		return compile_unit(document, at, like, connector, operation);
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
+	public->append = act_document_bool(document, operation_holder(at, like, "append"), "append", false);
+	if (public->append && act_document_member(at, "append") != NULL && op != ROW_OP_UPSERT)
+		act_document_error(document, act_document_member(at, "append"), NULL, "\"append\", which belongs to \"upsert\",");
 	operation->absent = act_document_choice(document, operation_holder(at, like, "absent"), "absent",
 											absent_names, NULL, 0) == 0 ? ROW_ABSENT : ROW_ACCEPTED;
+	operation->accepted_codes = act_shape_compile_codes(document, operation_holder(at, like, "accepted_codes"),
+														"accepted_codes", ROW_ACCEPTED);
+	operation->remember = act_shape_compile_remember(document, operation_holder(at, like, "remember"), "remember");
 	operation->owner = find_owner(connector, public->mix);
 	if (operation->owner != NULL)
 	{
 		Template   *nested;
 
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < 5; i++)
 		{
-			const char *name = i == 0 ? "batch" : i == 1 ? "request" : i == 2 ? "answer" : "steps";
+			static const char *const names[] = {"batch", "request", "answer", "rules", "steps"};
+			const char *name = names[i];
 
 			if (act_document_member(at, name) != NULL)
 				act_document_error(document, act_document_member(at, name), NULL,
@@ -446,6 +464,9 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 		public->max_rows = operation->owner->public.max_rows;
 		public->default_rows = operation->owner->public.default_rows;
 		public->max_bytes = operation->owner->public.max_bytes;
+		public->max_row_bytes = operation->owner->public.max_row_bytes;
+		public->unique_match = operation->owner->public.unique_match;
+		public->by = operation->owner->public.by;
 		operation->row = row == NULL ? operation->owner->row
 			: act_template_compile_json(document, row, TEMPLATE_IN_ROW, &nested);
 		if (row != NULL && nested != NULL)
@@ -459,13 +480,13 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	holder = operation_holder(at, like, "batch");
 	act_connector_compile_batch(document, act_document_member(holder, "batch"), public);
 	holder = operation_holder(at, like, "request");
-	operation->job = act_job_compile(document, at, like, public->max_rows, &operation->request);
+	operation->job = act_job_compile(document, at, like, public->max_rows, connector->match_compare, operation,
+									 &operation->request);
 	if (operation->job == NULL)
 		operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"),
 														   public->max_rows);
 	operation->row = operation->request->row;
-	holder = operation_holder(at, like, "answer");
-	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	compile_answer(document, at, like, connector, operation);
 	return operation;
 }
 
@@ -474,9 +495,10 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
  * as good as once, and the answer is one for all rows.
  */
 static Operation *
-compile_unit(const Document *document, const cJSON *at, const cJSON *like, Operation *operation)
+compile_unit(const Document *document, const cJSON *at, const cJSON *like, const Connector *connector,
+			 Operation *operation)
 {
-	static const char *const refused[] = {"mix", "idempotent", "row", "absent"};
+	static const char *const refused[] = {"mix", "idempotent", "append", "row", "absent", "accepted_codes", "remember"};
 	ConnectorOperation *public = &operation->public;
 	const cJSON *holder = operation_holder(at, like, "batch");
 	const cJSON *batch = act_document_member(holder, "batch");
@@ -499,10 +521,9 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, Opera
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
 	operation->row = operation->request->row;
-	holder = operation_holder(at, like, "answer");
-	operation->answer = act_rules_compile_rows(document, act_document_member(holder, "answer"));
+	compile_answer(document, at, like, connector, operation);
 	if (operation->answer->by != BY_NONE)
-		act_document_error(document, act_document_member(holder, "answer"), NULL,
+		act_document_error(document, act_document_member(operation_holder(at, like, "answer"), "answer"), NULL,
 						   "results for single rows of a unit");
 	return operation;
 }
@@ -513,18 +534,23 @@ act_connector_compile_batch(const Document *document, const cJSON *batch, Connec
 	operation->max_rows = operation->default_rows = 1;
 	if (batch == NULL)
 		return;
-	act_document_check(document, batch, batch_members, later_batch_members);
+	act_document_check(document, batch, batch_members, NULL);
 	operation->max_rows = act_document_int(document, batch, "max_rows", 1, MAX_BATCH_ROWS, 1);
 	operation->default_rows = act_document_int(document, batch, "default_rows", 1, operation->max_rows,
 											   operation->max_rows);
 	operation->max_bytes = act_document_int(document, batch, "max_bytes", 1, MAX_BATCH_BYTES, 0);
+	operation->max_row_bytes = act_document_int(document, batch, "max_row_bytes", 1, MAX_BATCH_BYTES, 0);
+	operation->unique_match = act_document_choice(document, batch, "unique", unique_names, NULL, -1) == 0;
+	operation->by = act_document_string(document, batch, "by");
+	if (operation->by != NULL && *operation->by == '\0')
+		act_document_error(document, act_document_member(batch, "by"), NULL, "the name of a field is expected");
 }
 
 const RequestTemplate *
 act_connector_compile_request(const Document *document, const cJSON *at, int max_rows)
 {
 	RequestTemplate *request = palloc0(sizeof(RequestTemplate));
-	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : 0;
+	int			place = max_rows == 1 ? TEMPLATE_IN_ROW : max_rows == REQUEST_FOR_TOKEN ? TEMPLATE_IN_AUTH : 0;
 	const cJSON *body;
 	Template   *row = NULL;
 
@@ -542,7 +568,7 @@ act_connector_compile_request(const Document *document, const cJSON *at, int max
 			act_document_error(document, body, NULL, "an object or array is expected");
 		request->body = act_template_compile_json(document, body, place, &row);
 	}
-	if (max_rows == 0 && row != NULL)
+	if (max_rows <= 0 && row != NULL)
 		act_document_error(document, body, NULL, "\"$rows\" in a request without rows");
 	if (max_rows > 1 && row == NULL)
 		act_document_error(document, at, "Put {\"$rows\": ...} into the body, or let \"max_rows\" be 1.",

@@ -67,6 +67,10 @@ typedef struct ConnectorOperation
 	int			max_bytes;		/* of the body; 0: no limit but the engine's */
 	bool		idempotent;
 	bool		irreversible;	/* no mode's work: only forget does it */
+	bool		append;			/* of upsert: serves for insert, too */
+	int			max_row_bytes;	/* of one row in the body; 0: no limit of its own */
+	bool		unique_match;	/* no two rows of one match in a request */
+	const char *by;				/* field of which all rows of a request have one value; NULL: none */
 } ConnectorOperation;
 
 /* What the document says about the pace that the API allows (section "rate"). */
@@ -122,7 +126,32 @@ typedef struct ConnectorAnswer
  */
 extern Connector *act_connector_compile(const char *name, const char *spec);
 
+/*
+ * The same for the object of a sync (UTF-8), which says what can be asked:
+ * 22023 with all objects where it is none of the document's.  object NULL:
+ * the sync names none, which only a document without objects can do with.
+ */
+extern Connector *act_connector_compile_object(const char *name, const char *spec, const char *object);
+
+/*
+ * What is wrong with a document, in parts: the same compiles, and where it
+ * throws for a place in the document says which and what, as the error does.
+ */
+typedef struct ConnectorProblem
+{
+	char	   *pointer;		/* "" the document itself; NULL: no place in it */
+	char	   *what;
+} ConnectorProblem;
+
+extern Connector *act_connector_check(const char *name, const char *spec, ConnectorProblem *problem);
+
 extern const ConnectorOperation *act_connector_operation(const Connector *connector, RowOp op);
+
+/*
+ * What is asked for a row next, by what is known of it; requests are shared by
+ * rows for which this is the same, or of one mix.  NULL: there is no such operation.
+ */
+extern const ConnectorOperation *act_connector_row_operation(const Connector *connector, const Row *row);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 /* What becomes of match values before the destination compares them; NULL-ended. */
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
@@ -182,6 +211,36 @@ extern void act_connector_authorize(const Connector *connector, const ConnectorS
 									HttpRequest *request, int64 now_s);
 
 /*
+ * connector_token.c: credentials that are exchanged for a token before
+ * anything else is asked (kinds oauth2 and token_request).
+ */
+#define ACT_TOKEN_MAX_BYTES 16384	/* of all that is kept of one answer */
+
+typedef struct ConnectorToken
+{
+	List	   *values;			/* of HttpHeader: access_token and what "keep" names; for the scope's token */
+	List	   *secrets;		/* those of values that nobody may see */
+	int64		expires_s;		/* Unix seconds from when another one is needed; 0: when it is refused */
+	char	   *refresh_token;	/* that the answer gave, or NULL */
+	char	   *problem;		/* why there is none, in words; NULL: there is */
+	char	   *hint;
+	char	   *code;			/* OAuth's own word for it, such as invalid_grant, or NULL */
+	bool		later;			/* it may well be there when it is asked for again */
+} ConnectorToken;
+
+extern bool act_connector_needs_token(const Connector *connector, const ConnectorScope *scope);
+/* The secret that a token's answer may replace for good; NULL: none. */
+extern const char *act_connector_rotating_secret(const Connector *connector, const ConnectorScope *scope);
+extern void act_connector_render_token(const Connector *connector, const ConnectorScope *scope, int64 now_s,
+									   HttpRequest *request);
+extern void act_connector_read_token(const Connector *connector, const ConnectorScope *scope,
+									 const HttpResponse *response, int64 now_s, ConnectorToken *token);
+/* 32 bytes: the same for the same credentials, asked with at the same place. */
+extern void act_connector_token_digest(const Connector *connector, const ConnectorScope *scope, uint8 *digest);
+/* Of char *, as act_url_origin() has them: where else than to base_url secrets go, as far as options say. */
+extern List *act_connector_token_origins(const Connector *connector, const ConnectorScope *scope);
+
+/*
  * Takes secrets out of what answers say, before anything of it is cut: a part
  * of one would not be known any more.  NULL: nobody does.
  */
@@ -192,7 +251,7 @@ extern void act_connector_set_redactor(Connector *connector, char *(*redact) (vo
  * VERDICT_ROWS, and leaves the rows alone otherwise.  Strings are allocated
  * in the current memory context, are valid UTF-8 and of bounded length.
  */
-extern void act_connector_read(const Connector *connector, const HttpResponse *response,
+extern void act_connector_read(const Connector *connector, const ConnectorScope *scope, const HttpResponse *response,
 							   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
 
 /*

@@ -16,50 +16,34 @@
 #include "connector_private.h"
 #include "json_text.h"
 
-#define MAX_MESSAGE 2000
 #define MAX_EXCERPT 500			/* of a body that is no message */
-#define MAX_CODE 200
 /* So far beyond a cut a secret that begins before it may go on, in any form (redact.c). */
 #define SECRET_REACH (256 * 1024)
-
-#define MAX_EXTERNAL_ID 1000	/* longer than any; a cut one would be wrong */
 
 /* One answer being read. */
 typedef struct Reading
 {
 	const Connector *connector;
+	const ConnectorScope *scope;
+	const Operation *operation; /* that was asked for; NULL: none that has rows */
 	const HttpResponse *response;
 	bool		is_json;
 	cJSON	   *root;			/* NULL: no JSON, or none that can be read */
 	char	   *problem;		/* why it cannot */
 	Row		  **rows;
 	int			nrows;
-	const RowAnswers *answers;	/* NULL: those of the rows' operation */
+	const AnswerRules *rules;	/* NULL: those of the operation */
 	RateReading rate;
 	AnswerReader reader;		/* of somebody else's results; NULL: of rows */
 	void	   *reader_arg;
 	ConnectorAnswer *answer;
 } Reading;
 
-/* What was read about one row, before any row is written to. */
-typedef struct RowReading
-{
-	RowOutcome	outcome;
-	char	   *code;
-	char	   *message;
-	char	   *external_id;
-} RowReading;
-
 static void read_transport(const HttpResponse *response, ConnectorAnswer *answer);
 static bool is_json_type(const HttpResponse *response);
 static void judge(Reading *reading);
 static void read_rows(Reading *reading);
-static bool read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int index,
-					 RowReading *row);
-static void accept_all(Reading *reading);
-static void doubt(Reading *reading, const char *why);
 static char *clipped(const Connector *connector, char *text, size_t limit);
-static char *pointed_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit);
 static char *status_message(const Connector *connector, const HttpResponse *response, const char *text);
 static char *hint_for(const Connector *connector, const HttpResponse *response, Verdict verdict);
 
@@ -99,22 +83,15 @@ read_answer(Reading *reading, int64 now_ms)
 }
 
 void
-act_connector_read(const Connector *connector, const HttpResponse *response,
+act_connector_read(const Connector *connector, const ConnectorScope *scope, const HttpResponse *response,
 				   Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer)
 {
+	/* Only a unit can have no row that differs. */
+	const Operation *operation = nrows > 0 ? act_flow_operation(connector, rows[0]) :
+		connector->operations[ROW_OP_REPLACE];
 	Reading		reading = {
-		.connector = connector,.response = response,.rows = rows,.nrows = nrows,.answer = answer
-	};
-
-	read_answer(&reading, now_ms);
-}
-
-void
-act_answer_read_rows(const Connector *connector, const RowAnswers *answers, const HttpResponse *response,
-					 Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer)
-{
-	Reading		reading = {
-		.connector = connector,.response = response,.rows = rows,.nrows = nrows,.answers = answers,.answer = answer
+		.connector = connector,.scope = scope,.operation = operation->owner,
+		.response = response,.rows = rows,.nrows = nrows,.answer = answer
 	};
 
 	read_answer(&reading, now_ms);
@@ -126,6 +103,18 @@ act_answer_read(const Connector *connector, const HttpResponse *response, int64 
 {
 	Reading		reading = {
 		.connector = connector,.response = response,.reader = reader,.reader_arg = arg,.answer = answer
+	};
+
+	read_answer(&reading, now_ms);
+}
+
+void
+act_answer_read_step(const Connector *connector, const Operation *operation, const HttpResponse *response,
+					 int64 now_ms, AnswerReader reader, void *arg, ConnectorAnswer *answer)
+{
+	Reading		reading = {
+		.connector = connector,.rules = &operation->owner->rules,.response = response,
+		.reader = reader,.reader_arg = arg,.answer = answer
 	};
 
 	read_answer(&reading, now_ms);
@@ -154,27 +143,86 @@ is_json_type(const HttpResponse *response)
 		(len > 5 && pg_strncasecmp(type + len - 5, "+json", 5) == 0);
 }
 
-static bool
-is_success(const HttpResponse *response)
+bool
+act_answer_is_success(const HttpResponse *response)
 {
 	return response->status >= 200 && response->status <= 299;
 }
 
+/* An error says something of rows only where it has results. */
+static bool
+fits(const Reading *reading, const AnswerRule *rule)
+{
+	if (rule->statuses.count > 0 && !act_rules_status_in(&rule->statuses, reading->response->status))
+		return false;
+	if (!act_rules_test_answer(&rule->test, reading->response, reading->root))
+		return false;
+	return rule->then != ANSWER_ACCEPTED || reading->operation == NULL || act_answer_is_success(reading->response) ||
+		act_results_present(reading->operation->answer, reading->response, reading->root);
+}
+
+/* The operation's rules go before those of its object and document. */
 static const AnswerRule *
 find_rule(const Reading *reading)
 {
-	for (int i = 0; i < reading->connector->nrules; i++)
-	{
-		const AnswerRule *rule = &reading->connector->rules[i];
+	const AnswerRules *all[] = {
+		reading->rules != NULL ? reading->rules : reading->operation == NULL ? NULL : &reading->operation->rules,
+		&reading->connector->rules
+	};
 
-		if (rule->statuses.count > 0 && !act_rules_status_in(&rule->statuses, reading->response->status))
-			continue;
-		if (rule->test.at != NULL &&
-			(reading->root == NULL || !act_rules_test(&rule->test, reading->root)))
-			continue;
-		return rule;
+	for (int i = 0; i < lengthof(all); i++)
+	{
+		for (int j = 0; all[i] != NULL && j < all[i]->count; j++)
+		{
+			if (fits(reading, &all[i]->items[j]))
+				return &all[i]->items[j];
+		}
 	}
 	return NULL;
+}
+
+static void
+read_reason(Reading *reading, const AnswerRule *rule)
+{
+	const Connector *connector = reading->connector;
+	ReasonPointers why = connector->reason;
+	char	   *text;
+
+	if (rule != NULL && (rule->reason.code != NULL || rule->reason.code_text != NULL))
+	{
+		why.code = rule->reason.code;
+		why.code_text = rule->reason.code_text;
+	}
+	if (rule != NULL && (rule->reason.message != NULL || rule->reason.message_text != NULL))
+	{
+		why.message = rule->reason.message;
+		why.message_text = rule->reason.message_text;
+	}
+	reading->answer->code = why.code_text != NULL ? pstrdup(why.code_text) :
+		act_answer_text(connector, why.code, reading->root, ACT_ANSWER_MAX_CODE);
+	text = why.message_text != NULL ? pstrdup(why.message_text) :
+		act_answer_text(connector, why.message, reading->root, ACT_ANSWER_MAX_MESSAGE);
+	reading->answer->message = status_message(connector, reading->response, text);
+	reading->answer->hint = hint_for(connector, reading->response, reading->answer->verdict);
+}
+
+/* A record that is there already, or not there: of one row that is an outcome. */
+static void
+decide_single(Reading *reading, AnswerClass class, const AnswerRule *rule)
+{
+	ConnectorAnswer *answer = reading->answer;
+	Row		   *row = reading->rows[0];
+	const cJSON *id = rule == NULL || rule->external_id == NULL || reading->root == NULL ? NULL :
+		act_json_pointer_resolve(rule->external_id, reading->root);
+
+	answer->verdict = VERDICT_ROWS;
+	row->outcome = class == ANSWER_FOUND ? ROW_REJECTED : act_results_absent(reading->connector, row);
+	row->exists = class == ANSWER_FOUND;
+	row->http_status = reading->response->status;
+	row->code = row->outcome == ROW_ACCEPTED ? NULL : answer->code;
+	row->message = row->outcome == ROW_ACCEPTED ? NULL : answer->message;
+	row->new_external_id = act_results_external_id(id);
+	row->new_remembered = NIL;
 }
 
 static void
@@ -183,9 +231,7 @@ judge(Reading *reading)
 	const HttpResponse *response = reading->response;
 	ConnectorAnswer *answer = reading->answer;
 	const AnswerRule *rule = find_rule(reading);
-	const ReasonPointers *fallback = &reading->connector->reason;
 	AnswerClass class;
-	char	   *text;
 
 	class = rule != NULL ? rule->then : act_answer_status_class(response->status, answer->wait_ms >= 0);
 	answer->verdict = act_answer_classes[class].verdict;
@@ -199,7 +245,7 @@ judge(Reading *reading)
 	}
 	if (answer->verdict == VERDICT_ROWS && reading->reader != NULL)
 	{
-		reading->reader(reading->root, reading->is_json ? reading->problem : "it is no JSON",
+		reading->reader(reading->root, reading->is_json || reading->rules != NULL ? reading->problem : "it is no JSON",
 						answer, reading->reader_arg);
 		return;
 	}
@@ -208,164 +254,24 @@ judge(Reading *reading)
 		read_rows(reading);
 		return;
 	}
-	answer->code = pointed_text(reading->connector,
-								rule != NULL && rule->reason.code != NULL ? rule->reason.code : fallback->code,
-								reading->root, MAX_CODE);
-	text = pointed_text(reading->connector,
-						rule != NULL && rule->reason.message != NULL ? rule->reason.message : fallback->message,
-						reading->root, MAX_MESSAGE);
-	answer->message = status_message(reading->connector, response, text);
-	answer->hint = hint_for(reading->connector, response, answer->verdict);
-}
-
-/* The results of an answer, in the order of the rows, or NULL with *why set. */
-static const cJSON *
-find_results(const Reading *reading, const RowAnswers *answers, const char **why)
-{
-	const cJSON *items = NULL;
-	int			count;
-
-	*why = NULL;
-	if (reading->is_json && reading->root == NULL)
-	{
-		*why = psprintf("the answer cannot be read as JSON: %s", reading->problem);
-		return NULL;
-	}
-	if (reading->root != NULL)
-		items = act_json_pointer_resolve(answers->items, reading->root);
-	if (items == NULL)
-	{
-		/* an error that speaks for no row is not taken for silent consent */
-		if (!answers->optional || !is_success(reading->response))
-			*why = "the answer has no results";
-		return NULL;
-	}
-	count = cJSON_GetArraySize(items);
-	if (!cJSON_IsArray(items))
-		*why = "the results of the answer are no array";
-	else if (count != reading->nrows)
-		*why = psprintf("the answer has %d results for %d rows", count, reading->nrows);
-	return *why == NULL ? items : NULL;
+	read_reason(reading, rule);
+	if ((class == ANSWER_FOUND || class == ANSWER_ABSENT) && reading->nrows == 1 && reading->operation != NULL &&
+		reading->operation->public.op != ROW_OP_REPLACE)
+		decide_single(reading, class, rule);
 }
 
 static void
 read_rows(Reading *reading)
 {
-	/* Only a unit can have no row that differs. */
-	RowOp		op = reading->nrows > 0 ? reading->rows[0]->op : ROW_OP_REPLACE;
-	const RowAnswers *answers = reading->answers != NULL ? reading->answers :
-		reading->connector->operations[op]->owner->answer;
-	const char *why = NULL;
-	const cJSON *items = NULL;
-	const cJSON *item;
-	RowReading *read;
-	int			i = 0;
+	RowResults *results = act_results_begin(reading->connector, reading->scope, reading->rows, reading->nrows);
+	const char *why = act_results_add(results, reading->operation->answer, reading->response, reading->root,
+									  reading->problem);
 
-	if (answers->by != BY_NONE)
-		items = find_results(reading, answers, &why);
-	else if (!is_success(reading->response))
-		why = "the answer says nothing about its rows";
-	if (items == NULL)
-	{
-		if (why == NULL)
-			accept_all(reading);
-		else
-			doubt(reading, why);
+	if (why == NULL)
+		why = act_results_finish(results, reading->answer);
+	if (why == NULL)
 		return;
-	}
-
-	read = palloc0(reading->nrows * sizeof(RowReading));
-	cJSON_ArrayForEach(item, items)
-	{
-		if (!read_row(reading, answers, item, i, &read[i]))
-			return;
-		i++;
-	}
-	for (i = 0; i < reading->nrows; i++)
-	{
-		Row		   *row = reading->rows[i];
-
-		row->outcome = read[i].outcome;
-		row->http_status = reading->response->status;
-		row->code = read[i].code;
-		row->message = read[i].message;
-		row->new_external_id = read[i].external_id;
-	}
-}
-
-/* The document speaks of updates of rows that the model has. */
-static bool
-is_removing_update(const Row *row)
-{
-	return act_row_op_removes(row->op) && act_row_op_sent(row->op) != row->op;
-}
-
-static bool
-read_row(Reading *reading, const RowAnswers *answers, const cJSON *item, int index, RowReading *row)
-{
-	const Operation *operation = reading->connector->operations[reading->rows[index]->op];
-	const cJSON *retry;
-
-	for (int i = 0; i < answers->nrules && row->outcome == ROW_UNDECIDED; i++)
-	{
-		if (!act_rules_test(&answers->rules[i].test, item))
-			continue;
-		row->outcome = answers->rules[i].then;
-		reading->answer->rows_put_off |= row->outcome == ROW_DELAYED;
-		reading->answer->rows_throttled |= answers->rules[i].throttles;
-	}
-	if (row->outcome == ROW_UNDECIDED)
-	{
-		StringInfoData shown;
-
-		initStringInfo(&shown);
-		act_json_append(&shown, item, MAX_CODE + SECRET_REACH);
-		doubt(reading, psprintf("result %d of the answer has no known status: %s", index + 1,
-								clipped(reading->connector, shown.data, MAX_CODE)));
-		return false;
-	}
-
-	retry = answers->retry == NULL ? NULL : act_json_pointer_resolve(answers->retry, item);
-	if (row->outcome == ROW_REJECTED && cJSON_IsFalse(retry))
-		row->outcome = ROW_REFUSED;
-	if (row->outcome == ROW_ABSENT)
-		row->outcome = is_removing_update(reading->rows[index]) ? ROW_ACCEPTED : operation->absent;
-	if (row->outcome == ROW_ACCEPTED)
-	{
-		const cJSON *id = answers->external_id == NULL ? NULL
-			: act_json_pointer_resolve(answers->external_id, item);
-
-		row->external_id = id == NULL ? NULL : act_json_scalar_text(id);
-		if (row->external_id != NULL &&
-			(*row->external_id == '\0' || strlen(row->external_id) > MAX_EXTERNAL_ID))
-			row->external_id = NULL;
-		return true;
-	}
-	row->code = pointed_text(reading->connector, answers->reason.code, item, MAX_CODE);
-	row->message = pointed_text(reading->connector, answers->reason.message, item, MAX_MESSAGE);
-	return true;
-}
-
-static void
-accept_all(Reading *reading)
-{
-	for (int i = 0; i < reading->nrows; i++)
-	{
-		Row		   *row = reading->rows[i];
-
-		row->outcome = ROW_ACCEPTED;
-		row->http_status = reading->response->status;
-		row->code = NULL;
-		row->message = NULL;
-		row->new_external_id = NULL;
-	}
-}
-
-static void
-doubt(Reading *reading, const char *why)
-{
 	reading->answer->verdict = VERDICT_UNCERTAIN;
-	reading->answer->rows_put_off = reading->answer->rows_throttled = false;
 	reading->answer->message = psprintf("HTTP %d, but %s", reading->response->status, why);
 }
 
@@ -383,9 +289,25 @@ clipped(const Connector *connector, char *text, size_t limit)
 	return text;
 }
 
-/* The text at a pointer, or NULL; objects and arrays as JSON. */
-static char *
-pointed_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit)
+char *
+act_answer_words(const Connector *connector, const char *text, size_t limit)
+{
+	return clipped(connector, pstrdup(text), limit);
+}
+
+/* A value as messages show it. */
+char *
+act_answer_shown(const Connector *connector, const cJSON *value)
+{
+	StringInfoData shown;
+
+	initStringInfo(&shown);
+	act_json_append(&shown, value, ACT_ANSWER_MAX_CODE + SECRET_REACH);
+	return clipped(connector, shown.data, ACT_ANSWER_MAX_CODE);
+}
+
+char *
+act_answer_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit)
 {
 	const cJSON *value = pointer == NULL || root == NULL ? NULL : act_json_pointer_resolve(pointer, root);
 	char	   *text;
@@ -471,7 +393,7 @@ act_connector_read_check(const Connector *connector, const HttpResponse *respons
 	}
 	fails = connector->check_fails.count > 0
 		? act_rules_status_in(&connector->check_fails, response->status)
-		: !is_success(response);
+		: !act_answer_is_success(response);
 	if (fails)
 		*problem = status_message(connector, response, NULL);
 	return !fails;

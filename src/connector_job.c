@@ -63,6 +63,8 @@ typedef struct JobResult
 
 struct JobPlan
 {
+	const char *name;			/* stands for it in the database */
+	const Operation *operation; /* that it is of: its rules and its answer */
 	int			nsteps;
 	JobStep    *steps;
 	const RequestTemplate *poll;	/* NULL: the answer to the last step says it all */
@@ -257,7 +259,7 @@ compile_poll(const Document *document, const cJSON *poll, JobPlan *plan)
 }
 
 static void
-compile_results(const Document *document, const cJSON *holder, JobPlan *plan)
+compile_results(const Document *document, const cJSON *holder, const Filter *const *match_compare, JobPlan *plan)
 {
 	const cJSON *results = filled_array(document, holder, "results", MAX_RESULTS);
 
@@ -272,7 +274,7 @@ compile_results(const Document *document, const cJSON *holder, JobPlan *plan)
 
 		act_document_check(document, at, result_members, NULL);
 		result->request = act_connector_compile_request(document, act_document_need(document, at, "request"), 0);
-		result->answer = act_rules_compile_rows(document, act_document_need(document, at, "answer"));
+		result->answer = act_shape_compile(document, act_document_need(document, at, "answer"), match_compare);
 		if (when != NULL)
 		{
 			result->has_when = true;
@@ -293,8 +295,20 @@ holder_of(const cJSON *at, const cJSON *like, const char *name)
 	return like != NULL && act_document_member(at, name) == NULL ? like : at;
 }
 
+/* As it stands among the operations: upsert, upsert/large. */
+static const char *
+plan_name(const Document *document, const cJSON *at)
+{
+	static const char before[] = "/operations/";
+	const char *pointer = act_document_pointer_to(document, at);
+	const char *found = strstr(pointer, before);
+
+	return found == NULL ? pstrdup(pointer) : pstrdup(found + strlen(before));
+}
+
 const JobPlan *
 act_job_compile(const Document *document, const cJSON *at, const cJSON *like, int max_rows,
+				const Filter *const *match_compare, const Operation *operation,
 				const RequestTemplate **rows_request)
 {
 	static const char *const others[] = {"poll", "results", "abort"};
@@ -316,13 +330,15 @@ act_job_compile(const Document *document, const cJSON *at, const cJSON *like, in
 	if (act_document_member(at, "request") != NULL)
 		act_document_error(document, act_document_member(at, "request"), NULL, "\"request\" beside \"steps\"");
 	plan = palloc0(sizeof(JobPlan));
+	plan->name = plan_name(document, at);
+	plan->operation = operation;
 	compile_steps(document, holder, max_rows, plan, rows_request);
 	if (poll != NULL)
 		compile_poll(document, poll, plan);
 	holder = holder_of(at, like, "results");
 	if (act_document_member(holder, "results") != NULL && poll == NULL)
 		act_document_error(document, act_document_member(holder, "results"), NULL, "\"results\" without \"poll\"");
-	compile_results(document, holder, plan);
+	compile_results(document, holder, match_compare, plan);
 	if (abort != NULL)
 		plan->abort = act_connector_compile_request(document, abort, 0);
 	return plan;
@@ -334,11 +350,30 @@ act_job_compile(const Document *document, const cJSON *at, const cJSON *like, in
  */
 
 const JobPlan *
-act_connector_job(const Connector *connector, RowOp op)
+act_connector_job(const Connector *connector, const Row *row)
 {
-	const Operation *operation = connector->operations[op];
+	const Operation *operation = act_flow_operation(connector, row);
 
 	return operation == NULL ? NULL : operation->owner->job;
+}
+
+const JobPlan *
+act_connector_job_named(const Connector *connector, const char *name)
+{
+	for (int op = 0; op < ROW_OP_COUNT; op++)
+	{
+		const Operation *operation = connector->operations[op];
+
+		if (operation != NULL && operation->job != NULL && strcmp(operation->job->name, name) == 0)
+			return operation->job;
+	}
+	return NULL;
+}
+
+const char *
+act_job_name(const JobPlan *plan)
+{
+	return plan->name;
 }
 
 int
@@ -422,15 +457,12 @@ saved_value(const char *name, const char *value)
 }
 
 void
-act_job_render(const Connector *connector, const ConnectorScope *scope, RowOp op,
+act_job_render(const Connector *connector, const ConnectorScope *scope, const JobPlan *plan,
 			   const JobPlace *place, Row **rows, int nrows, HttpRequest *request)
 {
-	const JobPlan *plan = act_connector_job(connector, op);
 	const RequestTemplate *template = request_template(plan, place);
 	ConnectorScope with_saved = *scope;
-	TemplateInput input = {
-		.scope = &with_saved,.rows = rows,.nrows = nrows,.row_templates = connector->row_templates
-	};
+	TemplateInput input;
 	bool		by_address = place->next != NULL && is_address(place->next);
 	size_t		bytes = 0;
 
@@ -439,12 +471,14 @@ act_job_render(const Connector *connector, const ConnectorScope *scope, RowOp op
 		with_saved.saved = lappend(list_copy(place->saved), saved_value("next", place->next));
 	if (place->stage == JOB_STEP && plan->steps[place->number].has_rows)
 	{
+		rows = act_connector_sent_rows(connector, scope, rows, nrows);
 		bytes = 1024;
 		for (int i = 0; i < nrows; i++)
 			bytes += act_connector_row_bytes(connector, scope, rows[i]);
-		if (template->row == NULL && nrows == 1)
-			input.row = rows[0];
 	}
+	input = act_request_input(connector, &with_saved, rows, nrows);
+	if (bytes > 0 && template->row == NULL && nrows == 1)
+		input.row = rows[0];
 	act_request_render(connector, template, &input, bytes, request);
 	if (by_address)
 		request->url = *place->next != '/' ? pstrdup(place->next) :
@@ -456,7 +490,7 @@ void
 act_job_render_rows(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows,
 					HttpRequest *request)
 {
-	const JobPlan *plan = act_connector_job(connector, rows[0]->op);
+	const JobPlan *plan = act_connector_job(connector, rows[0]);
 	JobPlace	place = {.stage = JOB_STEP};
 
 	while (!plan->steps[place.number].has_rows)
@@ -466,7 +500,7 @@ act_job_render_rows(const Connector *connector, const ConnectorScope *scope, Row
 		for (int i = 0; i < step->nsaves; i++)
 			place.saved = lappend(place.saved, saved_value(step->saves[i].name, step->saves[i].name));
 	}
-	act_job_render(connector, scope, rows[0]->op, &place, rows, nrows, request);
+	act_job_render(connector, scope, plan, &place, rows, nrows, request);
 }
 
 /* ----------------------------------------------------------------
@@ -514,12 +548,6 @@ doubt(ConnectorAnswer *answer, const HttpResponse *response, const char *why)
 	answer->message = psprintf("HTTP %d, but %s", response->status, why);
 }
 
-static bool
-is_success(const HttpResponse *response)
-{
-	return response->status >= 200 && response->status <= 299;
-}
-
 static void
 read_step(const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg)
 {
@@ -527,7 +555,7 @@ read_step(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 	const JobStep *step = &reading->plan->steps[reading->number];
 	List	   *saved = NIL;
 
-	if (!is_success(reading->response))
+	if (!act_answer_is_success(reading->response))
 	{
 		doubt(answer, reading->response, "the answer does not say that the step was done");
 		return;
@@ -550,14 +578,14 @@ read_step(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 }
 
 void
-act_job_read_step(const Connector *connector, RowOp op, int step, const HttpResponse *response,
+act_job_read_step(const Connector *connector, const JobPlan *plan, int step, const HttpResponse *response,
 				  int64 now_ms, List **saved, ConnectorAnswer *answer)
 {
 	JobReading	reading = {
-		.plan = act_connector_job(connector, op),.response = response,.number = step,.saved = saved
+		.plan = plan,.response = response,.number = step,.saved = saved
 	};
 
-	act_answer_read(connector, response, now_ms, read_step, &reading, answer);
+	act_answer_read_step(connector, plan->operation, response, now_ms, read_step, &reading, answer);
 }
 
 static void
@@ -566,9 +594,10 @@ read_nothing(const cJSON *root, const char *problem, ConnectorAnswer *answer, vo
 }
 
 void
-act_job_read_any(const Connector *connector, const HttpResponse *response, int64 now_ms, ConnectorAnswer *answer)
+act_job_read_any(const Connector *connector, const JobPlan *plan, const HttpResponse *response, int64 now_ms,
+				 ConnectorAnswer *answer)
 {
-	act_answer_read(connector, response, now_ms, read_nothing, NULL, answer);
+	act_answer_read_step(connector, plan->operation, response, now_ms, read_nothing, NULL, answer);
 }
 
 static JobState
@@ -593,7 +622,7 @@ read_poll(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 	JobPoll    *poll = reading->poll;
 	const cJSON *value;
 
-	if (root == NULL || !is_success(reading->response))
+	if (root == NULL || !act_answer_is_success(reading->response))
 	{
 		doubt(answer, reading->response,
 			  root == NULL && problem != NULL ? psprintf("it cannot be read: %s", problem) : "the answer says nothing of the job");
@@ -608,21 +637,21 @@ read_poll(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 	{
 		const JobResult *result = &plan->results[i];
 
-		poll->wanted[i] = !result->has_when || act_rules_test(&result->when, root);
+		poll->wanted[i] = !result->has_when || act_rules_test_answer(&result->when, reading->response, root);
 		poll->tells = poll->tells || (result->has_when && poll->wanted[i]);
 	}
 }
 
 void
-act_job_read_poll(const Connector *connector, RowOp op, const HttpResponse *response,
+act_job_read_poll(const Connector *connector, const JobPlan *plan, const HttpResponse *response,
 				  int64 now_ms, JobPoll *poll, ConnectorAnswer *answer)
 {
-	JobReading	reading = {.plan = act_connector_job(connector, op),.response = response,.poll = poll};
+	JobReading	reading = {.plan = plan,.response = response,.poll = poll};
 
 	memset(poll, 0, sizeof(JobPoll));
 	poll->state = JOB_STRANGE;
-	poll->wanted = palloc0(sizeof(bool) * (reading.plan->nresults + 1));
-	act_answer_read(connector, response, now_ms, read_poll, &reading, answer);
+	poll->wanted = palloc0(sizeof(bool) * (plan->nresults + 1));
+	act_answer_read_step(connector, plan->operation, response, now_ms, read_poll, &reading, answer);
 }
 
 /* ----------------------------------------------------------------
@@ -634,63 +663,39 @@ struct JobResults
 {
 	const Connector *connector;
 	const ConnectorScope *scope;
-	RowOp		op;
-	Row		  **rows;
-	int			nrows;
-	Row		   *read;			/* copies: what the answers said so far */
-	bool		rows_put_off;
-	bool		rows_throttled;
-	MemoryContext context;
+	const Operation *operation;
+	RowResults *results;
 };
 
 JobResults *
-act_job_results_begin(const Connector *connector, const ConnectorScope *scope, RowOp op, Row **rows, int nrows)
+act_job_results_begin(const Connector *connector, const ConnectorScope *scope, const JobPlan *plan,
+					  Row **rows, int nrows)
 {
 	JobResults *results = palloc0(sizeof(JobResults));
 
 	results->connector = connector;
 	results->scope = scope;
-	results->op = op;
-	results->rows = rows;
-	results->nrows = nrows;
-	results->read = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Row) * (nrows + 1));
-	for (int i = 0; i < nrows; i++)
-	{
-		results->read[i] = *rows[i];
-		results->read[i].outcome = ROW_UNDECIDED;
-	}
-	results->context = CurrentMemoryContext;
+	results->operation = plan->operation;
+	results->results = act_results_begin(connector, scope, rows, nrows);
 	return results;
 }
 
-/* What one answer says against a row counts more than that another one accepts it. */
+/* Whether there is more; an address must be one that the credentials may go to. */
 static void
-add_row(Row *read, const Row *told)
+find_next(JobReading *reading, const JobResult *result, const cJSON *root, ConnectorAnswer *answer)
 {
-	char	   *external_id = read->new_external_id != NULL ? read->new_external_id : told->new_external_id;
-
-	if (read->outcome == ROW_UNDECIDED || (read->outcome == ROW_ACCEPTED && told->outcome != ROW_ACCEPTED))
-		*read = *told;
-	read->new_external_id = external_id;
-}
-
-static void
-find_next(JobReading *reading, const cJSON *root, ConnectorAnswer *answer)
-{
-	const JobResult *result = &reading->plan->results[reading->number];
 	char	   *text = result->has_next ? place_text(&result->next, reading->response, root) : NULL;
-	char	   *origin;
-	char	   *base;
 
 	if (text == NULL || *text == '\0' || strcmp(text, "null") == 0)
 		return;
 	if (is_address(text) && *text != '/')
 	{
-		origin = act_url_origin(text);
-		base = act_url_origin(act_connector_base_url(reading->results->connector, reading->results->scope));
+		char	   *origin = act_url_origin(text);
+		char	   *base = act_url_origin(act_connector_base_url(reading->results->connector, reading->results->scope));
+
 		if (origin == NULL || base == NULL || strcmp(origin, base) != 0)
 		{
-			doubt(answer, reading->response, psprintf("the next page of it is at another host, \"%s\"", text));
+			doubt(answer, reading->response, psprintf("the next page is at another host: %s", text));
 			return;
 		}
 	}
@@ -698,71 +703,33 @@ find_next(JobReading *reading, const cJSON *root, ConnectorAnswer *answer)
 }
 
 static void
-read_next(const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg)
+read_results(const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg)
 {
-	find_next(arg, root, answer);
+	JobReading *reading = arg;
+	const JobResult *result = reading->number < 0 ? NULL : &reading->plan->results[reading->number];
+	const RowAnswers *shape = result == NULL ? reading->results->operation->answer : result->answer;
+	const char *why = act_results_add(reading->results->results, shape, reading->response, root, problem);
+
+	if (why != NULL)
+		doubt(answer, reading->response, why);
+	else if (result != NULL)
+		find_next(reading, result, root, answer);
 }
 
 void
 act_job_read_results(JobResults *results, int number, const HttpResponse *response, int64 now_ms,
 					 char **next, ConnectorAnswer *answer)
 {
-	const Operation *operation = results->connector->operations[results->op];
-	const JobPlan *plan = operation->owner->job;
-	const RowAnswers *shape = number < 0 ? operation->owner->answer : plan->results[number].answer;
-	MemoryContext caller = MemoryContextSwitchTo(results->context);
-	Row		   *told = MemoryContextAllocHuge(results->context, sizeof(Row) * (results->nrows + 1));
-	Row		  **pointers = MemoryContextAllocHuge(results->context, sizeof(Row *) * (results->nrows + 1));
+	JobReading	reading = {
+		.plan = results->operation->job,.response = response,.number = number,.results = results,.next = next
+	};
 
 	*next = NULL;
-	for (int i = 0; i < results->nrows; i++)
-	{
-		told[i] = *results->rows[i];
-		pointers[i] = &told[i];
-	}
-	act_answer_read_rows(results->connector, shape, response, pointers, results->nrows, now_ms, answer);
-	if (answer->verdict == VERDICT_ROWS && number >= 0 && plan->results[number].has_next)
-	{
-		JobReading	reading = {.plan = plan,.response = response,.number = number,.results = results,.next = next};
-		ConnectorAnswer again;
-
-		act_answer_read(results->connector, response, now_ms, read_next, &reading, &again);
-		if (again.verdict != VERDICT_ROWS)
-			*answer = again;
-	}
-	if (answer->verdict == VERDICT_ROWS)
-	{
-		for (int i = 0; i < results->nrows; i++)
-			add_row(&results->read[i], &told[i]);
-		results->rows_put_off |= answer->rows_put_off;
-		results->rows_throttled |= answer->rows_throttled;
-	}
-	pfree(told);
-	pfree(pointers);
-	MemoryContextSwitchTo(caller);
+	act_answer_read_step(results->connector, results->operation, response, now_ms, read_results, &reading, answer);
 }
 
-bool
+const char *
 act_job_results_finish(JobResults *results, ConnectorAnswer *answer)
 {
-	for (int i = 0; i < results->nrows; i++)
-	{
-		if (results->read[i].outcome == ROW_UNDECIDED)
-			return false;
-	}
-	for (int i = 0; i < results->nrows; i++)
-	{
-		Row		   *row = results->rows[i];
-		const Row  *read = &results->read[i];
-
-		row->outcome = read->outcome;
-		row->http_status = read->http_status;
-		row->code = read->code;
-		row->message = read->message;
-		row->new_external_id = read->new_external_id;
-		row->new_remembered = read->new_remembered;
-	}
-	answer->rows_put_off = results->rows_put_off;
-	answer->rows_throttled = results->rows_throttled;
-	return true;
+	return act_results_finish(results->results, answer);
 }

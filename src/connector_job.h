@@ -33,8 +33,12 @@ typedef struct JobPlace
 
 typedef struct JobPlan JobPlan;
 
-/* NULL: the operation is none that has jobs. */
-extern const JobPlan *act_connector_job(const Connector *connector, RowOp op);
+/* What is asked for the row, where that is a job; else NULL. */
+extern const JobPlan *act_connector_job(const Connector *connector, const Row *row);
+
+/* By what stands for it in the database; NULL: there is no such plan (any more). */
+extern const JobPlan *act_connector_job_named(const Connector *connector, const char *name);
+extern const char *act_job_name(const JobPlan *plan);
 
 extern int	act_job_steps(const JobPlan *plan);
 extern bool act_job_step_has_rows(const JobPlan *plan, int step);
@@ -45,7 +49,7 @@ extern int	act_job_timeout_ms(const JobPlan *plan);
 extern int	act_job_pause_ms(const JobPlan *plan, int polls);	/* before the poll of that number, from 0 */
 
 /* The request for a place.  ERROR 22023 where the document and what was saved do not fit together. */
-extern void act_job_render(const Connector *connector, const ConnectorScope *scope, RowOp op,
+extern void act_job_render(const Connector *connector, const ConnectorScope *scope, const JobPlan *plan,
 						   const JobPlace *place, Row **rows, int nrows, HttpRequest *request);
 
 /*
@@ -53,11 +57,11 @@ extern void act_job_render(const Connector *connector, const ConnectorScope *sco
  * verdict is VERDICT_ROWS.  Of a step: what it saves is added to *saved, and
  * an answer that lacks some of it is VERDICT_UNCERTAIN.
  */
-extern void act_job_read_step(const Connector *connector, RowOp op, int step, const HttpResponse *response,
+extern void act_job_read_step(const Connector *connector, const JobPlan *plan, int step, const HttpResponse *response,
 							  int64 now_ms, List **saved, ConnectorAnswer *answer);
 
 /* Of an answer of which only the verdict matters. */
-extern void act_job_read_any(const Connector *connector, const HttpResponse *response, int64 now_ms,
+extern void act_job_read_any(const Connector *connector, const JobPlan *plan, const HttpResponse *response, int64 now_ms,
 							 ConnectorAnswer *answer);
 
 typedef enum JobState
@@ -77,19 +81,19 @@ typedef struct JobPoll
 	bool		tells;			/* failed, and results that say so are to be asked for */
 } JobPoll;
 
-extern void act_job_read_poll(const Connector *connector, RowOp op, const HttpResponse *response,
+extern void act_job_read_poll(const Connector *connector, const JobPlan *plan, const HttpResponse *response,
 							  int64 now_ms, JobPoll *poll, ConnectorAnswer *answer);
 
 /*
  * What became of the rows, of one answer or of several that are read one after
- * the other: rows are written to by act_job_results_finish(), which is false
- * where some row was spoken of by none.  In the current memory context, which
+ * the other: rows are written to by act_job_results_finish(), which returns
+ * NULL, or why nothing is known of them.  In the current memory context, which
  * must live as long.
  */
 typedef struct JobResults JobResults;
 
 extern JobResults *act_job_results_begin(const Connector *connector, const ConnectorScope *scope,
-										 RowOp op, Row **rows, int nrows);
+										 const JobPlan *plan, Row **rows, int nrows);
 
 /*
  * number: of the results, -1 for the operation's own answer.  *next: of the
@@ -97,6 +101,6 @@ extern JobResults *act_job_results_begin(const Connector *connector, const Conne
  */
 extern void act_job_read_results(JobResults *results, int number, const HttpResponse *response, int64 now_ms,
 								 char **next, ConnectorAnswer *answer);
-extern bool act_job_results_finish(JobResults *results, ConnectorAnswer *answer);
+extern const char *act_job_results_finish(JobResults *results, ConnectorAnswer *answer);
 
 #endif							/* ACT_CONNECTOR_JOB_H */

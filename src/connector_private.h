@@ -2,15 +2,17 @@
  *
  * connector_private.h
  *	  A compiled connector, for the files that make and run it:
- *	  connector.c, connector_rules.c and connector_rate.c (compile), connector_request.c
- *	  (render), connector_auth.c (credentials), connector_answer.c (judge).
+ *	  connector.c, connector_rules.c, connector_shape.c and connector_rate.c (compile),
+ *	  connector_request.c (render), connector_auth.c (credentials), connector_answer.c
+ *	  and connector_results.c (judge).
  *
  *-------------------------------------------------------------------------
  */
 #ifndef ACT_CONNECTOR_PRIVATE_H
 #define ACT_CONNECTOR_PRIVATE_H
 
-#include "connector.h"
+#include "connector_object.h"
+#include "connector_results.h"
 #include "document.h"
 #include "filter.h"
 #include "template.h"
@@ -39,81 +41,6 @@ typedef struct RequestTemplate
 	const Template *row;		/* what $rows stands for; NULL: no $rows */
 } RequestTemplate;
 
-typedef struct StatusRange
-{
-	int			from;
-	int			to;
-} StatusRange;
-
-typedef struct StatusRanges
-{
-	int			count;			/* 0: any status */
-	StatusRange *items;
-} StatusRanges;
-
-/* A scalar of the document, compared by type and text. */
-typedef struct TestValue
-{
-	int			type;			/* as cJSON has it */
-	char	   *text;			/* of a string or number */
-} TestValue;
-
-/* Is the value at a pointer there, and does all hold that is said of it? */
-typedef struct AnswerTest
-{
-	const JsonPointer *at;		/* NULL: always true */
-	int			nvalues;		/* 0: any value will do; else it is one of these */
-	TestValue  *values;
-	const char *contains;		/* NULL: whatever its text */
-	bool		has_lt;
-	bool		has_gt;
-	double		lt;				/* a number below, above these */
-	double		gt;
-} AnswerTest;
-
-/* Where an answer says why. */
-typedef struct ReasonPointers
-{
-	const JsonPointer *code;	/* NULL: nowhere */
-	const JsonPointer *message;
-} ReasonPointers;
-
-typedef struct AnswerRule
-{
-	StatusRanges statuses;
-	AnswerTest	test;
-	AnswerClass then;
-	int			wait_ms;		/* whatever the answer says; -1: as that says */
-	bool		until_midnight;
-	ReasonPointers reason;
-} AnswerRule;
-
-typedef struct RowRule
-{
-	AnswerTest	test;
-	RowOutcome	then;			/* DELAYED: sent again soon */
-	bool		throttles;		/* and not before the destination takes requests again */
-} RowRule;
-
-/* How results are told apart; the order is that of by_names[]. */
-typedef enum AnswerBy
-{
-	BY_NONE,					/* the status of the answer speaks for all rows */
-	BY_POSITION					/* one result for each row, in their order */
-} AnswerBy;
-
-typedef struct RowAnswers
-{
-	AnswerBy	by;
-	bool		optional;		/* an answer without results accepts all rows */
-	const JsonPointer *items;
-	int			nrules;
-	RowRule    *rules;
-	const JsonPointer *retry;	/* false there: refused, not rejected */
-	const JsonPointer *external_id;
-	ReasonPointers reason;
-} RowAnswers;
-
 typedef struct Operation Operation;
 struct Operation
 {
@@ -124,6 +51,9 @@ struct Operation
 	const struct JobPlan *job;	/* of owners: in place of request, which then is the step that has the rows; or NULL */
 	const Template *row;
 	RowOutcome	absent;			/* what an absent record means for this one */
+	ResultCodes accepted_codes; /* of this one, beside the answer's own */
+	NamedPointers remember;		/* in each row's result, beside the answer's own */
+	AnswerRules rules;			/* of owners: before the connector's */
 };
 
 /* The order is that of auth_names[]. */
@@ -132,21 +62,40 @@ typedef enum AuthKind
 	AUTH_NONE,
 	AUTH_BEARER,
 	AUTH_BASIC,
+	AUTH_HEADERS,
+	AUTH_QUERY,
+	AUTH_BODY,
 	AUTH_HMAC,
-	AUTH_URL
+	AUTH_URL,
+	AUTH_AWS_SIGV4,
+	AUTH_OAUTH2,
+	AUTH_TOKEN_REQUEST
 } AuthKind;
+
+typedef struct TokenSource TokenSource;
 
 typedef struct Auth
 {
 	AuthKind	kind;
 	const char *when;			/* the secret that chooses it; NULL: always */
+	const char *const *secrets; /* that it names and needs, NULL-ended; when among them */
+	const char *const *spare_secrets;	/* that it names and can do without */
 	const Template *token;
 	const Template *username;
 	const Template *password;
 	const Template *key;
 	const Template *payload;
 	const Template *path;		/* what follows the request's own */
+	const Template *members;	/* an object, for the root of a JSON body */
+	bool		sha512;			/* of a signature; else sha256 */
 	NamedTemplates headers;
+	NamedTemplates query;
+	const Template *service;	/* aws_sigv4 */
+	const Template *region;
+	const Template *access_key;
+	const Template *secret_key;
+	const Template *session_token;
+	const TokenSource *source;	/* of AUTH_OAUTH2 and AUTH_TOKEN_REQUEST */
 } Auth;
 
 /* How records are told apart in the answer to a lookup; the order is that of lookup_by_names[]. */
@@ -161,15 +110,10 @@ typedef struct Lookup
 {
 	ConnectorOperation batch;	/* of which only the limits mean something */
 	const RequestTemplate *request;
-	const Template *row_templates[ROW_OP_COUNT];	/* its own, whatever the row's operation */
 	StatusRanges absent;		/* an answer that says that there is none */
 	LookupBy	by;
 	const JsonPointer *items;
-	int			nmatch;
-	const JsonPointer **match;	/* in an item, in the order of the sync's match fields */
-	int			ncompare;
-	const Filter **compare;		/* what both values go through before */
-	const JsonPointer *key;
+	Identity	identity;		/* of all but positions */
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
 } Lookup;
@@ -197,6 +141,10 @@ struct Connector
 {
 	const char *name;
 	bool		takes_key;
+	ConnectorObject **objects;	/* all, NULL-ended, where it was compiled for none */
+	const ConnectorObject *object;	/* that it was compiled for */
+	List	   *object_parts;	/* of HttpHeader */
+	ValueForms	forms;
 	const char *time_zone;		/* or NULL */
 	RateSection rate;
 	char	   *(*redact) (void *arg, const char *text);	/* or NULL */
@@ -209,14 +157,22 @@ struct Connector
 	int			nauths;
 	Auth	   *auths;
 	ReasonPointers reason;		/* where no rule has its own */
-	int			nrules;
-	AnswerRule *rules;
+	AnswerRules rules;
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
+	int			nobject_lists;	/* requests that tell the objects */
+	struct Discovery *object_lists;
+	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */
+	const struct AccountSection *account;	/* NULL: it does not tell */
 	const Operation *operations[ROW_OP_COUNT];
-	const Template *row_templates[ROW_OP_COUNT];
 };
+
+/*
+ * connector_flow.c
+ */
+/* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
+extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
 
 /*
  * connector_request.c
@@ -229,6 +185,7 @@ extern const char *act_request_header(const HttpRequest *request, const char *na
 extern const char *act_request_value_problem(const char *value, size_t len);
 extern void act_request_render(const Connector *connector, const RequestTemplate *template,
 							   TemplateInput *input, size_t bytes, HttpRequest *request);
+extern TemplateInput act_request_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows);
 extern void act_request_add_headers(const Connector *connector, const NamedTemplates *headers,
 									TemplateInput *input, HttpRequest *request);
 
@@ -236,6 +193,10 @@ extern void act_request_add_headers(const Connector *connector, const NamedTempl
  * connector_auth.c
  */
 extern void act_auth_compile(const Document *document, const cJSON *auths, Connector *connector);
+/* The way that the secrets which are set choose; NULL: none. */
+extern const Auth *act_auth_choose(const Connector *connector, const ConnectorScope *scope);
+/* Appends the text of a template; throws where there is none. */
+extern void act_auth_text(const Template *template, TemplateInput *input, StringInfo out);
 
 /*
  * connector.c
@@ -245,6 +206,38 @@ extern NamedTemplates act_connector_compile_named(const Document *document, cons
 extern void act_connector_compile_batch(const Document *document, const cJSON *batch, ConnectorOperation *operation);
 /* max_rows: of a batch, 0 for a request without rows */
 extern const RequestTemplate *act_connector_compile_request(const Document *document, const cJSON *at, int max_rows);
+#define REQUEST_FOR_TOKEN (-1)	/* as max_rows: no rows, and it may name secrets */
+
+extern void act_connector_compile_operations(Document *document, const cJSON *operations, Connector *connector);
+
+/*
+ * connector_object.c: of the object wanted (NULL: of none; all are checked).
+ * The second throws where the document has objects and a sync names none.
+ */
+extern void act_objects_compile(Document *document, const char *wanted, Connector *connector);
+extern void act_objects_require(const Document *document);
+extern void act_object_compile_document_match(const Document *document, const cJSON *match, Connector *connector);
+
+/*
+ * connector_field.c
+ */
+extern void act_object_compile_fields(const Document *document, const cJSON *at, ConnectorObject *object);
+
+/*
+ * connector_type.c: what is not said stays as it is in forms; null_form_compile
+ * reads member "null".
+ */
+extern void act_value_forms_compile(const Document *document, const cJSON *at, ValueForms *forms);
+extern NullForm act_null_form_compile(const Document *document, const cJSON *object, NullForm fallback,
+									  const char **text);
+extern FieldType act_field_type_compile(const Document *document, const cJSON *object, const char *name);
+
+/*
+ * connector_discover.c, connector_account.c: sections of the document, NULL
+ * where there is none; of_object: one of an object, which has fields alone.
+ */
+extern void act_discover_compile(const Document *document, const cJSON *at, bool of_object, Connector *connector);
+extern void act_account_compile(const Document *document, const cJSON *at, Connector *connector);
 
 /*
  * connector_lookup.c
@@ -256,6 +249,7 @@ extern const Lookup *act_lookup_compile(const Document *document, const cJSON *a
  * one that it is like (NULL: of none); NULL: it has no steps.
  */
 extern const struct JobPlan *act_job_compile(const Document *document, const cJSON *at, const cJSON *like, int max_rows,
+											 const Filter *const *match_compare, const Operation *operation,
 											 const RequestTemplate **rows_request);
 /* What a preview shows of it. */
 extern void act_job_render_rows(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows,
@@ -271,9 +265,18 @@ extern void act_job_render_rows(const Connector *connector, const ConnectorScope
 typedef void (*AnswerReader) (const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg);
 extern void act_answer_read(const Connector *connector, const HttpResponse *response, int64 now_ms,
 							AnswerReader reader, void *arg, ConnectorAnswer *answer);
-/* As act_connector_read(), by results that stand elsewhere than in the operation. */
-extern void act_answer_read_rows(const Connector *connector, const RowAnswers *answers, const HttpResponse *response,
-								 Row **rows, int nrows, int64 now_ms, ConnectorAnswer *answer);
+/* The same by the rules of an operation, too. */
+extern void act_answer_read_step(const Connector *connector, const Operation *operation, const HttpResponse *response,
+								 int64 now_ms, AnswerReader reader, void *arg, ConnectorAnswer *answer);
+
+/* The text at a pointer without secrets and of bounded length, or NULL; objects and arrays as JSON. */
+extern char *act_answer_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit);
+extern char *act_answer_words(const Connector *connector, const char *text, size_t limit);
+extern char *act_answer_shown(const Connector *connector, const cJSON *value);	/* for messages */
+extern bool act_answer_is_success(const HttpResponse *response);
+
+#define ACT_ANSWER_MAX_CODE 200
+#define ACT_ANSWER_MAX_MESSAGE 2000
 
 /*
  * connector_rate.c
@@ -283,16 +286,5 @@ extern void act_rate_compile(const Document *document, Connector *connector);
 extern int act_rate_compile_duration(const Document *document, const cJSON *object, const char *name,
 									 int min_ms, int fallback);
 extern RateReading act_rate_read(const Connector *connector, const HttpResponse *response, int64 now_ms);
-
-/*
- * connector_rules.c
- */
-extern StatusRanges act_rules_compile_statuses(const Document *document, const cJSON *object, const char *name);
-extern bool act_rules_status_in(const StatusRanges *statuses, int status);
-extern void act_rules_compile(const Document *document, const cJSON *rules, Connector *connector);
-extern const RowAnswers *act_rules_compile_rows(const Document *document, const cJSON *at);
-extern ReasonPointers act_rules_compile_reason(const Document *document, const cJSON *at);
-extern AnswerTest act_rules_compile_test(const Document *document, const cJSON *at);
-extern bool act_rules_test(const AnswerTest *test, const cJSON *value);
 
 #endif							/* ACT_CONNECTOR_PRIVATE_H */

@@ -14,9 +14,11 @@
 
 #include "connector_private.h"
 #include "json_text.h"
+#include "url.h"
 
-static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
-								 Row **rows, int nrows);
+/* That a value may grow by on its way through filters: a digest of nothing. */
+#define FILTERED_BYTES 64
+
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
 static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
@@ -26,13 +28,13 @@ void
 act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
-	const Operation *operation = connector->operations[rows[0]->op];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	const Operation *operation = act_flow_operation(connector, rows[0]);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	for (int i = 0; i < nrows; i++)
 	{
-		const Operation *other = connector->operations[rows[i]->op];
+		const Operation *other = act_flow_operation(connector, rows[i]);
 
 		if (operation == NULL || other == NULL || other->owner != operation->owner)
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
@@ -45,6 +47,8 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	}
 	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = act_request_input(connector, scope, rows, nrows);
 	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
 	for (int i = 0; i < nrows; i++)
@@ -57,11 +61,13 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
-	TemplateInput input = batch_input(connector, scope, rows, nrows);
+	TemplateInput input;
 	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	rows = act_connector_sent_rows(connector, scope, rows, nrows);
+	input = act_request_input(connector, scope, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -95,23 +101,61 @@ act_request_render(const Connector *connector, const RequestTemplate *template, 
 size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
-	const Template *template = connector->row_templates[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
+	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
-	if (template != NULL)
-		return act_template_row_bytes(template, scope, row);
-	return (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+	if (operation != NULL && operation->row != NULL)
+		return act_template_row_bytes(operation->row, scope, row) + filtered;
+	return filtered + (row->key == NULL ? 0 : strlen(row->key)) + (row->fields == NULL ? 0 : strlen(row->fields));
+}
+
+/* Its own part of the body; the whole of it where nothing else is in there. */
+static char *
+row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+	size_t		size;
+
+	if (operation->public.max_row_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_row_bytes / 2)
+		return NULL;
+	if (operation->row == NULL)
+	{
+		HttpRequest request;
+
+		act_connector_render(connector, scope, &row, 1, &request);
+		size = request.body_len;
+	}
+	else
+	{
+		Row		   *sent = act_connector_sent_row(connector, scope, row);
+		TemplateInput input = act_request_input(connector, scope, &sent, 1);
+		StringInfoData body;
+
+		initStringInfo(&body);
+		input.row = sent;
+		act_template_render_json(operation->row, &input, &body);
+		size = body.len;
+	}
+	if (size <= operation->public.max_row_bytes)
+		return NULL;
+	return psprintf("the row takes %zu bytes, at most %d can be sent", size, operation->public.max_row_bytes);
 }
 
 /* Near the limit, what counts is the request itself. */
 char *
 act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
-	const Operation *operation = connector->operations[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 	HttpRequest request;
+	char	   *problem;
 
-	if (operation == NULL || operation->public.max_bytes == 0 ||
-		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+	if (operation == NULL)
 		return NULL;
+	problem = row_size_problem(connector, scope, row);
+	if (problem != NULL || operation->public.max_bytes == 0 ||
+		act_connector_row_bytes(connector, scope, row) < operation->public.max_bytes / 2)
+		return problem;
 	act_connector_render(connector, scope, &row, 1, &request);
 	if (request.body_len <= operation->public.max_bytes)
 		return NULL;
@@ -122,7 +166,7 @@ act_connector_size_problem(const Connector *connector, const ConnectorScope *sco
 void
 act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request)
 {
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 
 	if (connector->check == NULL)
 		ereport(ERROR,
@@ -131,12 +175,18 @@ act_connector_render_check(const Connector *connector, const ConnectorScope *sco
 	act_request_render(connector, connector->check, &input, 0, request);
 }
 
-static TemplateInput
-batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
+static const Template *
+row_template(const void *connector, const Row *row)
+{
+	return act_flow_operation(connector, row)->row;
+}
+
+TemplateInput
+act_request_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
 {
 	return (TemplateInput)
 	{
-		.scope = scope,.rows = rows,.nrows = nrows,.row_templates = connector->row_templates
+		.scope = scope,.rows = rows,.nrows = nrows,.row_template = row_template,.row_template_of = connector
 	};
 }
 
@@ -175,7 +225,7 @@ render_url(const Connector *connector, const RequestTemplate *template, Template
 char *
 act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 {
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	const char *option = scope->option(scope->arg, "base_url");
 	TemplateResult result;
 	StringInfoData url;
@@ -186,6 +236,8 @@ act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 		return NULL;
 	initStringInfo(&url);
 	result = act_template_render_text(connector->base_url, &input, &url);
+	if (result == TEMPLATE_MISSING && scope->token == NIL && strncmp(input.culprit, "token.", 6) == 0)
+		return NULL;
 	if (result != TEMPLATE_DONE)
 		act_template_fail(connector->base_url, &input, result);
 	return url.data;
@@ -196,6 +248,12 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 {
 	char	   *url = act_connector_base_url(connector, scope);
 
+	/* What a token's answer chose was not looked at before. */
+	if (url != NULL && scope->token != NIL && act_url_problem(url) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connector \"%s\": the answer of the token endpoint leads to no address to send to", connector->name),
+				 errdetail("\"%s\": %s.", url, act_url_problem(url))));
 	if (url == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -343,13 +401,15 @@ act_request_set_header(const char *connector, HttpRequest *request, const char *
 	{
 		header = lfirst(cell);
 		if (pg_strcasecmp(header->name, name) == 0)
-		{
-			header->value = pstrdup(value);
-			return;
-		}
+			break;
 	}
+
+	/* Another one takes its place: who made the list may share it with other requests. */
 	header = palloc(sizeof(HttpHeader));
 	header->name = pstrdup(name);
 	header->value = pstrdup(value);
-	request->headers = lappend(request->headers, header);
+	if (cell != NULL)
+		lfirst(cell) = header;
+	else
+		request->headers = lappend(request->headers, header);
 }

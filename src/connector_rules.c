@@ -11,42 +11,26 @@
 #include "postgres.h"
 
 #include "connector_private.h"
+#include "json_equal.h"
 
 static const char *const rule_members[] = {
-	"status", "at", "in", "contains", "lt", "gt", "then", "final", "wait", "until", "code", "message", NULL
+	"status", "at", "header", "text", "in", "contains", "lt", "gt", "then", "final", "wait", "until", "external_id",
+	"code", "message", NULL
 };
 static const char *const reason_members[] = {"code", "message", NULL};
-static const char *const outcome_members[] = {"at", "in", "contains", "lt", "gt", "then", NULL};
-static const char *const answer_members[] = {
-	"by", "items", "optional", "outcomes", "retry", "external_id", "code", "message", NULL
-};
-static const char *const later_answer_members[] = {
-	"index", "ref", "key", "lists", "value", "where", "enter", "default", "fail_if", "from", "saved", NULL
-};
+static const char *const text_members[] = {"text", NULL};
 
 static const char *const then_names[] = {
-	"rows", "refuse", "halve", "throttle", "retry", "uncertain", "auth", "configuration", NULL
+	"rows", "refuse", "halve", "throttle", "retry", "uncertain", "auth", "configuration",
+	"found", "absent", NULL
 };
 static const AnswerClass then_classes[] = {
 	ANSWER_ACCEPTED, ANSWER_BATCH_REFUSED, ANSWER_TOO_LARGE, ANSWER_THROTTLED, ANSWER_TRANSIENT,
-	ANSWER_UNCERTAIN, ANSWER_AUTH, ANSWER_CONFIGURATION
+	ANSWER_UNCERTAIN, ANSWER_AUTH, ANSWER_CONFIGURATION, ANSWER_FOUND, ANSWER_ABSENT
 };
 StaticAssertDecl(lengthof(then_names) == lengthof(then_classes) + 1, "every name means a class");
 
 static const char *const until_names[] = {"midnight", NULL};
-
-/* In the order of AnswerBy. */
-static const char *const by_names[] = {"none", "position", NULL};
-static const char *const later_by_names[] = {"index", "ref", "key", "value", "index_lists", NULL};
-
-static const char *const outcome_names[] = {
-	"accepted", "rejected", "refused", "absent", "retry", "throttled", NULL
-};
-static const RowOutcome outcomes[] = {
-	ROW_ACCEPTED, ROW_REJECTED, ROW_REFUSED, ROW_ABSENT, ROW_DELAYED, ROW_DELAYED
-};
-StaticAssertDecl(lengthof(outcome_names) == lengthof(outcomes) + 1, "every name means an outcome");
-#define OUTCOME_THROTTLED 5
 
 /* [401, "5xx"] */
 StatusRanges
@@ -90,21 +74,37 @@ act_rules_status_in(const StatusRanges *statuses, int status)
 	return false;
 }
 
-static ReasonPointers
-compile_pointers(const Document *document, const cJSON *at)
+/* A pointer into the answer, or {"text": what is said whatever the answer says} */
+static void
+compile_words(const Document *document, const cJSON *at, const char *name, const JsonPointer **pointer, const char **text)
 {
-	return (ReasonPointers)
+	const cJSON *member = act_document_member(at, name);
+
+	if (!cJSON_IsObject(member))
 	{
-		.code = act_document_pointer(document, at, "code"),
-		.message = act_document_pointer(document, at, "message")
-	};
+		*pointer = act_document_pointer(document, at, name);
+		return;
+	}
+	act_document_check(document, member, text_members, NULL);
+	act_document_need(document, member, "text");
+	*text = act_document_string(document, member, "text");
+}
+
+ReasonPointers
+act_rules_compile_reason_members(const Document *document, const cJSON *at)
+{
+	ReasonPointers reason = {0};
+
+	compile_words(document, at, "code", &reason.code, &reason.code_text);
+	compile_words(document, at, "message", &reason.message, &reason.message_text);
+	return reason;
 }
 
 ReasonPointers
 act_rules_compile_reason(const Document *document, const cJSON *at)
 {
 	act_document_check(document, at, reason_members, NULL);
-	return compile_pointers(document, at);
+	return act_rules_compile_reason_members(document, at);
 }
 
 /* What only some effects can have. */
@@ -123,6 +123,10 @@ compile_details(const Document *document, const cJSON *at, AnswerRule *rule)
 	if (rule->until_midnight && (rule->then != ANSWER_THROTTLED || rule->wait_ms >= 0))
 		act_document_error(document, act_document_member(at, "until"), NULL,
 						   "\"until\", which belongs to \"throttle\" without \"wait\",");
+	rule->external_id = act_document_pointer(document, at, "external_id");
+	if (rule->external_id != NULL && rule->then != ANSWER_FOUND)
+		act_document_error(document, act_document_member(at, "external_id"), NULL,
+						   "\"external_id\", which belongs to \"found\",");
 	if (!act_document_bool(document, at, "final", false))
 		return;
 	if (rule->then != ANSWER_BATCH_REFUSED)
@@ -131,25 +135,46 @@ compile_details(const Document *document, const cJSON *at, AnswerRule *rule)
 	rule->then = ANSWER_REFUSED_FOR_GOOD;
 }
 
-void
-act_rules_compile(const Document *document, const cJSON *rules, Connector *connector)
+/* header and text: what only a rule looks at */
+static AnswerTest
+compile_rule_test(const Document *document, const cJSON *at)
 {
-	if (rules == NULL)
+	AnswerTest	test = act_rules_compile_test(document, at);
+
+	if (test.header != NULL && (*test.header == '\0' || test.at != NULL))
+		act_document_error(document, act_document_member(at, "header"), NULL, "a test that looks at two places, or at none,");
+	if (!test.text)
+		return test;
+	if (test.at != NULL || test.header != NULL)
+		act_document_error(document, act_document_member(at, "text"), NULL, "a test that looks at two places");
+	if (test.nvalues == 0 && test.contains == NULL)
+		act_document_error(document, act_document_member(at, "text"), "Say what it has in it, in \"contains\".",
+						   "a test of the text that any would pass");
+	return test;
+}
+
+void
+act_rules_compile(const Document *document, const cJSON *rules, AnswerRules *into)
+{
+	int			more = rules == NULL ? 0 : cJSON_GetArraySize(rules);
+
+	if (more == 0)
 		return;
-	connector->rules = palloc0((cJSON_GetArraySize(rules) + 1) * sizeof(AnswerRule));
+	into->items = into->items == NULL ? palloc0(more * sizeof(AnswerRule)) :
+		repalloc(into->items, (into->count + more) * sizeof(AnswerRule));
 	for (const cJSON *at = rules->child; at != NULL; at = at->next)
 	{
-		AnswerRule *rule = &connector->rules[connector->nrules++];
+		AnswerRule *rule = memset(&into->items[into->count++], 0, sizeof(AnswerRule));
 
 		act_document_check(document, at, rule_members, NULL);
 		rule->statuses = act_rules_compile_statuses(document, at, "status");
-		rule->test = act_rules_compile_test(document, at);
-		if (rule->statuses.count == 0 && rule->test.at == NULL)
+		rule->test = compile_rule_test(document, at);
+		if (rule->statuses.count == 0 && !act_rules_is_test(&rule->test))
 			act_document_error(document, at, NULL, "a rule with neither \"status\" nor \"at\"");
 		act_document_need(document, at, "then");
 		rule->then = then_classes[act_document_choice(document, at, "then", then_names, NULL, 0)];
 		compile_details(document, at, rule);
-		rule->reason = compile_pointers(document, at);
+		rule->reason = act_rules_compile_reason_members(document, at);
 	}
 }
 
@@ -167,6 +192,12 @@ compile_limit(const Document *document, const cJSON *at, const char *name, doubl
 	return true;
 }
 
+bool
+act_rules_is_test(const AnswerTest *test)
+{
+	return test->at != NULL || test->header != NULL || test->text;
+}
+
 /* {"at": pointer, "in": [scalars]}; without "in" and its like, that something is there */
 AnswerTest
 act_rules_compile_test(const Document *document, const cJSON *at)
@@ -174,10 +205,12 @@ act_rules_compile_test(const Document *document, const cJSON *at)
 	AnswerTest	test = {.at = act_document_pointer(document, at, "at")};
 	const cJSON *values = act_document_array(document, at, "in");
 
+	test.header = act_document_string(document, at, "header");
+	test.text = act_document_bool(document, at, "text", false);
 	test.contains = act_document_string(document, at, "contains");
 	test.has_lt = compile_limit(document, at, "lt", &test.lt);
 	test.has_gt = compile_limit(document, at, "gt", &test.gt);
-	if (test.at == NULL && (values != NULL || test.contains != NULL || test.has_lt || test.has_gt))
+	if (!act_rules_is_test(&test) && (values != NULL || test.contains != NULL || test.has_lt || test.has_gt))
 		act_document_error(document, at, "It names what is looked at by a JSON pointer.",
 						   "a test without \"at\"");
 	if (values == NULL)
@@ -202,14 +235,19 @@ act_rules_compile_test(const Document *document, const cJSON *at)
  * two are compared by their text.
  */
 static bool
-is_one_of(const AnswerTest *test, const cJSON *found, const char *text)
+is_one_of(const AnswerTest *test, int type, const char *text)
 {
 	for (int i = 0; i < test->nvalues; i++)
 	{
 		const TestValue *wanted = &test->values[i];
 
-		if (wanted->text != NULL ? text != NULL && strcmp(text, wanted->text) == 0 :
-			wanted->type == (found->type & 0xFF))
+		if (wanted->text == NULL)
+		{
+			if (text == NULL && wanted->type == type)
+				return true;
+		}
+		else if (text != NULL && (strcmp(text, wanted->text) == 0 ||
+								  (wanted->type == cJSON_Number && act_json_same_number(text, wanted->text))))
 			return true;
 	}
 	return test->nvalues == 0;
@@ -260,52 +298,22 @@ act_rules_test(const AnswerTest *test, const cJSON *value)
 	if (found == NULL)
 		return false;
 	text = act_json_scalar_text(found);
-	holds = is_one_of(test, found, text) && is_within(test, text) && has_text(test, found, text);
+	holds = is_one_of(test, found->type & 0xFF, text) && is_within(test, text) && has_text(test, found, text);
 	if (text != NULL)
 		pfree(text);
 	return holds;
 }
 
-const RowAnswers *
-act_rules_compile_rows(const Document *document, const cJSON *at)
+bool
+act_rules_test_answer(const AnswerTest *test, const HttpResponse *response, const cJSON *root)
 {
-	RowAnswers *answers = palloc0(sizeof(RowAnswers));
-	const cJSON *rules;
+	const char *text;
 
-	if (at == NULL)
-		return answers;
-	act_document_check(document, at, answer_members, later_answer_members);
-	act_document_need(document, at, "by");
-	answers->by = (AnswerBy) act_document_choice(document, at, "by", by_names, later_by_names, BY_NONE);
-	answers->optional = act_document_bool(document, at, "optional", false);
-	answers->items = act_document_pointer(document, at, "items");
-	answers->retry = act_document_pointer(document, at, "retry");
-	answers->external_id = act_document_pointer(document, at, "external_id");
-	answers->reason = compile_pointers(document, at);
-	rules = act_document_array(document, at, "outcomes");
-	if (answers->by == BY_NONE)
-	{
-		if (at->child->next != NULL)
-			act_document_error(document, at, NULL, "\"by\": \"none\" with other members beside it");
-		return answers;
-	}
-	act_document_need(document, at, "items");
-	if (rules == NULL || rules->child == NULL)
-		act_document_error(document, at, NULL, "results without \"outcomes\"");
-	answers->rules = palloc0(cJSON_GetArraySize(rules) * sizeof(RowRule));
-	for (const cJSON *rule = rules->child; rule != NULL; rule = rule->next)
-	{
-		int			then;
-
-		act_document_check(document, rule, outcome_members, NULL);
-		act_document_need(document, rule, "then");
-		then = act_document_choice(document, rule, "then", outcome_names, NULL, 0);
-		answers->rules[answers->nrules++] = (RowRule)
-		{
-			.test = act_rules_compile_test(document, rule),
-			.then = outcomes[then],
-			.throttles = then == OUTCOME_THROTTLED
-		};
-	}
-	return answers;
+	if (test->at != NULL)
+		return root != NULL && act_rules_test(test, root);
+	if (test->header == NULL && !test->text)
+		return true;
+	text = test->text ? response->body : act_http_header(response, test->header);
+	return text != NULL && is_one_of(test, cJSON_String, text) && is_within(test, text) &&
+		(test->contains == NULL || strstr(text, test->contains) != NULL);
 }

@@ -59,6 +59,7 @@
 #include "utils/builtins.h"
 
 #include "cluster.h"
+#include "catalog.h"
 #include "credential.h"
 #include "destination.h"
 #include "fault.h"
@@ -373,6 +374,7 @@ follow_rename(const RenameStmt *rename)
 
 	act_sql(SPI_OK_DELETE, FORGET_DESTINATION, 1, &args[1]);
 	act_sql(SPI_OK_UPDATE, RENAME_DESTINATION, lengthof(args), args);
+	act_catalog_rename(strVal(rename->object), rename->newname);
 }
 
 /* A server was altered, and no secret moved by it. */

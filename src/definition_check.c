@@ -218,7 +218,7 @@ load_destination(const Sync *sync)
 				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER activate OPTIONS (connector '...');",
 						 quote_identifier(sync->destination))));
 	}
-	return act_destination_load(sync->destination, sync->owner, false);
+	return act_destination_load_object(sync->destination, sync->owner, sync->object, false);
 }
 
 /* What on_removed can be with this connector: 'delete', 'clear' or 'ignore'. */

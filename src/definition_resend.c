@@ -51,7 +51,7 @@ count_requests(const Sync *sync, int64 rows)
 
 	if (sync->mode == MODE_REPLACE)
 		return 1;
-	run.destination = act_destination_load(sync->destination, sync->owner, false);
+	run.destination = act_destination_load_object(sync->destination, sync->owner, sync->object, false);
 	operation = act_connector_operation(run.destination->connector,
 										act_sync_mode_op(sync->mode, sync->on_removed));
 	if (operation != NULL)

@@ -364,6 +364,22 @@ redact_id(const Run *run, char **id)
 		*id = NULL;
 }
 
+/* The same of values beside it. */
+static void
+redact_remembered(const Run *run, List **values)
+{
+	ListCell   *cell;
+
+	foreach(cell, *values)
+	{
+		HttpHeader *value = lfirst(cell);
+
+		redact_id(run, &value->value);
+		if (value->value == NULL)
+			*values = foreach_delete_current(*values, cell);
+	}
+}
+
 /* Errors like to repeat the request, with its credentials. */
 void
 act_delivery_redact(const Run *run, const Batch *batch, ConnectorAnswer *answer)
@@ -376,6 +392,7 @@ act_delivery_redact(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 		act_delivery_redact_text(run, &batch->rows[i]->code);
 		act_delivery_redact_text(run, &batch->rows[i]->message);
 		redact_id(run, &batch->rows[i]->new_external_id);
+		redact_remembered(run, &batch->rows[i]->new_remembered);
 	}
 }
 
@@ -474,7 +491,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	}
 	caller = MemoryContextSwitchTo(batch->context);
 	memset(&answer, 0, sizeof(answer));
-	act_connector_read(run->destination->connector, response, batch->rows, batch->nrows,
+	act_connector_read(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
 					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
 					   &answer);
 	act_delivery_redact(run, batch, &answer);

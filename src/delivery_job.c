@@ -43,7 +43,7 @@ act_delivery_is_job(const Delivery *delivery, const Batch *batch)
 {
 	return batch->job != NULL ||
 		(batch->unit == NULL && batch->nrows > 0 &&
-		 act_connector_job(delivery->run->destination->connector, batch->rows[0]->op) != NULL);
+		 act_connector_job(delivery->run->destination->connector, batch->rows[0]) != NULL);
 }
 
 bool
@@ -120,8 +120,7 @@ begin(Delivery *delivery, Batch *batch)
 	Job		   *job = MemoryContextAllocZero(context, sizeof(Job));
 
 	job->context = context;
-	job->op = batch->rows[0]->op;
-	job->plan = act_connector_job(delivery->run->destination->connector, job->op);
+	job->plan = act_connector_job(delivery->run->destination->connector, batch->rows[0]);
 	job->batch = batch;
 	job->nrows = batch->nrows;
 	job->rows = MemoryContextAllocHuge(context, sizeof(Row *) * batch->nrows);
@@ -156,7 +155,7 @@ act_delivery_job_render(Delivery *delivery, Batch *batch)
 		job->request_context = AllocSetContextCreate(job->context, "pg_activate request", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(job->request_context);
 	MemoryContextSwitchTo(job->request_context);
-	act_job_render(run->destination->connector, &run->scope, job->op, &job->place,
+	act_job_render(run->destination->connector, &run->scope, job->plan, &job->place,
 				   batch->rows, batch->nrows, &batch->request);
 	batch->request.at_most_once = batch->at_most_once && is_last_step(job);
 	MemoryContextSwitchTo(caller);
@@ -391,7 +390,7 @@ begin_results(Delivery *delivery, Job *job)
 		job->results_context = AllocSetContextCreate(job->context, "pg_activate results", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(job->results_context);
 	caller = MemoryContextSwitchTo(job->results_context);
-	job->results = act_job_results_begin(run->destination->connector, &run->scope, job->op, job->rows, job->nrows);
+	job->results = act_job_results_begin(run->destination->connector, &run->scope, job->plan, job->rows, job->nrows);
 	job->pages = 0;
 	MemoryContextSwitchTo(caller);
 }
@@ -618,11 +617,12 @@ static void
 finish_results(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
 {
 	Job		   *job = batch->job;
+	const char *why = act_job_results_finish(job->results, answer);
 
-	if (!act_job_results_finish(job->results, answer))
+	if (why != NULL)
 	{
 		lose(delivery, batch, false, "job_unclear",
-			 psprintf("the results of job %s do not speak of every row", act_job_title(job)), answer->http_status);
+			 psprintf("what became of job %s cannot be told: %s", act_job_title(job), why), answer->http_status);
 		return;
 	}
 	/* They go with the next run, which is soon. */
@@ -689,16 +689,16 @@ act_delivery_job_judge(Delivery *delivery, Batch *batch, const HttpResponse *res
 	if (stage == JOB_POLL)
 	{
 		MemoryContextSwitchTo(job->request_context);
-		act_job_read_poll(connector, job->op, response, now_ms, &poll, &answer);
+		act_job_read_poll(connector, job->plan, response, now_ms, &poll, &answer);
 		act_delivery_redact_text(run, &poll.message);
 		act_delivery_redact_text(run, &poll.state_text);
 	}
 	else if (stage == JOB_STEP)
-		act_job_read_step(connector, job->op, job->place.number, response, now_ms, &job->place.saved, &answer);
+		act_job_read_step(connector, job->plan, job->place.number, response, now_ms, &job->place.saved, &answer);
 	else
 	{
 		MemoryContextSwitchTo(job->request_context);
-		act_job_read_any(connector, response, now_ms, &answer);
+		act_job_read_any(connector, job->plan, response, now_ms, &answer);
 	}
 	act_delivery_redact_text(run, &answer.code);
 	act_delivery_redact_text(run, &answer.message);

@@ -396,8 +396,9 @@ require_environment(const Destination *destination)
 					 quote_identifier(destination->name), quote_literal_cstr(act_environment))));
 }
 
-Destination *
-act_destination_load(const char *name, Oid role, bool need_secrets)
+/* object: of a sync, which may have none. */
+static Destination *
+load(const char *name, Oid role, bool of_sync, const char *object, bool need_secrets)
 {
 	ForeignServer *server = act_destination_server(name, role);
 	const char *connector = act_option_get(server->options, "connector");
@@ -411,7 +412,8 @@ act_destination_load(const char *name, Oid role, bool need_secrets)
 	if (connector != NULL)		/* else the check says so */
 	{
 		destination->connector_name = pstrdup(connector);
-		destination->connector = act_registry_connector(connector);
+		destination->connector = of_sync ? act_registry_connector_object(connector, object) :
+			act_registry_connector(connector);
 	}
 	check.connector = destination->connector;
 	act_option_check_server(server->options, &check);
@@ -431,6 +433,18 @@ act_destination_load(const char *name, Oid role, bool need_secrets)
 	collect_secrets(destination, role, need_secrets);
 	act_connector_set_redactor(destination->connector, redact, destination);
 	return destination;
+}
+
+Destination *
+act_destination_load(const char *name, Oid role, bool need_secrets)
+{
+	return load(name, role, false, NULL, need_secrets);
+}
+
+Destination *
+act_destination_load_object(const char *name, Oid role, const char *object, bool need_secrets)
+{
+	return load(name, role, true, object, need_secrets);
 }
 
 static void

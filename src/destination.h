@@ -48,6 +48,12 @@ typedef struct Destination
  */
 extern Destination *act_destination_load(const char *name, Oid role, bool need_secrets);
 
+/*
+ * The same for syncs with that object (NULL: without one), which its connector
+ * is compiled for: 22023 where it has no such object.
+ */
+extern Destination *act_destination_load_object(const char *name, Oid role, const char *object, bool need_secrets);
+
 /* A server of ours that the role may use; an ERROR says why not (42704, 42809, 42501). */
 extern struct ForeignServer *act_destination_server(const char *name, Oid role);
 
@@ -57,6 +63,12 @@ extern struct ForeignServer *act_destination_server(const char *name, Oid role);
  */
 extern void act_destination_require_allowed(const Destination *destination, const char *object,
 											const char *mode, const char *on_removed);
+
+/*
+ * destination_check.c: of requests that are no sync's, which would say where
+ * it may run: 55000 where the server's settings let this host send nothing.
+ */
+extern void act_require_sending_host(const char *name);
 
 /* Scope callbacks; arg is the Destination. */
 extern const char *act_destination_option(void *arg, const char *name);

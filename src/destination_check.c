@@ -12,25 +12,25 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "account.h"
 #include "destination.h"
 #include "destination_limit.h"
 #include "destination_state.h"
+#include "exchange.h"
 #include "fault.h"
 #include "settings.h"
 #include "settle.h"
 #include "sync.h"
 
-/* From the first byte to the last, name resolution included. */
+/* For all that is asked, name resolution included. */
 #define CHECK_TIMEOUT_MS (10 * 1000)
 
 PG_FUNCTION_INFO_V1(act_check_destination);
@@ -44,11 +44,11 @@ typedef struct Check
 	bool		for_all;		/* in: it is asked whether everybody may go on */
 	bool		ok;
 	char	   *detail;
+	ConnectorAccount account;
 } Check;
 
-/* There is no sync to say where it may run, so only the server's settings do. */
-static void
-require_sending_host(const char *name)
+void
+act_require_sending_host(const char *name)
 {
 	act_require_enabled();
 	if (!act_host_may_send(act_host_name(), NULL))
@@ -56,63 +56,6 @@ require_sending_host(const char *name)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("destination \"%s\" may not be reached from here", name),
 				 errdetail("pg_activate.hosts does not name this host, \"%s\".", act_host_name())));
-}
-
-static long
-elapsed_ms(instr_time start)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, start);
-	return (long) INSTR_TIME_GET_MILLISEC(now);
-}
-
-/* The answer, or NULL when time is up. */
-static HttpResponse *
-wait_for_answer(HttpLoop *loop, instr_time start)
-{
-	HttpResponse *response;
-	void	   *owner;
-
-	while ((response = act_http_next(loop, &owner)) == NULL)
-	{
-		long		left = CHECK_TIMEOUT_MS - elapsed_ms(start);
-
-		if (left <= 0)
-			return NULL;
-		act_http_wait(loop, left);
-	}
-	return response;
-}
-
-static HttpResponse *
-exchange(const Destination *destination, const HttpRequest *request)
-{
-	HttpPolicy	policy = destination->policy;
-	HttpResponse *volatile response = NULL;
-	HttpLoop   *loop;
-	instr_time	start;
-
-	policy.timeout_ms = Min(policy.timeout_ms, CHECK_TIMEOUT_MS);
-	policy.connect_timeout_ms = Min(policy.connect_timeout_ms, policy.timeout_ms);
-	policy.max_connections = 1;
-	INSTR_TIME_SET_CURRENT(start);
-
-	loop = act_http_loop_create(&policy);
-	PG_TRY();
-	{
-		act_http_send(loop, request, NULL);
-		response = wait_for_answer(loop, start);
-	}
-	PG_CATCH();
-	{
-		act_http_loop_destroy(loop);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	act_http_loop_destroy(loop);
-	return response;
 }
 
 static char *
@@ -137,9 +80,46 @@ describe(const Connector *connector, const HttpRequest *request, const HttpRespo
 	return check->ok || problem == NULL ? answer : psprintf("%s | %s", answer, problem);
 }
 
+/* Until all of it must be over. */
+static int
+time_left(TimestampTz start)
+{
+	return (int) Max(0, CHECK_TIMEOUT_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp()));
+}
+
+/* Whose account it is, after a check that was ok. */
+static void
+ask_account(Destination *destination, const ConnectorScope *scope, Exchange *exchange, int timeout_ms, Check *check)
+{
+	HttpRequest request = {0};
+	HttpResponse *response;
+	ConnectorAnswer answer = {.verdict = VERDICT_UNREACHED};
+	char	   *problem;
+
+	act_connector_render_account(destination->connector, scope, &request);
+	response = act_exchange_ask(exchange, scope, &request, timeout_ms);
+	if (response == NULL)
+		answer.message = psprintf("no answer within %d seconds", CHECK_TIMEOUT_MS / 1000);
+	else
+		act_connector_read_account(destination->connector, scope, response, act_unix_ms(act_now()), &answer,
+								   &check->account);
+	if (answer.verdict != VERDICT_ROWS)
+	{
+		check->ok = false;
+		check->detail = psprintf("%s | %s %s | whose account it is cannot be told: %s", check->detail,
+								 request.method, request.url, answer.message);
+		return;
+	}
+	problem = act_account_problem(destination, &check->account);
+	if (problem == NULL)
+		return;
+	check->ok = false;
+	check->detail = psprintf("%s | %s", check->detail, problem);
+}
+
 /* What the destination's check request came to, with no secret in it. */
 static void
-ask(Destination *destination, Check *check)
+ask(Destination *destination, Exchange *exchange, Check *check)
 {
 	ConnectorScope scope = {
 		.option = act_destination_option,
@@ -147,29 +127,35 @@ ask(Destination *destination, Check *check)
 		.arg = destination
 	};
 	HttpRequest request = {0};
-	char	   *detail;
+	TimestampTz start = GetCurrentTimestamp();
 
 	act_connector_render_check(destination->connector, &scope, &request);
-	request.headers = list_concat(request.headers, destination->extra_headers);
-	act_connector_authorize(destination->connector, &scope, &request, (int64) time(NULL));
-	detail = describe(destination->connector, &request, exchange(destination, &request), check);
-	check->detail = act_destination_redact(destination, detail);
+	check->detail = describe(destination->connector, &request,
+							 act_exchange_ask(exchange, &scope, &request, CHECK_TIMEOUT_MS), check);
+	if (check->ok && act_connector_tells_account(destination->connector))
+		ask_account(destination, &scope, exchange, time_left(start), check);
+	check->detail = act_destination_redact(destination, check->detail);
 }
 
 /* Secrets are gone from memory afterwards, whatever happened. */
 static void
 ask_and_wipe(Destination *destination, Check *check)
 {
+	Exchange   *volatile exchange = NULL;
+
 	PG_TRY();
 	{
-		ask(destination, check);
+		exchange = act_exchange_open(destination, NULL, CHECK_TIMEOUT_MS);
+		ask(destination, exchange, check);
 	}
 	PG_CATCH();
 	{
+		act_exchange_close(exchange);
 		act_destination_wipe(destination);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	act_exchange_close(exchange);
 	act_destination_wipe(destination);
 }
 
@@ -184,6 +170,14 @@ name_argument(FunctionCallInfo fcinfo)
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
+static void
+put(Datum *values, bool *nulls, int column, const char *utf8)
+{
+	nulls[column] = utf8 == NULL;
+	if (utf8 != NULL)
+		values[column] = CStringGetTextDatum(act_text_to_server(utf8));
+}
+
 /* Asks, and puts what came back into the one row of the result. */
 static void
 check_destination(FunctionCallInfo fcinfo, const char *name, Check *check)
@@ -192,18 +186,21 @@ check_destination(FunctionCallInfo fcinfo, const char *name, Check *check)
 	Datum		values[6] = {0};
 	bool		nulls[6] = {false, true, true, true, true, false};
 	Destination *destination;
-	const char *environment;
+	char	   *environment;
 
 	InitMaterializedSRF(fcinfo, 0);
-	require_sending_host(name);
+	act_require_sending_host(name);
 	destination = act_destination_load(name, GetUserId(), true);
-	environment = act_destination_option(destination, "environment");
-	if (environment != NULL)
-	{
-		values[2] = CStringGetTextDatum(environment);
-		nulls[2] = false;
-	}
+	environment = (char *) act_destination_option(destination, "environment");
+	environment = environment != NULL ? pstrdup(environment) : NULL;
 	ask_and_wipe(destination, check);
+	put(values, nulls, 1, act_account_name(&check->account));
+	put(values, nulls, 2, check->account.environment != NULL ? check->account.environment : environment);
+	if (check->account.has_scopes)
+	{
+		put(values, nulls, 3, act_account_list(check->account.scopes));
+		put(values, nulls, 4, act_account_list(check->account.missing));
+	}
 	values[5] = CStringGetTextDatum(act_text_to_server(check->detail));
 	values[0] = BoolGetDatum(check->ok);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

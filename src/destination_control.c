@@ -17,6 +17,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "catalog.h"
 #include "definition.h"
 #include "destination_state.h"
 #include "event.h"
@@ -151,6 +152,7 @@ act_destination_forget_gone(PG_FUNCTION_ARGS)
 	act_sql(SPI_OK_DELETE,
 			"DELETE FROM activate.destination_state AS d WHERE NOT d.closed AND NOT EXISTS"
 			" (SELECT 1 FROM pg_catalog.pg_foreign_server AS f WHERE f.srvname = d.destination::pg_catalog.name)", 0, NULL);
+	act_catalog_forget_gone();
 	act_identity_leave(&identity);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -52,6 +52,16 @@ pointer_in_words(const Document *document, const cJSON *at)
 	return *pointer == '\0' ? "the top level" : pointer;
 }
 
+/* For who shows it in columns of its own. */
+static void
+note_problem(const Document *document, const cJSON *at, const char *what)
+{
+	if (document->problem == NULL)
+		return;
+	document->problem->pointer = pstrdup(act_document_pointer_to(document, at));
+	document->problem->what = pstrdup(what);
+}
+
 void
 act_document_error(const Document *document, const cJSON *at, const char *hint,
 				   const char *what,...)
@@ -60,6 +70,7 @@ act_document_error(const Document *document, const cJSON *at, const char *hint,
 
 	initStringInfo(&buf);
 	FORMAT_WHAT(&buf, what);
+	note_problem(document, at, buf.data);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("connector \"%s\": %s at %s", document->connector, buf.data,
@@ -75,6 +86,7 @@ act_document_unsupported(const Document *document, const cJSON *at, const char *
 
 	initStringInfo(&buf);
 	FORMAT_WHAT(&buf, what);
+	note_problem(document, at, psprintf("%s is not supported yet", buf.data));
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("connector \"%s\": %s at %s is not supported yet", document->connector,

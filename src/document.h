@@ -20,9 +20,11 @@ typedef struct Document
 {
 	const char *connector;		/* its name, for messages */
 	const cJSON *root;
+	const cJSON *operations;	/* those being compiled: what "like" names is one of them */
 	/* what templates may name; NULL-name ended, known once they were read */
 	const ConnectorOption *options;
 	const char *const *secrets;
+	ConnectorProblem *problem;	/* where an error leaves its parts, or NULL */
 } Document;
 
 /* ERROR 22023: connector "x": <what> at <pointer>. hint may be NULL. */

@@ -33,4 +33,11 @@ extern int	act_job_patience_ms;
 /* The time of day, which the test build can move. */
 extern TimestampTz act_now(void);
 
+/* Of such a time, milliseconds since 1970. */
+static inline int64
+act_unix_ms(TimestampTz at)
+{
+	return (at + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+}
+
 #endif							/* ACT_FAULT_H */

@@ -189,7 +189,7 @@ insert_job(Run *run, Job *job)
 		SQL_INT8(run->sync->sync_id),
 		SQL_INT8(run->run_id),
 		SQL_TEXT(run->destination->name),
-		SQL_TEXT(act_row_op_name(job->op)),
+		SQL_TEXT(act_job_name(job->plan)),
 		SQL_TEXT(state_names[act_job_durable(job)]),
 		SQL_INT4(job->place.stage == JOB_STEP ? job->place.number : act_job_steps(job->plan)),
 		saved_argument(job),
@@ -207,7 +207,7 @@ insert_job(Run *run, Job *job)
 	for (int i = 0; i < JOB_COLUMN_COUNT; i++)
 		args[11 + i] = act_column_argument(&columns[i]);
 	act_sql(SPI_OK_INSERT_RETURNING,
-			"INSERT INTO activate.job (sync_id, run_id, destination, op, state, step, saved, submitted_at,"
+			"INSERT INTO activate.job (sync_id, run_id, destination, operation, state, step, saved, submitted_at,"
 			" next_poll_at, deadline, row_count, " JOB_ROW_COLUMNS ")"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)"
 			" RETURNING job_id", lengthof(args), args);
@@ -554,12 +554,12 @@ load_saved(Job *job, uint64 row, int column)
 
 /* plan NULL: its destination or connector is another one by now. */
 static void
-load_place(const Run *run, Job *job, const char *state, int step, const char *destination)
+load_place(const Run *run, Job *job, const char *state, int step, const char *operation, const char *destination)
 {
 	bool		aborting = strcmp(state, state_names[JOB_ABORTING]) == 0;
 
-	if (strcmp(destination, run->destination->name) == 0 && job->op != ROW_OP_NONE)
-		job->plan = act_connector_job(run->destination->connector, job->op);
+	if (strcmp(destination, run->destination->name) == 0)
+		job->plan = act_connector_job_named(run->destination->connector, operation);
 	job->place.stage = aborting ? JOB_ABORT : strcmp(state, state_names[JOB_POLLING]) == 0 ? JOB_POLL : JOB_STEP;
 	job->place.number = job->place.stage == JOB_STEP ? step : 0;
 	job->last_sent = job->place.stage == JOB_STEP;
@@ -585,7 +585,7 @@ act_job_load(Run *run, MemoryContext parent)
 
 	act_identity_extension(&identity);
 	count = act_sql(SPI_OK_SELECT,
-					"SELECT job_id, op, state, step, destination, saved, submitted_at, next_poll_at, deadline, "
+					"SELECT job_id, operation, state, step, destination, saved, submitted_at, next_poll_at, deadline, "
 					JOB_ROW_COLUMNS " FROM activate.job WHERE sync_id = $1 ORDER BY job_id", 1, args);
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -595,13 +595,12 @@ act_job_load(Run *run, MemoryContext parent)
 		MemoryContextSwitchTo(context);
 		job->context = context;
 		job->job_id = act_sql_int64(i, 1);
-		job->op = act_row_op_parse(act_sql_text(i, 2));
 		load_saved(job, i, 6);
 		job->submitted_at = act_sync_state_time(i, 7);
 		job->next_poll_at = act_sync_state_time(i, 8);
 		job->deadline = act_sync_state_time(i, 9);
 		load_rows(job, i, 10, run->sync->nkeys, parent);
-		load_place(run, job, act_sql_text(i, 3), (int) act_sql_int64(i, 4), act_sql_text(i, 5));
+		load_place(run, job, act_sql_text(i, 3), (int) act_sql_int64(i, 4), act_sql_text(i, 2), act_sql_text(i, 5));
 		job->batch->job = job;
 		MemoryContextSwitchTo(parent);
 		jobs = lappend(jobs, job);

@@ -31,7 +31,6 @@ typedef struct Job
 	int64		job_id;			/* 0: not in the table yet */
 	int64		stored_id;		/* the same before the transaction under way */
 	const JobPlan *plan;
-	RowOp		op;
 	JobPlace	place;
 	Batch	   *batch;			/* NULL: it is put by, or done with */
 	Row		  **rows;			/* as they were handed over; none of a job that is given up */

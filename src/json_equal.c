@@ -79,8 +79,8 @@ act_json_append_number(StringInfo buf, const char *text)
 	return true;
 }
 
-static bool
-same_number(const char *ours, const char *other)
+bool
+act_json_same_number(const char *ours, const char *other)
 {
 	StringInfoData a;
 	StringInfoData b;
@@ -106,7 +106,7 @@ same_scalar(const cJSON *ours, const char *text, const cJSON *other)
 	else if (text == NULL || other_text == NULL)
 		same = false;
 	else
-		same = strcmp(text, other_text) == 0 || (cJSON_IsNumber(ours) && same_number(text, other_text));
+		same = strcmp(text, other_text) == 0 || (cJSON_IsNumber(ours) && act_json_same_number(text, other_text));
 	if (other_text != NULL)
 		pfree(other_text);
 	return same;

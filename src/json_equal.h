@@ -21,4 +21,7 @@ extern bool act_json_contains(const cJSON *other, const char *ours, size_t len);
 /* A number's value as text, one for each value; false: the text is no number. */
 extern bool act_json_append_number(StringInfo buf, const char *text);
 
+/* Whether both texts are numbers, and of one value. */
+extern bool act_json_same_number(const char *ours, const char *other);
+
 #endif							/* ACT_JSON_EQUAL_H */

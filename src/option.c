@@ -25,6 +25,7 @@
 #include "utils/jsonb.h"
 #include "utils/varlena.h"
 
+#include "connector_discover.h"
 #include "duration.h"
 #include "registry.h"
 #include "nearest.h"
@@ -76,7 +77,7 @@ static const OptionRule rules[] = {
 	{"client_key_file", OPTION_FILE, PRIVILEGED},
 	{"proxy", OPTION_URL, PRIVILEGED},
 	{"headers", OPTION_JSON},
-	{"account", OPTION_TEXT, LATER},
+	{"account", OPTION_TEXT},
 	{"environment", OPTION_TEXT},
 	{"time_zone", OPTION_TEXT, ZONE},
 	{"allow_objects", OPTION_TEXT, WORDS},
@@ -94,6 +95,9 @@ static const OptionRule rules[] = {
 	SECRET("private_key", MULTILINE),
 	SECRET("signing_secret", 0),
 	SECRET("bearer_token", 0),
+	SECRET("access_key_id", 0),
+	SECRET("secret_access_key", 0),
+	SECRET("session_token", 0),
 };
 
 /* Headers that the engine sets itself, and those that carry credentials. */
@@ -582,6 +586,13 @@ act_option_check_server(List *options, const OptionCheck *check)
 			report_unknown(name, false, own);
 	}
 
+	if (check->connector != NULL && act_option_get(options, "account") != NULL &&
+		!act_connector_tells_account(check->connector))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("option \"account\" goes with connectors that can tell whose the credentials are, and \"%s\" cannot",
+						connector),
+				 errhint("Leave it out, or DROP it.")));
 	for (; own != NULL && own->name != NULL; own++)
 	{
 		if (own->required && own->default_value == NULL && act_option_get(options, own->name) == NULL)

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "batch.h"
+#include "catalog.h"
 #include "compat.h"
 #include "curl_command.h"
 #include "definition.h"
@@ -73,7 +74,7 @@ act_preview_destination(Preview *preview)
 	Run		   *run = &preview->run;
 	const Sync *sync = run->sync;
 
-	run->destination = act_destination_load(sync->destination, sync->owner, false);
+	run->destination = act_destination_load_object(sync->destination, sync->owner, sync->object, false);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
@@ -97,6 +98,7 @@ act_preview_tell_model(Preview *preview)
 	}
 	run->model->connector = run->destination->connector;
 	run->model->scope = &run->scope;
+	act_catalog_scope(run->sync, run->model, run->destination->connector, &run->scope);
 }
 
 void

@@ -21,8 +21,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "registry.h"
+#include "connector_extend.h"
 #include "nearest.h"
+#include "registry.h"
 
 /* Columns of activate.connector. */
 #define ATTNUM_NAME 1
@@ -41,8 +42,9 @@ connector_table_open(void)
 	return OidIsValid(table) ? table_open(table, AccessShareLock) : NULL;
 }
 
-char *
-act_registry_spec(const char *name)
+/* As it is stored. */
+static char *
+read_spec(void *arg, const char *name)
 {
 	Relation	rel = connector_table_open();
 	SysScanDesc scan;
@@ -69,6 +71,20 @@ act_registry_spec(const char *name)
 	table_close(rel, AccessShareLock);
 
 	return spec == NULL ? NULL : pg_server_to_any(spec, strlen(spec), PG_UTF8);
+}
+
+char *
+act_registry_spec(const char *name)
+{
+	char	   *spec = read_spec(NULL, name);
+
+	return spec == NULL ? NULL : act_registry_extend(name, spec);
+}
+
+char *
+act_registry_extend(const char *name, const char *spec)
+{
+	return act_connector_extend(name, spec, read_spec, NULL);
 }
 
 /* The names of all, NULL-ended, for hints. */
@@ -98,8 +114,8 @@ document_names(void)
 	return names;
 }
 
-Connector *
-act_registry_connector(const char *name)
+static char *
+require_spec(const char *name)
 {
 	char	   *spec = act_registry_spec(name);
 
@@ -113,5 +129,18 @@ act_registry_connector(const char *name)
 				 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
 				 errhint("SELECT connector, title FROM activate.connectors;")));
 	}
-	return act_connector_compile(name, spec);
+	return spec;
+}
+
+Connector *
+act_registry_connector(const char *name)
+{
+	return act_connector_compile(name, require_spec(name));
+}
+
+Connector *
+act_registry_connector_object(const char *name, const char *object)
+{
+	return act_connector_compile_object(name, require_spec(name),
+										object == NULL ? NULL : pg_server_to_any(object, strlen(object), PG_UTF8));
 }

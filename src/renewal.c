@@ -77,7 +77,7 @@ read_again(Run *run, char **problem)
 	{
 		act_transaction_read_only();
 		MemoryContextSwitchTo(run->context);
-		now = act_destination_load(run->destination->name, run->sync->owner, true);
+		now = act_destination_load_object(run->destination->name, run->sync->owner, run->sync->object, true);
 		act_transaction_commit(false);
 	}
 	PG_CATCH();

@@ -13,17 +13,16 @@
 
 #include "request_mask.h"
 
-/* Both are good base64, as keys may have to be, and good as part of an address. */
 static const char *
 one_secret(void *arg, const char *name)
 {
-	return act_destination_secret(arg, name) == NULL ? NULL : "QUFBQUFBQUFBQUFB";
+	return act_destination_secret(arg, name) == NULL ? NULL : ACT_REQUEST_ONE_SECRET;
 }
 
 static const char *
 other_secret(void *arg, const char *name)
 {
-	return act_destination_secret(arg, name) == NULL ? NULL : "enp6enp6enp6enp6";
+	return act_destination_secret(arg, name) == NULL ? NULL : ACT_REQUEST_OTHER_SECRET;
 }
 
 /* From the last of these letters before the first difference: Basic ********, v1,******** */
@@ -71,17 +70,15 @@ authorize(const Run *run, const HttpRequest *bare, int64 now_s,
 	return request;
 }
 
-HttpRequest
-act_request_masked(const Run *run, const HttpRequest *bare, int64 now_s)
+void
+act_request_mask(HttpRequest *request, const HttpRequest *other)
 {
-	HttpRequest request = authorize(run, bare, now_s, one_secret);
-	HttpRequest other = authorize(run, bare, now_s, other_secret);
 	List	   *headers = NIL;
 	ListCell   *a;
 	ListCell   *b;
 
-	request.url = mask_difference(request.url, other.url, "/?&=");
-	forboth(a, request.headers, b, other.headers)
+	request->url = mask_difference(request->url, other->url, "/?&=");
+	forboth(a, request->headers, b, other->headers)
 	{
 		const HttpHeader *header = lfirst(a);
 		HttpHeader *masked = palloc(sizeof(HttpHeader));
@@ -90,6 +87,15 @@ act_request_masked(const Run *run, const HttpRequest *bare, int64 now_s)
 		masked->value = mask_difference(header->value, ((HttpHeader *) lfirst(b))->value, " ,");
 		headers = lappend(headers, masked);
 	}
-	request.headers = headers;
+	request->headers = headers;
+}
+
+HttpRequest
+act_request_masked(const Run *run, const HttpRequest *bare, int64 now_s)
+{
+	HttpRequest request = authorize(run, bare, now_s, one_secret);
+	HttpRequest other = authorize(run, bare, now_s, other_secret);
+
+	act_request_mask(&request, &other);
 	return request;
 }

@@ -12,6 +12,13 @@
 
 #define ACT_REQUEST_MASK "********"
 
+/* Both are good base64, as keys may have to be, and good as part of an address. */
+#define ACT_REQUEST_ONE_SECRET "QUFBQUFBQUFBQUFB"
+#define ACT_REQUEST_OTHER_SECRET "enp6enp6enp6enp6"
+
+/* Masks that by which a request differs from the same with other secrets. */
+extern void act_request_mask(HttpRequest *request, const HttpRequest *other);
+
 /*
  * bare is a request before its credentials were put on; now_s when it goes
  * out, in Unix seconds.  In the current memory context; the body is bare's.

@@ -81,6 +81,7 @@ typedef struct Row
 	char	   *external_id;	/* UTF-8, or NULL while unknown */
 	List	   *remembered;		/* of HttpHeader, values are JSON: kept with the external id (row.remembered.<name>) */
 	List	   *found;			/* the same of what a lookup set for this request (row.found.<name>) */
+	RowOp		ask;			/* what delivery asks for in place of op, by what it found there; NONE: op itself */
 	uint8		fingerprint[ACT_DIGEST_LEN];
 	uint8		change_id[ACT_DIGEST_LEN];
 	int			attempts;		/* charged to this version before this run */
@@ -99,6 +100,7 @@ typedef struct Row
 	int			http_status;	/* 0: none */
 	char	   *code;
 	char	   *message;
+	bool		exists;			/* ROW_REJECTED, since its record is there: new_external_id is its id, where it was told */
 	char	   *new_external_id;
 	List	   *new_remembered; /* of HttpHeader, values are JSON: what the answer gave to remember; NIL: nothing */
 	const int64 *request_id;	/* of what decided it, once that is written down (request_log.h); NULL: not logged */

@@ -26,8 +26,11 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "account.h"
 #include "canary.h"
+#include "catalog.h"
 #include "compat.h"
+#include "connector_object.h"
 #include "deliver.h"
 #include "destination_limit.h"
 #include "destination_quota.h"
@@ -264,6 +267,9 @@ act_run_scope(Run *run)
 	scope->key_names = palloc(sizeof(char *) * sync->nkeys);
 	for (int i = 0; i < sync->nkeys; i++)
 		scope->key_names[i] = pg_server_to_any(sync->key[i], strlen(sync->key[i]), PG_UTF8);
+	if (act_connector_object(run->destination->connector) != NULL)
+		scope->listed_fields = act_connector_object(run->destination->connector)->field_names;
+	scope->object_parts = act_connector_object_parts(run->destination->connector);
 	scope->option = act_destination_option;
 	scope->secret = act_destination_secret;
 	scope->arg = run->destination;
@@ -289,7 +295,7 @@ resolve(Run *run)
 
 	act_transaction_writable();
 	run->resolving = true;
-	run->destination = act_destination_load(sync->destination, sync->owner, true);
+	run->destination = act_destination_load_object(sync->destination, sync->owner, sync->object, true);
 	act_quota_load(run->destination);
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
@@ -328,6 +334,7 @@ diff(Run *run)
 	run->resolving = false;
 	run->model->connector = run->destination->connector;
 	run->model->scope = &run->scope;
+	act_catalog_scope(run->sync, run->model, run->destination->connector, &run->scope);
 	act_diff_lock_model(run->model);
 	if (!act_snapshot_check_key(run->sync, run->model))
 		ereport(ERROR,
@@ -467,7 +474,7 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, act_run_jobs, act_run_first, act_run_diff, run_guard, run_deliver
+		run_recover, run_resolve, act_account_require, act_run_jobs, act_run_first, act_run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)

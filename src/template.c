@@ -38,6 +38,7 @@ static const PathName path_names[] = {
 	{"row.change_id", PATH_ROW_CHANGE_ID, TEMPLATE_IN_ROW},
 	{"saved.", PATH_SAVED, 0},
 	{"option.", PATH_OPTION, 0},
+	{"token.", PATH_TOKEN, 0},
 	{"secret.", PATH_SECRET, TEMPLATE_IN_AUTH},
 	{"message.id", PATH_MESSAGE_ID, TEMPLATE_IN_AUTH},
 	{"message.time", PATH_MESSAGE_TIME, TEMPLATE_IN_AUTH},
@@ -46,7 +47,7 @@ static const PathName path_names[] = {
 };
 
 static const char *const later_paths[] = {
-	"row.ref", "token.", "rows.", "now", NULL
+	"row.ref", "rows.", "now", NULL
 };
 
 typedef struct Builder

@@ -46,7 +46,8 @@ typedef struct TemplateInput
 	int			nrows;
 	const uint8 *unit_id;		/* of a unit: stands for all of its rows; NULL: of rows one by one */
 	const Row  *row;			/* NULL: not of one row */
-	const Template *const *row_templates;	/* by RowOp: what $rows stands for */
+	const Template *(*row_template) (const void *of, const Row *row);	/* what $rows stands for */
+	const void *row_template_of;
 	const TemplateMessage *message;
 
 	const char *culprit;		/* the expression that had no value */

@@ -185,8 +185,7 @@ render_rows(const Template *template, TemplateInput *input, StringInfo out)
 
 	for (int i = 0; i < input->nrows; i++)
 	{
-		const Template *row_template = input->row_templates[input->rows[i]->op];
-
+		const Template *row_template = input->row_template(input->row_template_of, input->rows[i]);
 		int			before = out->len;
 		int			start;
 
@@ -399,17 +398,18 @@ option_text(const Expression *expression, const ConnectorScope *scope)
 	return text == NULL ? expression->fallback : text;
 }
 
+/* What was kept of the token's answer, or of those to earlier steps; NULL: nothing of that name. */
 static const char *
-saved_text(const Expression *expression, const ConnectorScope *scope)
+kept_text(const Expression *expression, List *all)
 {
 	ListCell   *cell;
 
-	foreach(cell, scope->saved)
+	foreach(cell, all)
 	{
-		const HttpHeader *saved = lfirst(cell);
+		const HttpHeader *kept = lfirst(cell);
 
-		if (strcmp(saved->name, expression->name) == 0)
-			return saved->value;
+		if (strcmp(kept->name, expression->name) == 0)
+			return kept->value;
 	}
 	return NULL;
 }
@@ -472,9 +472,11 @@ resolve(const Expression *expression, TemplateInput *input)
 				act_template_batch_digest(input->rows, input->nrows, input->scratch);
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
 		case PATH_SAVED:
-			return text_value(saved_text(expression, scope));
+			return text_value(kept_text(expression, scope->saved));
 		case PATH_OPTION:
 			return text_value(option_text(expression, scope));
+		case PATH_TOKEN:
+			return text_value(kept_text(expression, scope->token));
 		case PATH_SECRET:
 			return text_value(scope->secret(scope->arg, expression->name));
 		case PATH_MESSAGE_ID:

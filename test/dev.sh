@@ -40,6 +40,11 @@ case $command in
 	*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
 esac
 
+# What vendors publish of their APIs; tests that use it skip where it is not.
+export ACT_SHARED=$TREE/../shared
+ACT_NPM=$("$TREE/test/lib/npm.sh" root)
+export ACT_NPM
+[ "$command" != tap ] || "$TREE/test/lib/npm.sh" ensure
 cd "$STAGE"
 export HOME=$STAGE
 case $command in

@@ -19,7 +19,10 @@ case $command in
 esac
 
 clean_environment
-"$TREE/test/lib/packages.sh" ensure
+case $command in
+	test | chaos) "$TREE/test/lib/packages.sh" ensure test ;;
+	*) "$TREE/test/lib/packages.sh" ensure ;;
+esac
 ensure_tester
 STAGE=$(mktemp -d "$STAGE_PARENT/pg_activate.XXXXXX")
 status=1
@@ -41,6 +44,17 @@ leave()
 	rm -rf "$STAGE"
 }
 trap leave EXIT
+
+# What vendors publish of their APIs; tests that use it skip where it is not.
+export ACT_SHARED=$TREE/../shared
+
+# Servers from npm are installed while the first tests run.
+ACT_NPM=$("$TREE/test/lib/npm.sh" root)
+export ACT_NPM
+if [ "$command" = test ]; then
+	rm -f "$ACT_NPM/.done"
+	"$TREE/test/lib/npm.sh" ensure >&2 &
+fi
 trap 'exit 130' INT TERM HUP
 
 stage_fill "$TREE" "$STAGE"

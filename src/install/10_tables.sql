@@ -200,6 +200,63 @@ COMMENT ON COLUMN activate.destination_state.day_used IS 'requests that count to
 COMMENT ON COLUMN activate.destination_state.day_ends_at IS 'midnight, at which that day ends; null: no quota was used yet';
 SELECT pg_catalog.pg_extension_config_dump('activate.destination_state', '');
 
+/*
+ * What destinations told of themselves when refresh_destination() asked.
+ * Dumped: how values are written follows the types of fields, and a restored
+ * database must not write them otherwise until somebody asks again.
+ */
+CREATE TABLE activate.destination_object (
+	destination	pg_catalog.text,
+	object		pg_catalog.text,
+	title		pg_catalog.text,
+	kind		pg_catalog.text,
+	listed		pg_catalog.bool NOT NULL,
+	asked_at	pg_catalog.timestamptz NOT NULL,
+	fields_asked_at pg_catalog.timestamptz,
+	fields_message pg_catalog.text,
+	has_unique	pg_catalog.bool NOT NULL DEFAULT false,
+	PRIMARY KEY (destination, object)
+);
+COMMENT ON TABLE activate.destination_object IS 'objects of destinations, as they told them to refresh_destination()';
+COMMENT ON COLUMN activate.destination_object.destination IS 'name of the foreign server';
+COMMENT ON COLUMN activate.destination_object.object IS 'what create_sync() takes as object';
+COMMENT ON COLUMN activate.destination_object.title IS 'what people call it there; null: it did not say';
+COMMENT ON COLUMN activate.destination_object.kind IS 'record, membership, association, event or file; null: it did not say';
+COMMENT ON COLUMN activate.destination_object.listed IS 'the destination lists it; false: its fields alone were asked for';
+COMMENT ON COLUMN activate.destination_object.asked_at IS 'when the destination was asked for it';
+COMMENT ON COLUMN activate.destination_object.fields_asked_at IS 'when it told the fields; null: never';
+COMMENT ON COLUMN activate.destination_object.fields_message IS 'why it did not tell them when it was asked last; null: it did, or never was asked';
+COMMENT ON COLUMN activate.destination_object.has_unique IS 'it tells which of them are unique';
+SELECT pg_catalog.pg_extension_config_dump('activate.destination_object', '');
+
+CREATE TABLE activate.destination_field (
+	destination	pg_catalog.text,
+	object		pg_catalog.text,
+	field		pg_catalog.text,
+	position	pg_catalog.int4 NOT NULL,
+	title		pg_catalog.text,
+	type		pg_catalog.text,
+	required	pg_catalog.bool NOT NULL,
+	writable	pg_catalog.bool NOT NULL,
+	is_unique	pg_catalog.bool NOT NULL,
+	"values"	pg_catalog.text[],
+	document	pg_catalog.text,
+	PRIMARY KEY (destination, object, field)
+);
+COMMENT ON TABLE activate.destination_field IS 'fields of those objects';
+COMMENT ON COLUMN activate.destination_field.destination IS 'name of the foreign server';
+COMMENT ON COLUMN activate.destination_field.object IS 'the object that has it';
+COMMENT ON COLUMN activate.destination_field.field IS 'its name, as mappings have it';
+COMMENT ON COLUMN activate.destination_field.position IS 'which it was among those that the destination told';
+COMMENT ON COLUMN activate.destination_field.title IS 'what people call it there; null: it did not say';
+COMMENT ON COLUMN activate.destination_field.type IS 'text, integer, number, boolean, date, timestamp, array, object, json, or another name that it told; null: it did not say';
+COMMENT ON COLUMN activate.destination_field.required IS 'a new record must have it';
+COMMENT ON COLUMN activate.destination_field.writable IS 'it can be set';
+COMMENT ON COLUMN activate.destination_field.is_unique IS 'no two records have the same value of it';
+COMMENT ON COLUMN activate.destination_field."values" IS 'the only values that it takes; null: any, or too many';
+COMMENT ON COLUMN activate.destination_field.document IS 'the field as the destination told it, JSON; null: too long to keep';
+SELECT pg_catalog.pg_extension_config_dump('activate.destination_field', '');
+
 CREATE TABLE activate.claim (
 	claim_id	pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	sync_id		pg_catalog.int8 NOT NULL,
@@ -227,7 +284,7 @@ CREATE TABLE activate.job (
 	sync_id		pg_catalog.int8 NOT NULL,
 	run_id		pg_catalog.int8 NOT NULL,
 	destination	pg_catalog.text NOT NULL,
-	op			pg_catalog.text NOT NULL,
+	operation	pg_catalog.text NOT NULL,
 	state		pg_catalog.text NOT NULL CHECK (state IN ('filling', 'sending', 'starting', 'polling', 'aborting', 'lost')),
 	step		pg_catalog.int4 NOT NULL,
 	saved		pg_catalog.text[] NOT NULL,
@@ -253,7 +310,7 @@ COMMENT ON COLUMN activate.job.job_id IS 'number of the job; later ones have hig
 COMMENT ON COLUMN activate.job.sync_id IS 'the sync whose rows it has';
 COMMENT ON COLUMN activate.job.run_id IS 'the run that handed them over';
 COMMENT ON COLUMN activate.job.destination IS 'where they are';
-COMMENT ON COLUMN activate.job.op IS 'operation of the connector that describes the job';
+COMMENT ON COLUMN activate.job.operation IS 'operation of the connector that describes the job';
 COMMENT ON COLUMN activate.job.state IS 'filling: nothing is applied yet; sending: the request that begins it has the rows; starting: it has not; polling: it is asked for; aborting: given up, and the destination is still to be told; lost: what it says is not believed, its rows are in doubt';
 COMMENT ON COLUMN activate.job.step IS 'which of its steps is next, from 0';
 COMMENT ON COLUMN activate.job.saved IS 'what the answers to its steps gave, names and values in turn';

@@ -1,7 +1,8 @@
 #!/bin/bash
 # What building and testing needs, and how to get it on Debian.
 #
-#   packages.sh ensure    root or sudo: install what is missing
+#   packages.sh ensure [test]   root or sudo: install what is missing (with
+#                         test: and what only tests talk to)
 #                         else: print the one line to type, exit 1
 #   packages.sh report    print what is wrong, exit 1
 #
@@ -36,11 +37,19 @@ missing()
 		libipc-run-perl|perl -MIPC::Run -e1
 		python3-croniter|/usr/bin/python3 -c 'import croniter'
 	END
+	[ "${1:-}" = test ] || return 0
+	while IFS='|' read -r package probe; do
+		eval "$probe" >/dev/null 2>&1 </dev/null || echo "$package"
+	done <<-END
+		npm|command -v npm
+		clickhouse-server|command -v clickhouse-server
+	END
 }
 
 apt_line() { echo "apt-get install -y --no-install-recommends $*"; }
 
-# Installing PostgreSQL on Debian starts a cluster unless told otherwise.
+# Installing PostgreSQL on Debian starts a cluster unless told otherwise, and
+# other servers start themselves.
 install_packages()
 {
 	local sudo=$1
@@ -49,19 +58,20 @@ install_packages()
 	$sudo mkdir -p "${conf%/*}"
 	echo 'create_main_cluster = false' | $sudo tee "$conf" >/dev/null
 	export DEBIAN_FRONTEND=noninteractive
-	local status=0
+	local status=0 policy=/usr/sbin/policy-rc.d
+	if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' | $sudo install -m 755 /dev/stdin $policy; fi
 	{
 		$sudo apt-get -q update &&
 			$sudo apt-get -q install -y --no-install-recommends "$@"
 	} </dev/null >&2 || status=$?
-	$sudo rm -f "$conf"
+	$sudo rm -f "$conf" $policy
 	return $status
 }
 
 main()
 {
 	local packages
-	mapfile -t packages < <(missing)
+	mapfile -t packages < <(missing "${2:-}")
 	if [ ${#packages[@]} -eq 0 ]; then
 		[ "${1:-}" = ensure ] && exit 0
 		echo "pg_activate: ${PG_CONFIG:-pg_config} --pgxs names no file: set PG_CONFIG" >&2

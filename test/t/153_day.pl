@@ -109,6 +109,13 @@ cmp_ok($runs, '>=', $syncs * 95 * $steps / STEPS, "24 hours: $runs runs");
 $w->wait_until_equal(60, '24 hours: the destination is equal to the models');
 
 # ---------------------------------------------------------------- what grew
+# What nine of ten steps stay below: a peak between two looks of autovacuum is no growth.
+sub most
+{
+	my @sorted = sort { $a <=> $b } @_;
+	return $sorted[ 0.9 * $#sorted ];
+}
+
 sub third
 {
 	my ($which, $what) = @_;
@@ -120,7 +127,7 @@ foreach my $what (qw(launcher scheduler tables run sync_state event claim))
 {
 	my @middle = third(1, $what);
 	my @last = third(2, $what);
-	my ($before, $after) = (max(@middle), max(@last));
+	my ($before, $after) = (most(@middle), most(@last));
 
 	if (!@middle || !@last)
 	{

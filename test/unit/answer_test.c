@@ -68,6 +68,8 @@ act_http_header(const HttpResponse *response, const char *name)
 	return NULL;
 }
 
+static ConnectorScope scope = {.sync_name = "s"};
+
 /* A document with these members, beside what each must have. */
 static Connector *
 document(const char *members, const char *answer)
@@ -132,7 +134,7 @@ read_answer(const Connector *connector, int status, const char *body, const char
 
 	add_header(&response, "Content-Type", "application/json");
 	add_header(&response, name, value);
-	act_connector_read(connector, &response, rows, nrows, NOW, &answer);
+	act_connector_read(connector, &scope, &response, rows, nrows, NOW, &answer);
 	return answer;
 }
 
@@ -481,7 +483,7 @@ test_document_names_headers(void)
 	CHECK(read_answer(plain, 200, "", "X-Left", "0", rows_of(1), 1).limited_ms == -1);
 	add_header(&used_up, "x-left", "0");
 	add_header(&used_up, "x-reset", "1795415402500");
-	act_connector_read(connector, &used_up, rows_of(1), 1, NOW, &answer);
+	act_connector_read(connector, &scope, &used_up, rows_of(1), 1, NOW, &answer);
 	CHECK(answer.verdict == VERDICT_ROWS && answer.limited_ms == 2500 && answer.wait_ms == -1);
 
 	CHECK(!compiles("\"rate\": {\"requests\": 5}", ""));

@@ -304,7 +304,7 @@ test_a_unit_is_one_request(void)
 	CHECK(act_connector_operation(connector, ROW_OP_REPLACE_REMOVED) == act_connector_operation(connector, ROW_OP_REPLACE));
 	CHECK(act_connector_operation(connector, ROW_OP_REPLACE)->mix == NULL);
 	/* when only the order differs no row is counted, and there still is an answer */
-	act_connector_read(connector, &response, NULL, 0, 0, &answer);
+	act_connector_read(connector, &scope, &response, NULL, 0, 0, &answer);
 	CHECK(answer.verdict == VERDICT_ROWS);
 }
 
@@ -479,7 +479,7 @@ read_answer(const Connector *connector, Row **rows, int status, const char *type
 	HttpResponse response = make_answer(status, type, body, strlen(body));
 	ConnectorAnswer answer;
 
-	act_connector_read(connector, &response, rows, 3, 0, &answer);
+	act_connector_read(connector, &scope, &response, rows, 3, 0, &answer);
 	CHECK(answer.verdict == VERDICT_ROWS || answer.message != NULL);
 	return answer;
 }
@@ -609,10 +609,10 @@ test_hostile_answers(void)
 	CHECK(strlen(answer.message) < 600);
 
 	response = make_answer(400, JSON, nul, sizeof(nul) - 1);
-	act_connector_read(connector, &response, rows, 3, 0, &answer);
+	act_connector_read(connector, &scope, &response, rows, 3, 0, &answer);
 	CHECK_TEXT(answer.message, "HTTP 400: a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
 	response = make_answer(400, "text/plain", "\xf0\x9f\x98\x80\0 \xed\xa0\x80 x\r\n y", 15);
-	act_connector_read(connector, &response, rows, 3, 0, &answer);
+	act_connector_read(connector, &scope, &response, rows, 3, 0, &answer);
 	CHECK_TEXT(answer.message, "HTTP 400: \xf0\x9f\x98\x80\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd x y");
 
 	/* cut at a character: 2000 bytes do not end in the middle of one */
@@ -672,7 +672,7 @@ test_statuses_have_meanings(void)
 		HttpResponse response = {.transport = transports[i].transport,.problem = "said so",.body = ""};
 		ConnectorAnswer answer;
 
-		act_connector_read(connector, &response, three_rows(), 3, 0, &answer);
+		act_connector_read(connector, &scope, &response, three_rows(), 3, 0, &answer);
 		CHECK(answer.verdict == transports[i].verdict && answer.wait_ms == -1);
 		CHECK_TEXT(answer.message, "said so");
 		CHECK(!act_connector_read_check(connector, &response, &problem));
@@ -846,7 +846,7 @@ test_documents_are_refused_by_name(void)
 		{"{\"title\":\"a\",\"title\":\"b\"}", ERRCODE_INVALID_PARAMETER_VALUE, "connector \"test\": member \"title\" given twice at /title", NULL},
 		{"{\"title\":1e5}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{"{\"title\":\"\\u0000\"}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
-		{"{\"extends\":\"x\"}", ERRCODE_FEATURE_NOT_SUPPORTED, "connector \"test\": \"extends\" at /extends is not supported yet", NULL},
+		{"{\"extends\":\"x\"}", ERRCODE_INVALID_PARAMETER_VALUE, "connector \"test\": \"extends\" that was not followed at /extends", NULL},
 		{"{\"options\":{\"password\":{}}}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, "Name it in \"secrets\"."},
 		{"{\"options\":{\"Bad\":{}}}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{"{\"options\":{\"a\":{\"kind\":\"integr\"}}}", ERRCODE_INVALID_PARAMETER_VALUE,
@@ -854,9 +854,9 @@ test_documents_are_refused_by_name(void)
 		{"{\"options\":{\"a\":{},\"b\":{},\"a\":{}}}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{"{\"secrets\":[\"acess_token\"]}", ERRCODE_INVALID_PARAMETER_VALUE,
 		"connector \"test\": unknown secret \"acess_token\" at /secrets/0", "Perhaps you mean \"access_token\"."},
-		{"{\"auth\":[{\"kind\":\"oauth2\"}]}", ERRCODE_FEATURE_NOT_SUPPORTED,
-		"connector \"test\": kind \"oauth2\" at /auth/0/kind is not supported yet", NULL},
-		{"{\"auth\":[{\"kind\":\"sigv4\"}]}", ERRCODE_FEATURE_NOT_SUPPORTED, NULL, NULL},
+		{"{\"auth\":[{\"kind\":\"oauth2\"}]}", ERRCODE_INVALID_PARAMETER_VALUE,
+		"connector \"test\": member \"grant\" is missing at /auth/0", NULL},
+		{"{\"auth\":[{\"kind\":\"sigv4\"}]}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
 		{"{\"auth\":[{\"kind\":\"bearer\",\"token\":\"{{secret.x}}\"}]}", ERRCODE_INVALID_PARAMETER_VALUE,
 		"connector \"test\": undeclared secret \"x\" at /auth/0/token", NULL},
 		{"{\"auth\":[{\"kind\":\"none\"},{\"kind\":\"none\"}]}", ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
@@ -874,7 +874,8 @@ test_documents_are_refused_by_name(void)
 		"connector \"test\": an integer from 1 to 1000000 is expected at /operations/upsert/batch/max_rows", NULL},
 		{"{\"operations\":{\"upsert\":{\"answer\":{\"by\":\"none\"}}}}", ERRCODE_INVALID_PARAMETER_VALUE,
 		"connector \"test\": member \"request\" is missing at /operations/upsert", NULL},
-		{"{\"operations\":{\"upsert\":{\"request\":{},\"answer\":{\"by\":\"index\"}}}}", ERRCODE_FEATURE_NOT_SUPPORTED, NULL, NULL},
+		{"{\"operations\":{\"upsert\":{\"request\":{},\"answer\":{\"by\":\"index\"}}}}", ERRCODE_INVALID_PARAMETER_VALUE,
+		"connector \"test\": member \"items\" is missing at /operations/upsert/answer", NULL},
 		{ONE("\"format\":\"ndjson\""), ERRCODE_FEATURE_NOT_SUPPORTED,
 		"connector \"test\": format \"ndjson\" at /operations/upsert/request/format is not supported yet", NULL},
 		{ONE("\"path\":\"x\""), ERRCODE_INVALID_PARAMETER_VALUE, NULL, NULL},
@@ -1038,7 +1039,7 @@ fuzz_answer(const Connector *connector, const char *seed)
 	response.body = palloc(len + 1);
 	memcpy(response.body, body, len);
 	response.body[len] = '\0';
-	act_connector_read(connector, &response, rows, 3, 0, &answer);
+	act_connector_read(connector, &scope, &response, rows, 3, 0, &answer);
 	check_kept(answer.message, 2100);
 	for (int i = 0; i < 3; i++)
 	{

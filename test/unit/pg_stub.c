@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "pg_stub.h"
 #include "utils/memutils.h"
@@ -27,6 +28,13 @@ typedef struct Block
 	Size		size;
 	Size		unused;			/* keeps what follows aligned to 16 bytes */
 } Block;
+
+volatile sig_atomic_t InterruptPending = false;
+
+void
+ProcessInterrupts(void)
+{
+}
 
 StubError	stub_error;
 sigjmp_buf *PG_exception_stack = NULL;
@@ -87,6 +95,12 @@ pfree(void *pointer)
 
 	unlink_block(block);
 	free(block);
+}
+
+void *
+MemoryContextAllocHuge(MemoryContext context, Size size)
+{
+	return palloc(size);
 }
 
 void *
@@ -279,6 +293,37 @@ lappend(List *list, void *datum)
 	}
 	list->elements[list->length++].ptr_value = datum;
 	return list;
+}
+
+List *
+list_make1_impl(NodeTag type, ListCell datum)
+{
+	return lappend(NIL, datum.ptr_value);
+}
+
+List *
+list_copy(const List *list)
+{
+	List	   *copy = NIL;
+
+	for (int i = 0; list != NIL && i < list->length; i++)
+		copy = lappend(copy, list->elements[i].ptr_value);
+	return copy;
+}
+
+void
+list_sort(List *list, list_sort_comparator cmp)
+{
+	for (int i = 1; list != NIL && i < list->length; i++)
+	{
+		for (int j = i; j > 0 && cmp(&list->elements[j - 1], &list->elements[j]) > 0; j--)
+		{
+			ListCell	cell = list->elements[j];
+
+			list->elements[j] = list->elements[j - 1];
+			list->elements[j - 1] = cell;
+		}
+	}
 }
 
 /* The plain algorithm; the server's is quicker. */

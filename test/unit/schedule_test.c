@@ -114,13 +114,6 @@ static pg_tz zones[] = {
 	{"Test/Restless", 0}
 };
 
-volatile sig_atomic_t InterruptPending = false;
-
-void
-ProcessInterrupts(void)
-{
-}
-
 static int64
 day_of_date(int year, int month, int day)
 {

@@ -49,12 +49,6 @@ MemoryContextAllocZero(MemoryContext context, Size size)
 }
 
 void *
-MemoryContextAllocHuge(MemoryContext context, Size size)
-{
-	return palloc(size);
-}
-
-void *
 repalloc_huge(void *pointer, Size size)
 {
 	return repalloc(pointer, size);
@@ -79,9 +73,9 @@ act_row_copy(const Row *row)
 }
 
 const ConnectorOperation *
-act_connector_operation(const Connector *connector, RowOp op)
+act_connector_row_operation(const Connector *connector, const Row *row)
 {
-	return &operations[op == ROW_OP_DELETE];
+	return &operations[row->op == ROW_OP_DELETE];
 }
 
 size_t
