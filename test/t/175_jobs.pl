@@ -11,7 +11,7 @@ use Time::HiRes qw(sleep time);
 use Activate;
 use Destination;
 
-my $a = Activate->start('jobs');
+my $a = Activate->start('jobs', conf => "shared_preload_libraries = 'pg_activate'\n");
 my $crm = Destination->start;
 my $json = JSON::PP->new->canonical;
 
@@ -140,14 +140,14 @@ foreach my $kind (qw(bulk once))
 	if ($kind eq 'bulk')
 	{
 		is($run->{sqlstate}, 'PA001', 'a job that failed is no success');
-		like($run->{error}, qr/the job is failed/, 'its message is told');
+		like($run->{text}, qr/failed: the job is failed/, 'its message is told');
 	}
 	else
 	{
 		is(states("failed_$kind"), 'unknown 5', 'rows of a failed job that go at most once are left to a person');
 		is($row->{activate_message}, 'the job is failed', 'with what it says');
 	}
-	is(jobs(), 0, "$kind: no job is left");
+	is(jobs(), 0, "$kind: no job of it is left");
 	$a->sums_hold("failed $kind");
 }
 $crm->config({ job_state => undef });
