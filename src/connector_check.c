@@ -497,7 +497,7 @@ judge_rows(Check *check)
 	ConnectorAnswer answer = {0};
 	int			nrows = row_count(check);
 
-	act_connector_read(check->connector, check->response, check->sample->rows, nrows,
+	act_connector_read(check->connector, &check->sample->scope, check->response, check->sample->rows, nrows,
 					   check->sample->scope.now_ms, &answer);
 	put_answer(check, &answer);
 	for (int i = 0; i < nrows; i++)
