@@ -22,7 +22,7 @@
 
 static const char *const document_members[] = {
 	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
-	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "discover", "objects", "operations", NULL
+	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "limits", "discover", "objects", "operations", NULL
 };
 static const char *const later_document_members[] = {"token", NULL};
 
@@ -208,6 +208,7 @@ compile_document(Document *document, const char *object)
 	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
 	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_limits_compile(document, connector);
 	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
 	act_objects_compile(document, object, connector);
 	return connector;

@@ -153,6 +153,7 @@ read_step(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 	JobReading *reading = arg;
 	const JobStep *step = &reading->plan->steps[reading->number];
 	List	   *saved = NIL;
+	ListCell   *cell;
 
 	if (!act_answer_is_success(reading->response))
 	{
@@ -173,7 +174,8 @@ read_step(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 		}
 		saved = lappend(saved, saved_value(save->name, text));
 	}
-	*reading->saved = list_concat(*reading->saved, saved);
+	foreach(cell, saved)
+		*reading->saved = lappend(*reading->saved, lfirst(cell));
 }
 
 void

@@ -164,6 +164,7 @@ struct Connector
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
 	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */
+	const struct LimitsSection *limits; /* NULL: it does not tell them */
 	const struct AccountSection *account;	/* NULL: it does not tell */
 	const Operation *operations[ROW_OP_COUNT];
 };
@@ -243,6 +244,11 @@ extern void act_account_compile(const Document *document, const cJSON *at, Conne
  * connector_lookup.c
  */
 extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
+
+/*
+ * connector_limits.c
+ */
+extern void act_limits_compile(const Document *document, Connector *connector);
 
 /*
  * connector_job.c: steps, poll, results and abort of an operation or of the

@@ -332,7 +332,7 @@ leave_jobs(Delivery *delivery)
 	}
 	if (delivery->only_jobs_since == 0)
 		delivery->only_jobs_since = now;
-	if (now - delivery->only_jobs_since < delivery->patience_ms)
+	if (now - delivery->only_jobs_since < delivery->patience_ms || !act_delivery_jobs_idle(delivery))
 		return;
 	job = act_delivery_first_job(delivery);
 	act_run_stop(run, run->resuming ? RUN_POSTPONED : RUN_PARTIAL,

@@ -70,21 +70,43 @@ act_delivery_job_may_begin(Delivery *delivery)
 	return !delivery->jobs_full;
 }
 
-/* Nothing is to be done but to wait for jobs. */
-bool
-act_delivery_only_jobs(const Delivery *delivery)
+static bool
+all_wait(List *batches)
 {
 	ListCell   *cell;
 
-	if (delivery->in_flight != NIL || delivery->ready == NIL || delivery->unclaimed != NIL ||
-		delivery->job_writes != NIL || !act_delivery_all_read(delivery))
-		return false;
-	foreach(cell, delivery->ready)
+	foreach(cell, batches)
 	{
 		if (!act_delivery_job_waits(lfirst(cell)))
 			return false;
 	}
 	return true;
+}
+
+/* Nothing is to be done but to ask for jobs. */
+bool
+act_delivery_only_jobs(const Delivery *delivery)
+{
+	return (delivery->ready != NIL || delivery->in_flight != NIL) && delivery->unclaimed == NIL &&
+		delivery->job_writes == NIL && act_delivery_all_read(delivery) &&
+		all_wait(delivery->ready) && all_wait(delivery->in_flight);
+}
+
+/* And each has just been asked for in vain. */
+bool
+act_delivery_jobs_idle(const Delivery *delivery)
+{
+	int64		now = act_delivery_now();
+	ListCell   *cell;
+
+	foreach(cell, delivery->ready)
+	{
+		const Batch *batch = lfirst(cell);
+
+		if (batch->job->place.stage != JOB_POLL || batch->not_before <= now)
+			return false;
+	}
+	return delivery->in_flight == NIL;
 }
 
 const Job *

@@ -34,6 +34,8 @@ waiting_for(const Delivery *delivery, char *text, size_t len)
 	{
 		const Job  *job = act_delivery_first_job(delivery);
 
+		if (job == NULL)
+			return "answer";
 		snprintf(text, len, "job %s at %s", act_job_title(job), delivery->run->destination->name);
 		return text;
 	}

@@ -47,6 +47,7 @@
 #include "run.h"
 #include "run_event.h"
 #include "run_job.h"
+#include "run_limits.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "snapshot.h"
@@ -409,7 +410,10 @@ run_deliver(Run *run)
 {
 	act_progress_phase(run, PHASE_DELIVER);
 	act_unit_run_wait(run);
-	act_deliver(run);
+	if (run->diff.counts.to_send > 0)
+		act_run_limits(run);
+	if (!run->stop.set)
+		act_deliver(run);
 }
 
 /* Rows that delivery never came to; counted once, though finishing may fail and be done again. */

@@ -105,6 +105,7 @@ typedef struct Run
 	RunCounts	counts;
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */
+	int			told_rows;		/* in a request, as the destination tells; 0: it did not */
 	bool		has_jobs;		/* earlier runs left some to the destination */
 	List	   *jobs;			/* of Job (job.h): an earlier run left them to the destination */
 	bool		resuming;		/* they are asked for; nothing was compared yet */
