@@ -70,26 +70,32 @@ act_delivery_job_may_begin(Delivery *delivery)
 	return !delivery->jobs_full;
 }
 
+/* Whether each is asked for, or cannot begin before another is over. */
 static bool
-all_wait(List *batches)
+all_wait(const Delivery *delivery, List *batches)
 {
 	ListCell   *cell;
 
 	foreach(cell, batches)
 	{
-		if (!act_delivery_job_waits(lfirst(cell)))
+		const Batch *batch = lfirst(cell);
+
+		if (!act_delivery_job_waits(batch) && !(delivery->jobs_full && batch->job == NULL))
 			return false;
 	}
 	return true;
 }
 
-/* Nothing is to be done but to ask for jobs. */
+/* Nothing is to be done but to ask for jobs; what is not sent yet waits for them. */
 bool
 act_delivery_only_jobs(const Delivery *delivery)
 {
-	return (delivery->ready != NIL || delivery->in_flight != NIL) && delivery->unclaimed == NIL &&
-		delivery->job_writes == NIL && act_delivery_all_read(delivery) &&
-		all_wait(delivery->ready) && all_wait(delivery->in_flight);
+	if (act_delivery_first_job(delivery) == NULL && delivery->in_flight == NIL)
+		return false;
+	if (!delivery->first_batch_pending && !delivery->jobs_full &&
+		(delivery->unclaimed != NIL || !act_delivery_all_read(delivery)))
+		return false;
+	return delivery->job_writes == NIL && all_wait(delivery, delivery->ready) && all_wait(delivery, delivery->in_flight);
 }
 
 /* And each has just been asked for in vain. */
@@ -103,7 +109,7 @@ act_delivery_jobs_idle(const Delivery *delivery)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (batch->job->place.stage != JOB_POLL || batch->not_before <= now)
+		if (batch->job != NULL && (batch->job->place.stage != JOB_POLL || batch->not_before <= now))
 			return false;
 	}
 	return delivery->in_flight == NIL;
