@@ -185,7 +185,7 @@ SELECT create_with($$ options => '{"colour": 5}' $$);
 SELECT create_with($$ options => '[]' $$);
 SELECT create_with(format('options => %L', format('{"%s": 1}', o))) FROM unnest(ARRAY['first_run', 'removed_mapping', 'insert_mapping',
 	'nulls', 'ignore_fields', 'changed_fields_only', 'keep_payload', 'log', 'delivery',
-	'watch', 'confirm_every', 'on_model_change', 'subject', 'experiment', 'strict']) o;
+	'watch', 'confirm_every', 'on_model_change', 'subject', 'experiment']) o;
 SELECT create_with(format('options => %L', o)) FROM unnest(ARRAY['{"max_removed": "many"}', '{"max_removed": -1}', '{"max_removed": "101 %"}',
 	'{"max_removed": 1.5}', '{"max_changed": {}}', '{"max_changed": true}', '{"batch_size": 0}', '{"batch_size": "x"}', '{"batch_size": 1e9}',
 	'{"max_attempts": 0}', '{"remove_after": "soon"}', '{"remove_after": "1 fortnight"}', '{"remove_after": "2 years"}',

@@ -19,21 +19,21 @@ WHERE p.pronamespace IN ('activate'::regnamespace, 'activate_data'::regnamespace
 CREATE FUNCTION null_value(type text, kind text) RETURNS text LANGUAGE sql AS $$
 	SELECT format('%s::%s', CASE kind
 		WHEN 'usual' THEN CASE type
-			WHEN 'text' THEN $q$'x'$q$ WHEN 'text[]' THEN $q$'{connector=webhook}'$q$ WHEN 'jsonb' THEN $q$'{}'$q$
+			WHEN 'text' THEN $q$'x'$q$ WHEN 'text[]' THEN $q$'{connector=webhook}'$q$ WHEN 'jsonb' THEN $q$'{}'$q$ WHEN 'json' THEN $q$'{}'$q$
 			WHEN 'boolean' THEN 'true' WHEN 'uuid' THEN $q$'00000000-0000-0000-0000-000000000000'$q$
 			WHEN 'tid' THEN $q$'(0,1)'$q$ WHEN 'regrole' THEN '10' WHEN 'interval' THEN $q$'1 ms'$q$ ELSE '1' END
 		WHEN 'empty' THEN CASE type
-			WHEN 'text' THEN $q$''$q$ WHEN 'text[]' THEN $q$'{}'$q$ WHEN 'jsonb' THEN $q$'[]'$q$
+			WHEN 'text' THEN $q$''$q$ WHEN 'text[]' THEN $q$'{}'$q$ WHEN 'jsonb' THEN $q$'[]'$q$ WHEN 'json' THEN $q$'[]'$q$
 			WHEN 'boolean' THEN 'false' WHEN 'uuid' THEN $q$'00000000-0000-0000-0000-000000000000'$q$
 			WHEN 'tid' THEN $q$'(0,0)'$q$ WHEN 'interval' THEN $q$'0'$q$ ELSE '0' END
 		WHEN 'huge' THEN CASE type
 			WHEN 'text' THEN $q$repeat('é"'';', 100000)$q$ WHEN 'text[]' THEN $q$ARRAY[[repeat('x=', 100000)], [NULL]]$q$
-			WHEN 'jsonb' THEN $q$to_jsonb(repeat('x', 100000))$q$ WHEN 'boolean' THEN 'true'
+			WHEN 'jsonb' THEN $q$to_jsonb(repeat('x', 100000))$q$ WHEN 'json' THEN $q$to_json(repeat('x', 100000))$q$ WHEN 'boolean' THEN 'true'
 			WHEN 'uuid' THEN $q$'ffffffff-ffff-ffff-ffff-ffffffffffff'$q$ WHEN 'tid' THEN $q$'(4294967295,65535)'$q$
 			WHEN 'bigint' THEN '9223372036854775807' WHEN 'regrole' THEN '4294967295' WHEN 'oid' THEN '4294967295'
 			WHEN 'interval' THEN $q$'178000000 years'$q$ ELSE '2147483647' END
 		WHEN 'negative' THEN CASE type
-			WHEN 'text' THEN $q$E'a\r\nHost: b'$q$ WHEN 'text[]' THEN $q$'{NULL}'$q$ WHEN 'jsonb' THEN $q$'null'$q$
+			WHEN 'text' THEN $q$E'a\r\nHost: b'$q$ WHEN 'text[]' THEN $q$'{NULL}'$q$ WHEN 'jsonb' THEN $q$'null'$q$ WHEN 'json' THEN $q$'null'$q$
 			WHEN 'boolean' THEN 'false' WHEN 'uuid' THEN $q$'ffffffff-ffff-ffff-ffff-ffffffffffff'$q$
 			WHEN 'tid' THEN $q$'(4294967295,0)'$q$ WHEN 'bigint' THEN '(-9223372036854775808)'
 			WHEN 'regrole' THEN '0' WHEN 'oid' THEN '0'

@@ -55,6 +55,39 @@ act_account_problem(const Destination *destination, const ConnectorAccount *acco
 					act_account_name(account), wanted);
 }
 
+char *
+act_account_ask(Destination *destination, ConnectorAccount *account)
+{
+	ConnectorScope scope = {
+		.option = act_destination_option,
+		.secret = act_destination_secret,
+		.arg = destination
+	};
+	HttpRequest request = {0};
+	HttpResponse *response = NULL;
+	ConnectorAnswer answer = {.verdict = VERDICT_UNREACHED};
+	Exchange   *volatile exchange = NULL;
+
+	PG_TRY();
+	{
+		exchange = act_exchange_open(destination, NULL, destination->policy.timeout_ms);
+		act_connector_render_account(destination->connector, &scope, &request);
+		response = act_exchange_ask(exchange, &scope, &request, 2 * destination->policy.timeout_ms);
+		if (response != NULL)
+			act_connector_read_account(destination->connector, &scope, response, act_unix_ms(act_now()), &answer, account);
+	}
+	PG_CATCH();
+	{
+		act_exchange_close(exchange);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	act_exchange_close(exchange);
+	if (answer.verdict == VERDICT_ROWS)
+		return NULL;
+	return act_destination_redact(destination, answer.message != NULL ? answer.message : "no answer");
+}
+
 /* ----------------------------------------------------------------
  *		At the beginning of a run
  * ----------------------------------------------------------------

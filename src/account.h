@@ -20,6 +20,12 @@ extern char *act_account_name(const ConnectorAccount *account);
 extern char *act_account_list(const List *scopes);	/* "a, b"; NULL for none */
 
 /*
+ * Asks a destination that was loaded with its secrets, once and outside of
+ * transactions.  NULL, or why it cannot be told (UTF-8, no secret in it).
+ */
+extern char *act_account_ask(Destination *destination, ConnectorAccount *account);
+
+/*
  * A stage of a run, outside of transactions: where the destination pins its
  * account, asks whose the credentials are.  Sets run->stop where they are
  * somebody else's, or where it cannot be told.

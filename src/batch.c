@@ -14,12 +14,15 @@
 
 #include "utils/memutils.h"
 
-#include "batch.h"
-#include "batch_search.h"
+#include "batch_private.h"
 #include "canary.h"
+#include "text_set.h"
 
 /* Where neither connector nor destination limit a body. */
 #define DEFAULT_MAX_BYTES (5 * 1024 * 1024)
+
+/* Space for rows at first; a power of two. */
+#define FIRST_ROWS 16
 
 int
 act_batch_limit(const Run *run, const ConnectorOperation *operation)
@@ -52,8 +55,8 @@ act_batch_at_most_once(const Run *run, const ConnectorOperation *operation)
 	return !operation->idempotent;
 }
 
-static const ConnectorOperation *
-row_operation(const Run *run, const Row *row)
+const ConnectorOperation *
+act_batch_operation(const Run *run, const Row *row)
 {
 	const ConnectorOperation *operation = act_connector_row_operation(run->destination->connector, row);
 
@@ -66,8 +69,8 @@ row_operation(const Run *run, const Row *row)
 	return operation;
 }
 
-static bool
-same_request(const ConnectorOperation *a, const ConnectorOperation *b)
+bool
+act_batch_same_request(const ConnectorOperation *a, const ConnectorOperation *b)
 {
 	if (a == b)
 		return true;
@@ -117,8 +120,8 @@ read_unit(BatchReader *reader)
 
 /* ------------------------------------------------------------------- filling */
 
-static void
-begin_filling(BatchReader *reader, BatchFilling *filling, const ConnectorOperation *operation)
+void
+act_filling_begin(BatchReader *reader, BatchFilling *filling, const ConnectorOperation *operation)
 {
 	const BatchSearch *search = reader->search;
 
@@ -129,19 +132,39 @@ begin_filling(BatchReader *reader, BatchFilling *filling, const ConnectorOperati
 		filling->limit = act_search_limit(search, filling->limit);
 	if (search != NULL && search->max_bytes > 0)
 		filling->max_bytes = Min(filling->max_bytes, search->max_bytes);
-	filling->batch->rows = MemoryContextAlloc(filling->batch->context, sizeof(Row *) * filling->limit);
 }
 
-/* Whether the row goes with the others; then it is one of them. */
-static bool
-add_row(BatchReader *reader, BatchFilling *filling, Row *row)
+/* Rows, of which there may be few and space is made for as they come; count of them are there. */
+static Row **
+make_room(MemoryContext context, Row **rows, int count)
+{
+	if (rows == NULL)
+		return MemoryContextAlloc(context, sizeof(Row *) * FIRST_ROWS);
+	if (count < FIRST_ROWS || (count & (count - 1)) != 0)
+		return rows;
+	return repalloc(rows, sizeof(Row *) * 2 * count);
+}
+
+bool
+act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 {
 	const Run  *run = reader->run;
-	const ConnectorOperation *own = row_operation(run, row);
+	const ConnectorOperation *own = act_batch_operation(run, row);
 	Batch	   *batch = filling->batch;
+	const char *by = own->by == NULL ? NULL : act_connector_batch_by(run->destination->connector, row);
+	char	   *match = NULL;
 
-	if (!same_request(filling->operation, own))
+	if (!act_batch_same_request(filling->operation, own))
 		return false;
+	if (batch->nrows > 0 && (by == NULL || filling->by == NULL ? by != filling->by : strcmp(by, filling->by) != 0))
+		return false;
+	if (own->unique_match)
+		match = act_connector_match_text(run->destination->connector, &run->scope, row);
+	if (match != NULL && filling->matches != NULL && act_text_set_has(filling->matches, match))
+	{
+		filling->full = true;
+		return false;
+	}
 	if (row->bytes == 0)
 		row->bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
 	if (batch->nrows > 0 && batch->bytes + row->bytes > filling->max_bytes)
@@ -149,16 +172,25 @@ add_row(BatchReader *reader, BatchFilling *filling, Row *row)
 		filling->full = true;
 		return false;
 	}
+	if (batch->nrows == 0 && by != NULL)
+		filling->by = MemoryContextStrdup(batch->context, by);
+	if (match != NULL)
+	{
+		if (filling->matches == NULL)
+			filling->matches = act_text_set_create(batch->context);
+		act_text_set_add(filling->matches, match);
+	}
 	row->at_most_once = act_batch_at_most_once(run, own);
 	batch->at_most_once = batch->at_most_once || row->at_most_once;
+	batch->rows = make_room(batch->context, batch->rows, batch->nrows);
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
 	filling->full = batch->nrows >= filling->limit;
 	return true;
 }
 
-static void
-add_pooled(BatchReader *reader, BatchFilling *filling)
+void
+act_filling_add_pooled(BatchReader *reader, BatchFilling *filling)
 {
 	BatchSearch *search = reader->search;
 	int			kept = 0;
@@ -169,19 +201,18 @@ add_pooled(BatchReader *reader, BatchFilling *filling)
 	{
 		Row		   *row = search->pool[i];
 
-		if (filling->full || !add_row(reader, filling, row))
+		if (filling->full || !act_filling_add(reader, filling, row))
 			search->pool[kept++] = row;
 	}
 	search->npool = kept;
 }
 
-static void
-claim_row(BatchFilling *filling, Row *row)
+void
+act_filling_claim(BatchFilling *filling, Row *row)
 {
 	Claim	   *claim = filling->batch->fresh;
 
-	if (claim->rows == NULL)
-		claim->rows = MemoryContextAlloc(claim->context, sizeof(Row *) * filling->limit);
+	claim->rows = make_room(claim->context, claim->rows, claim->nrows);
 	row->claim = claim;
 	claim->rows[claim->nrows++] = row;
 	claim->open++;
@@ -221,8 +252,8 @@ add_fresh(BatchReader *reader, BatchFilling *filling)
 			row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
 		if (row == NULL)
 			reader->done = true;
-		else if (add_row(reader, filling, row))
-			claim_row(filling, row);
+		else if (act_filling_add(reader, filling, row))
+			act_filling_claim(filling, row);
 		else
 		{
 			reader->ahead_context = AllocSetContextCreate(run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
@@ -238,17 +269,16 @@ add_fresh(BatchReader *reader, BatchFilling *filling)
 	}
 }
 
-/* The last rows go when there are no others that could come along. */
-static bool
-must_wait(const BatchReader *reader, const BatchFilling *filling)
+bool
+act_filling_must_wait(const BatchReader *reader, const BatchFilling *filling)
 {
 	return reader->search != NULL && reader->done && !filling->full &&
 		(filling->batch->fresh != NULL ? reader->searching : reader->more_may_come);
 }
 
 /* The next row is known before the batch that it may be part of. */
-static void
-read_ahead(BatchReader *reader)
+void
+act_batch_read_ahead(BatchReader *reader)
 {
 	Run		   *run = reader->run;
 	MemoryContext context;
@@ -285,20 +315,22 @@ act_batch_read(BatchReader *reader)
 	{
 		MemoryContext context;
 
-		read_ahead(reader);
+		act_batch_read_ahead(reader);
 		MemoryContextSwitchTo(caller);
+		if (reader->nopen > 0 || (reader->ahead != NULL && act_batch_operation(run, reader->ahead)->by != NULL))
+			return act_group_read(reader);
 		if (reader->done && (search == NULL || search->npool == 0))
 			return NULL;
 		context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
 		filling.batch = MemoryContextAllocZero(context, sizeof(Batch));
 		filling.batch->context = context;
-		begin_filling(reader, &filling, row_operation(run, reader->ahead != NULL ? reader->ahead : search->pool[0]));
+		act_filling_begin(reader, &filling, act_batch_operation(run, reader->ahead != NULL ? reader->ahead : search->pool[0]));
 	}
-	add_pooled(reader, &filling);
+	act_filling_add_pooled(reader, &filling);
 	add_fresh(reader, &filling);
 	MemoryContextSwitchTo(caller);
 	memset(&reader->held, 0, sizeof(reader->held));
-	if (!must_wait(reader, &filling))
+	if (!act_filling_must_wait(reader, &filling))
 		return filling.batch;
 	if (filling.batch->fresh != NULL)
 		reader->held = filling;
@@ -308,6 +340,23 @@ act_batch_read(BatchReader *reader)
 		act_batch_free(filling.batch);
 	}
 	return NULL;
+}
+
+bool
+act_batch_waiting(const BatchReader *reader)
+{
+	return reader->held.batch != NULL || reader->nopen > 0;
+}
+
+Batch *
+act_batch_take_waiting(BatchReader *reader)
+{
+	Batch	   *batch = reader->held.batch;
+
+	if (batch == NULL && reader->nopen > 0)
+		batch = reader->open[--reader->nopen].batch;
+	memset(&reader->held, 0, sizeof(reader->held));
+	return batch;
 }
 
 /* All rows of the model, for as long as it takes to render them. */

@@ -60,6 +60,9 @@ typedef struct BatchFilling
 	const ConnectorOperation *operation;	/* what it asks for */
 	int			limit;			/* rows that it takes */
 	size_t		max_bytes;
+	const char *by;				/* JSON: what its rows share ("batch.by"), or NULL */
+	uint32		by_hash;
+	struct TextSet *matches;	/* of its rows, where no two may have the same; NULL: none yet */
 	bool		full;
 } BatchFilling;
 
@@ -71,6 +74,9 @@ typedef struct BatchReader
 	bool		searching;		/* a search is under way: the last rows wait for company */
 	bool		more_may_come;	/* back: no request is made for a few such rows alone */
 	BatchFilling held;			/* the last rows that were read, waiting; not claimed */
+	BatchFilling *open;			/* batch_group.c: being filled; not claimed */
+	int			nopen;
+	size_t		open_bytes;		/* of their rows, about */
 	Row		   *ahead;			/* read, but belongs to the next batch */
 	MemoryContext ahead_context;
 	bool		done;
@@ -83,6 +89,10 @@ extern int	act_batch_limit(const Run *run, const ConnectorOperation *operation);
 extern bool act_batch_at_most_once(const Run *run, const ConnectorOperation *operation);
 
 extern Batch *act_batch_read(BatchReader *reader);	/* NULL: no more, or none yet */
+
+/* Rows were read and are in no batch that was given out; the second hands out such a batch, or NULL. */
+extern bool act_batch_waiting(const BatchReader *reader);
+extern Batch *act_batch_take_waiting(BatchReader *reader);
 extern void act_batch_render(const Run *run, Batch *batch);
 
 /* A batch of rows that are claimed already; its context is a child of parent. */

@@ -122,6 +122,14 @@ add_listed(Catalog *catalog, const ConnectorObject *object)
 		fields = lappend(fields, listed_field(listed, act_catalog_field(catalog, act_text_to_server(listed->name))));
 		catalog->tells_unique = catalog->tells_unique || listed->unique;
 	}
+	for (int i = 0; object->key_fields != NULL && object->key_fields[i] != NULL; i++)
+	{
+		CatalogField *key = listed_field(&(ObjectField) {.name = object->key_fields[i],.required = true,.writable = true},
+										 act_catalog_field(catalog, act_text_to_server(object->key_fields[i])));
+
+		if (act_object_field(object, object->key_fields[i]) == NULL)
+			fields = lappend(fields, key);
+	}
 	catalog->fields = fields;
 	foreach(cell, told)
 	{
@@ -193,6 +201,14 @@ act_catalog_match_fields(const Catalog *catalog, const Connector *connector)
 		return NIL;
 	for (int i = 0; i < object->nmatches; i++)
 		names = lappend(names, match_text(&object->matches[i]));
+	if (object->nmatches == 0 && object->key_fields != NULL)
+	{
+		ObjectMatch key = {.fields = (const char **) object->key_fields};
+
+		while (object->key_fields[key.nfields] != NULL)
+			key.nfields++;
+		names = lappend(names, match_text(&key));
+	}
 	foreach(cell, catalog->fields)
 	{
 		const CatalogField *field = lfirst(cell);

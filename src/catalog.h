@@ -72,6 +72,31 @@ extern List *act_catalog_all_objects(const char *destination, const char *connec
  */
 extern Catalog *act_catalog_of(const char *destination, const char *object, Connector **connector);
 
+/* Something that a sync and its object do not agree about. */
+typedef struct CatalogProblem
+{
+	bool		is_error;		/* rows will be refused, or values not arrive; else it may be meant */
+	const char *field;			/* or NULL */
+	const char *problem;
+	const char *hint;			/* or NULL */
+} CatalogProblem;
+
+/*
+ * catalog_check.c: all that there are (List of CatalogProblem), as far as the
+ * fields are known; in a transaction with SPI connected.
+ */
+extern List *act_catalog_problems(const Sync *sync, const Model *model, const Connector *connector);
+
+/* A WARNING for each; with option strict an ERROR of the first that names the others. */
+extern void act_catalog_warn(const Sync *sync, const Model *model, const Connector *connector);
+extern void act_catalog_report(const Sync *sync, const List *problems);
+
+/* The sync's object, where a title stands for it; says so in a NOTICE. */
+extern void act_catalog_apply_title(Sync *sync);
+
+/* What can be put into a field of this type (of the document's vocabulary; or NULL): NULL, or why not. */
+extern const char *act_catalog_type_problem(const char *field_type, Oid type, const char **cast);
+
 /* In a NOTICE, that its fields are not known, and what to call. */
 extern void act_catalog_tell_unasked(const Catalog *catalog);
 
@@ -108,9 +133,9 @@ extern List *act_catalog_ask(Destination *destination, const char *object, bool 
 /*
  * catalog_refresh.c: asks for the fields of one object, and writes them down,
  * in transactions of its own: called with none but an empty one.  NULL, or why
- * they are not told.
+ * they are not told.  role: with whose credentials.
  */
-extern char *act_catalog_refresh_fields(const char *destination, const char *object);
+extern char *act_catalog_refresh_fields(const char *destination, Oid role, const char *object);
 
 /* 25001 in a transaction block, 25006 on a standby: of procedures that commit as they go. */
 extern void act_catalog_require_own_transactions(FunctionCallInfo fcinfo, const char *procedure);

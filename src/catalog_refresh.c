@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(act_refresh_destination);
 typedef struct Refresh
 {
 	const char *name;			/* of the destination */
+	Oid			role;			/* whose credentials are used */
 	Destination *destination;	/* loaded for an object, or for none */
 	StringInfoData told;		/* fields by object, for the notice */
 	int			objects;		/* -1: they cannot be asked for */
@@ -49,8 +50,8 @@ load(Refresh *refresh, const char *object)
 	act_transaction_writable();
 	act_require_sending_host(refresh->name);
 	act_destination_state_require_unpaused(refresh->name);
-	refresh->destination = object == NULL ? act_destination_load(refresh->name, GetUserId(), true) :
-		act_destination_load_object(refresh->name, GetUserId(), object, true);
+	refresh->destination = object == NULL ? act_destination_load(refresh->name, refresh->role, true) :
+		act_destination_load_object(refresh->name, refresh->role, object, true);
 	act_transaction_commit(false);
 }
 
@@ -117,9 +118,9 @@ refresh_fields(Refresh *refresh, const char *object, int *count)
 }
 
 char *
-act_catalog_refresh_fields(const char *destination, const char *object)
+act_catalog_refresh_fields(const char *destination, Oid role, const char *object)
 {
-	Refresh		refresh = {.name = destination};
+	Refresh		refresh = {.name = destination,.role = role};
 	char	   *problem = NULL;
 	int			count;
 
@@ -263,7 +264,7 @@ act_refresh_destination(PG_FUNCTION_ARGS)
 	MemoryContext parent = PortalContext != NULL ? PortalContext : TopMemoryContext;
 	MemoryContext context;
 	MemoryContext caller;
-	Refresh		refresh = {0};
+	Refresh		refresh = {.role = GetUserId()};
 	List	   *named;
 
 	act_catalog_require_own_transactions(fcinfo, "refresh_destination");

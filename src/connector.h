@@ -156,6 +156,14 @@ extern bool act_connector_takes_key(const Connector *connector);	/* no match nee
 /* What becomes of match values before the destination compares them; NULL-ended. */
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
 
+/*
+ * Of batches: the value (JSON, as the row has it) that all rows of the row's
+ * request share, NULL where the operation names none; and by what the row is
+ * matched, as the destination compares it, NULL where it has no match.
+ */
+extern char *act_connector_batch_by(const Connector *connector, const Row *row);
+extern char *act_connector_match_text(const Connector *connector, const ConnectorScope *scope, const Row *row);
+
 /* Why one row is more than a request of its operation can carry, or NULL. */
 extern char *act_connector_size_problem(const Connector *connector, const ConnectorScope *scope, Row *row);
 

@@ -267,7 +267,7 @@ compile_discovery(const Document *document, const cJSON *at, bool fields, struct
 
 /*
  * {"objects": one or an array of them, "fields": one}; at an object "fields"
- * alone, which goes before the document's.
+ * alone, in place of the document's; {} is none.
  */
 void
 act_discover_compile(const Document *document, const cJSON *at, bool of_object, Connector *connector)
@@ -278,6 +278,8 @@ act_discover_compile(const Document *document, const cJSON *at, bool of_object, 
 	if (at == NULL)
 		return;
 	act_document_check(document, at, of_object ? section_members + 1 : section_members, NULL);
+	if (of_object)
+		connector->field_list = NULL;
 	objects = act_document_member(at, "objects");
 	if (objects != NULL)
 	{
@@ -323,6 +325,18 @@ discovery_of(const Connector *connector, int number)
 static void
 refuse_next(const Connector *connector, const char *next, const char *why)
 {
+	bool		unreadable = false;
+
+	/* A stranger's words, in whatever signs. */
+	for (const char *c = next; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c <= 0x20 || (unsigned char) *c >= 0x7f)
+			unreadable = true;
+	}
+	if (unreadable)
+		next = "...";
+	if (connector->redact != NULL)
+		next = connector->redact(connector->redact_arg, pstrdup(next));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("connector \"%s\": the answer says that its next page is at \"%s\", %s", connector->name,

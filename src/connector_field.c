@@ -234,7 +234,7 @@ act_connector_filter_problem(const Connector *connector, const ConnectorScope *s
 Row *
 act_connector_sent_row(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
-	const Operation *operation = connector->operations[row->op];
+	const Operation *operation = act_flow_operation(connector, row);
 	bool		renamed = operation != NULL && operation->public.op != act_row_op_sent(row->op);
 	bool		filtered = connector->object != NULL && connector->object->nfiltered > 0 && row->fields != NULL;
 	Row		   *sent;
@@ -266,4 +266,30 @@ act_connector_sent_rows(const Connector *connector, const ConnectorScope *scope,
 		sent[i] = row;
 	}
 	return sent;
+}
+
+/* ----------------------------------------------------------------
+ *		What rows of a request share, or must not
+ * ----------------------------------------------------------------
+ */
+
+char *
+act_connector_batch_by(const Connector *connector, const Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+	const char *value;
+	size_t		len;
+
+	if (operation == NULL || operation->public.by == NULL || row->fields == NULL ||
+		!act_json_find_member(row->fields, strlen(row->fields), operation->public.by, &value, &len))
+		return NULL;
+	return pnstrdup(value, len);
+}
+
+char *
+act_connector_match_text(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	Identity	identity = {.kind = IDENTITY_MATCH,.compare = connector->match_compare};
+
+	return act_identity_of_row(&identity, scope, row);
 }

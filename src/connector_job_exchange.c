@@ -68,6 +68,8 @@ act_job_render(const Connector *connector, const ConnectorScope *scope, const Jo
 	with_saved.saved = place->saved;
 	if (place->next != NULL && !by_address)
 		with_saved.saved = lappend(list_copy(place->saved), saved_value("next", place->next));
+	if (place->stage == JOB_STEP && nrows > 0)
+		with_saved.batch_by = act_connector_batch_by(connector, rows[0]);
 	if (place->stage == JOB_STEP && plan->steps[place->number].has_rows)
 	{
 		rows = act_connector_sent_rows(connector, scope, rows, nrows);

@@ -145,11 +145,11 @@ act_connector_render_lookup(const Connector *connector, const ConnectorScope *sc
 {
 	const Lookup *lookup = connector->lookup;
 	TemplateInput input = {
-		.scope = scope,.rows = rows,.nrows = nrows,.row_template = row_template,.row_template_of = lookup
+		.scope = scope,.rows = act_connector_sent_rows(connector, scope, rows, nrows),.nrows = nrows,.row_template = row_template,.row_template_of = lookup
 	};
 
 	if (lookup->request->row == NULL)
-		input.row = rows[0];
+		input.row = input.rows[0];
 	act_request_render(connector, lookup->request, &input, 0, request);
 }
 
@@ -259,7 +259,7 @@ act_connector_read_lookup(const Connector *connector, const ConnectorScope *scop
 						  int64 now_ms, ConnectorAnswer *answer, ConnectorFound *found)
 {
 	const Lookup *lookup = connector->lookup;
-	LookupReading reading = {.lookup = lookup,.scope = scope,.rows = rows,.nrows = nrows,.found = found};
+	LookupReading reading = {.lookup = lookup,.scope = scope,.nrows = nrows,.found = found};
 
 	memset(found, 0, sizeof(ConnectorFound) * nrows);
 	if (response->transport == HTTP_ANSWERED && lookup->absent.count > 0 &&
@@ -270,5 +270,6 @@ act_connector_read_lookup(const Connector *connector, const ConnectorScope *scop
 		answer->http_status = response->status;
 		return;
 	}
+	reading.rows = act_connector_sent_rows(connector, scope, rows, nrows);
 	act_answer_read(connector, response, now_ms, read_results, &reading, answer);
 }

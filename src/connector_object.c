@@ -179,7 +179,11 @@ compile_match(const Document *document, const cJSON *match, ConnectorObject *obj
 
 	chosen = act_document_member(match, "default");
 	if (chosen == NULL)
+	{
+		if (object->nmatches == 1 && !object->match_any)
+			object->match_default = &object->matches[0];
 		return;
+	}
 	object->matches[object->nmatches] = compile_one_match(document, chosen);
 	for (int i = 0; i < object->nmatches && object->match_default == NULL; i++)
 	{
@@ -312,6 +316,9 @@ compile_object(Document *document, const cJSON *at, Connector *connector)
 	if (reason != NULL)
 		connector->reason = act_rules_compile_reason(document, reason);
 	compile_rules(document, act_document_array(document, at, "rules"), connector);
+	/* Memberships and associations have no fields of their own but those that make them. */
+	if (object->kind == OBJECT_MEMBERSHIP || object->kind == OBJECT_ASSOCIATION)
+		connector->field_list = NULL;
 	act_discover_compile(document, act_document_member(at, "discover"), true, connector);
 	if (operations == NULL)
 		operations = act_document_member(document->root, "operations");
@@ -372,7 +379,17 @@ nearest_object(const cJSON *objects, const char *wanted)
 			names[n++] = name->valuestring;
 	}
 	nearest = act_nearest_name(wanted, names);
-	return nearest == NULL && n > 0 ? names[0] : nearest;
+	if (nearest == NULL && n == 1)
+		nearest = names[0];
+	/* A pattern is seldom near by its letters, but begins the same. */
+	for (int i = 0; i < n && nearest == NULL; i++)
+	{
+		size_t		len = strcspn(names[i], "{");
+
+		if (names[i][len] == '{' && len > 0 && strncmp(names[i], wanted, len) == 0)
+			nearest = names[i];
+	}
+	return nearest;
 }
 
 /*
@@ -390,6 +407,7 @@ report_misfit(const Document *document, const cJSON *objects, const char *wanted
 			 errmsg("connector \"%s\" has no object \"%s\"", document->connector, wanted) :
 			 errmsg("connector \"%s\" needs an object to send to", document->connector),
 			 errdetail("Its objects are: %s.", list_objects(objects)),
+			 nearest == NULL ? errhint("object => names one of them.") :
 			 strchr(nearest, '{') != NULL ?
 			 errhint("object => '%s', with a name in place of what stands in braces.", nearest) :
 			 errhint("object => '%s'.", nearest)));

@@ -29,6 +29,7 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 					 Row **rows, int nrows, HttpRequest *request)
 {
 	const Operation *operation = act_flow_operation(connector, rows[0]);
+	ConnectorScope own = *scope;
 	TemplateInput input;
 	size_t		bytes = 1024;
 
@@ -48,7 +49,8 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 	if (operation->owner->request->row == NULL && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
-	input = act_request_input(connector, scope, rows, nrows);
+	own.batch_by = act_connector_batch_by(connector, rows[0]);
+	input = act_request_input(connector, &own, rows, nrows);
 	if (operation->owner->request->row == NULL)
 		input.row = rows[0];
 	for (int i = 0; i < nrows; i++)

@@ -308,7 +308,10 @@ apply_values(Page *page, Result *result)
 	const cJSON *one = cJSON_IsArray(value) ? value->child : result->item;
 
 	if (*known == NULL)
-		*known = act_known_rows(&place->identity, page->results->scope, page->results->rows, page->results->nrows);
+		*known = act_known_rows(&place->identity, page->results->scope,
+								act_connector_sent_rows(page->results->connector, page->results->scope,
+														page->results->rows, page->results->nrows),
+								page->results->nrows);
 	if (one == NULL)
 		apply_to_none(page, result);
 	for (; one != NULL; one = cJSON_IsArray(value) ? one->next : NULL)
@@ -566,7 +569,7 @@ act_results_add(RowResults *results, const RowAnswers *answers, const HttpRespon
 		return psprintf("the answer cannot be read as JSON: %s", problem);
 	if (act_answer_is_success(response) && says_nothing_was_written(answers, root))
 	{
-		mean_all(results, ROW_REJECTED, pstrdup("nothing_written"), pstrdup("It is a success that has written nothing."));
+		mean_all(results, ROW_REJECTED, pstrdup("nothing_written"), psprintf("HTTP %d, but nothing was written", response->status));
 		return NULL;
 	}
 	return answers->by == BY_NONE ? read_silence(&page, root) : read_places(&page, root);
@@ -586,7 +589,7 @@ act_results_finish(RowResults *results, ConnectorAnswer *answer)
 		read->meaning.outcome = results->fallback;
 		mean_for_row(results, i, NULL, &read->meaning);
 		if (read->meaning.outcome == ROW_REJECTED)
-			read->message = pstrdup("The answer says nothing of this row.");
+			read->message = pstrdup("the answer says nothing of this row");
 	}
 	for (int i = 0; i < results->nrows; i++)
 	{

@@ -24,7 +24,9 @@
 #include "utils/rel.h"
 #include "utils/varlena.h"
 
+#include "catalog.h"
 #include "definition.h"
+#include "definition_object.h"
 #include "destination.h"
 #include "identity.h"
 #include "mapping.h"
@@ -221,36 +223,6 @@ load_destination(const Sync *sync)
 	return act_destination_load_object(sync->destination, sync->owner, sync->object, false);
 }
 
-/* What on_removed can be with this connector: 'delete', 'clear' or 'ignore'. */
-static char *
-removal_choices(const Destination *destination)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (OnRemoved choice = REMOVED_IGNORE + 1; choice < ON_REMOVED_COUNT; choice++)
-	{
-		if (act_connector_operation(destination->connector, act_on_removed_op(choice)) != NULL)
-			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? ", " : "", act_on_removed_name(choice));
-	}
-	appendStringInfo(&buf, "%s'ignore'", buf.len > 0 ? " or " : "");
-	return buf.data;
-}
-
-static char *
-mode_choices(const Destination *destination)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (SyncMode mode = MODE_UPSERT; mode < SYNC_MODE_COUNT; mode++)
-	{
-		if (act_connector_operation(destination->connector, act_sync_mode_op(mode, REMOVED_IGNORE)) != NULL)
-			appendStringInfo(&buf, "%s'%s'", buf.len > 0 ? " or " : "", act_sync_mode_name(mode));
-	}
-	return buf.data;
-}
-
 static void
 apply_mode(Sync *sync, const DefinitionInput *input)
 {
@@ -327,153 +299,6 @@ check_unit(const Sync *sync)
 	}
 }
 
-static void
-check_mode(const Sync *sync, const DefinitionInput *input, bool was_mirror, const Destination *destination)
-{
-	RowOp		wanted[2] = {act_sync_mode_op(sync->mode, sync->on_removed), act_on_removed_op(sync->on_removed)};
-
-	if (sync->mode == MODE_MIRROR && !was_mirror && input->on_removed == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mirror needs on_removed: what shall happen in %s to a record%s%s that left the model?",
-						sync->destination, sync->object ? " of " : "", sync->object ? sync->object : ""),
-				 errhint("on_removed => %s.", removal_choices(destination))));
-	for (int i = 0; i < lengthof(wanted); i++)
-	{
-		if (wanted[i] == ROW_OP_NONE || act_connector_operation(destination->connector, wanted[i]) != NULL)
-			continue;
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s \"%s\" is not possible: connector \"%s\" has no operation \"%s\"",
-						i == 0 ? "mode" : "on_removed",
-						i == 0 ? act_sync_mode_name(sync->mode) : act_on_removed_name(sync->on_removed),
-						destination->connector_name, act_row_op_sent_name(wanted[i])),
-				 i == 0 ? errhint("mode => %s.", mode_choices(destination)) :
-				 errhint("on_removed => %s.", removal_choices(destination))));
-	}
-}
-
-/* "a, b, c" of the mapped fields. */
-static char *
-list_fields(const Mapping *mapping)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < act_mapping_nfields(mapping); i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", act_mapping_field_name(mapping, i));
-	return buf.data;
-}
-
-static int
-find_field(const Mapping *mapping, const char *name)
-{
-	for (int i = 0; i < act_mapping_nfields(mapping); i++)
-	{
-		if (strcmp(act_mapping_field_name(mapping, i), name) == 0)
-			return i;
-	}
-	return -1;
-}
-
-static bool
-is_match_mapped(const Sync *sync, const Mapping *mapping)
-{
-	for (int i = 0; i < sync->nmatch; i++)
-	{
-		if (find_field(mapping, sync->match[i]) < 0)
-			return false;
-	}
-	return true;
-}
-
-/* For each key column the field that is just that column; false: not all. */
-static bool
-default_match(Sync *sync, const Model *model)
-{
-	const Mapping *mapping = model->mapping;
-
-	sync->nmatch = 0;
-	sync->match = palloc0(sizeof(char *) * sync->nkeys);
-	for (int key = 0; key < sync->nkeys; key++)
-	{
-		for (int i = 0; i < act_mapping_nfields(mapping) && sync->nmatch == key; i++)
-		{
-			int			leaf = act_mapping_field_leaf(mapping, i);
-
-			if (leaf >= 0 && model->leaf_key[leaf] == key && act_mapping_field_is_plain(mapping, i))
-				sync->match[sync->nmatch++] = pstrdup(act_mapping_field_name(mapping, i));
-		}
-		if (sync->nmatch == key)
-		{
-			sync->nmatch = 0;
-			return false;
-		}
-	}
-	return true;
-}
-
-static void
-check_match_field(const Sync *sync, const Model *model, const char *name, bool takes_key)
-{
-	const Mapping *mapping = model->mapping;
-	int			field = find_field(mapping, name);
-	int			leaf;
-
-	if (field < 0)
-	{
-		const char **names = palloc0(sizeof(char *) * (act_mapping_nfields(mapping) + 1));
-		const char *nearest;
-
-		for (int i = 0; i < act_mapping_nfields(mapping); i++)
-			names[i] = act_mapping_field_name(mapping, i);
-		nearest = act_nearest_name(name, names);
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("match field \"%s\" of sync \"%s\" is not mapped", name, sync->name),
-				 errdetail("Mapped fields are: %s.", list_fields(mapping)),
-				 nearest ? errhint("Perhaps you meant match => %s.", quote_literal_cstr(quote_identifier(nearest))) :
-				 errhint("Add it to the mapping: ... AS %s.", quote_identifier(name))));
-	}
-	leaf = act_mapping_field_leaf(mapping, field);
-	if (leaf < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("match field \"%s\" of sync \"%s\" is no single value of a row", name, sync->name),
-				 errhint("Match by a field whose value is one SQL expression.")));
-	if (sync->on_removed != REMOVED_IGNORE && !takes_key && !model->leaf_is_key[leaf])
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("match field \"%s\" of sync \"%s\" is no expression over its key", name, sync->name),
-				 errdetail("Of a row that left the model only the key is known, and on_removed \"%s\" has to find its record.",
-						   act_on_removed_name(sync->on_removed)),
-				 errhint("Match by a field made of %s, or on_removed => 'ignore'.",
-						 quote_identifier(sync->key[0]))));
-}
-
-static void
-apply_match(Sync *sync, const char *match, const Model *model, const Destination *destination)
-{
-	/* A unit is found by its object alone. */
-	bool		takes_key = act_connector_takes_key(destination->connector) || sync->mode == MODE_REPLACE;
-
-	if (match != NULL && match[strspn(match, " ")] != '\0')
-		sync->match = act_identifier_list("match", match, &sync->nmatch);
-	else if (match != NULL || sync->nmatch == 0 || !is_match_mapped(sync, model->mapping))
-	{
-		if (!default_match(sync, model) && !takes_key)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("sync \"%s\" does not say how \"%s\" finds a record%s%s",
-							sync->name, sync->destination,
-							sync->object ? " of " : "", sync->object ? sync->object : ""),
-					 errdetail("No field of the mapping is the key column alone."),
-					 errhint("match => names one of the mapped fields: %s.", list_fields(model->mapping))));
-	}
-	for (int i = 0; i < sync->nmatch; i++)
-		check_match_field(sync, model, sync->match[i], takes_key);
-}
-
 /* Records that are there already must be there to be asked for. */
 static void
 check_first_run(const Sync *sync, const Destination *destination)
@@ -488,6 +313,14 @@ check_first_run(const Sync *sync, const Destination *destination)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"first_run\" \"link\" is not possible: %s", problem),
 				 errhint("options => '{\"first_run\": \"send\"}' sends all rows, '{\"first_run\": \"baseline\"}' takes them as sent.")));
+}
+
+/* What a field gets, or which fields there are. */
+static bool
+changes_values(const DefinitionInput *input)
+{
+	return input->model != NULL || input->destination != NULL || input->object != NULL ||
+		input->match != NULL || input->mapping != NULL || input->mode != NULL;
 }
 
 Model *
@@ -517,8 +350,10 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 	check_unit(sync);
 	apply_model(sync, input->model);
 
+	if (input->object != NULL)
+		act_catalog_apply_title(sync);
 	destination = load_destination(sync);
-	check_mode(sync, input, was_mirror, destination);
+	act_definition_apply_object(sync, input, was_mirror, destination);
 	act_definition_check_mode(sync);
 	act_destination_require_allowed(destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
@@ -526,16 +361,19 @@ act_definition_apply(Sync *sync, const DefinitionInput *input)
 		sync->mapping = act_mapping_canonical(sync, input->mapping);
 	model = act_model_resolve(sync);
 	check_unit_mapping(sync, model->mapping);
-	apply_match(sync, input->match, model, destination);
+	act_definition_apply_match(sync, input->match, model, destination);
+	act_definition_check_fields(sync, model->mapping, destination);
 	act_mapping_check_match(model->mapping, sync);
 	if (!act_connector_takes_key(destination->connector))
 		act_definition_check_removed_match(sync);
 	/* With a removal goes the match, which is known only now. */
-	if (model->removal != NULL)
+	if (model->removal != NULL || sync->on_removed != REMOVED_IGNORE)
 		model = act_model_resolve(sync);
 	else
 		act_model_apply_match(model);
 	check_first_run(sync, destination);
+	if (is_new || sync->options.strict || changes_values(input))
+		act_catalog_warn(sync, model, destination->connector);
 	act_destination_wipe(destination);
 	return model;
 }

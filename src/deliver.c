@@ -159,7 +159,7 @@ any_due(const Delivery *delivery, bool probes)
 bool
 act_delivery_all_read(const Delivery *delivery)
 {
-	return delivery->reader.done && delivery->reader.held.batch == NULL && delivery->search.npool == 0;
+	return delivery->reader.done && !act_batch_waiting(&delivery->reader) && delivery->search.npool == 0;
 }
 
 /* Those that are with the destination keep nothing else from going. */
@@ -233,7 +233,7 @@ finished(const Delivery *delivery)
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
 		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
 		delivery->job_writes == NIL && delivery->jobs_over == NIL &&
-		delivery->reader.held.batch == NULL && delivery->search.npool == 0 &&
+		!act_batch_waiting(&delivery->reader) && delivery->search.npool == 0 &&
 		(delivery->reader.done || delivery->run->stop.set);
 }
 

@@ -80,7 +80,8 @@ all_wait(const Delivery *delivery, List *batches)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (!act_delivery_job_waits(batch) && !(delivery->jobs_full && batch->job == NULL))
+		if (!act_delivery_job_waits(batch) &&
+			!(delivery->jobs_full && batch->job == NULL && act_delivery_is_job(delivery, batch)))
 			return false;
 	}
 	return true;

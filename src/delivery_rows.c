@@ -209,15 +209,15 @@ void
 act_delivery_drop_waiting(Delivery *delivery)
 {
 	BatchSearch *search = &delivery->search;
+	Batch	   *waiting;
 	ListCell   *cell;
 
 	foreach(cell, delivery->unclaimed)
 		drop_unclaimed(delivery, lfirst(cell));
 	list_free(delivery->unclaimed);
 	delivery->unclaimed = NIL;
-	if (delivery->reader.held.batch != NULL)
-		drop_unclaimed(delivery, delivery->reader.held.batch);
-	memset(&delivery->reader.held, 0, sizeof(delivery->reader.held));
+	while ((waiting = act_batch_take_waiting(&delivery->reader)) != NULL)
+		drop_unclaimed(delivery, waiting);
 	act_delivery_delay_rows(delivery, search->pool, search->npool);
 	search->npool = 0;
 }

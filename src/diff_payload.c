@@ -447,7 +447,8 @@ act_diff_payload(DiffState *state, TupleTableSlot *slot, const RowState *row_sta
 		.types = model->leaf_values,
 		.values = slot->tts_values + nkeys,
 		.nulls = slot->tts_isnull + nkeys,
-		.insert = is_insert(model->sync, row_state)
+		.insert = is_insert(model->sync, row_state),
+		.waits = state->reference_nonce[0] == '\0' ? NULL : state->reference_nonce
 	};
 
 	if (act_diff_keeps_fields(state))

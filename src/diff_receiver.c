@@ -26,7 +26,7 @@
 #include "utils/uuid.h"
 
 #include "change_id.h"
-#include "connector.h"
+#include "connector_object.h"
 #include "diff_duplicates.h"
 #include "diff_query.h"
 #include "json_text.h"
@@ -374,6 +374,11 @@ check_row(DiffState *state)
 	}
 	if (state->group_problem == NULL && model->connector != NULL)
 	{
+		state->group_code = "value";
+		state->group_problem = act_connector_filter_problem(model->connector, model->scope, row);
+	}
+	if (state->group_problem == NULL && model->connector != NULL)
+	{
 		state->group_code = "size";
 		state->group_problem = act_connector_size_problem(model->connector, model->scope, row);
 	}
@@ -433,7 +438,7 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 	else
 		act_change_id_new(row->change_id);
 
-	if (!act_row_op_has_fields(row->op))
+	if (state->group_in_model ? !act_row_op_has_fields(row->op) : model->removal == NULL)
 		return;
 	if (!state->group_in_model)
 	{

@@ -130,7 +130,8 @@ act_document_check(const Document *document, const cJSON *at,
 				   const char *const *known, const char *const *later)
 {
 	if (!cJSON_IsObject(at))
-		act_document_error(document, at, NULL, "an object is expected");
+		act_document_error(document, at, at == document->root ? "A document is {\"title\": ..., \"operations\": {...}}." : NULL,
+						   "an object is expected");
 	for (const cJSON *child = at->child; child != NULL; child = child->next)
 	{
 		if (contains(later, child->string))

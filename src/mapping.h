@@ -9,6 +9,7 @@
 #define ACT_MAPPING_H
 
 #include "model.h"
+#include "value_form.h"
 
 typedef enum MappingNodeKind
 {
@@ -57,6 +58,7 @@ typedef struct MappingLeaf
 	int			start;			/* where the expression begins in select */
 	bool		uncompared;		/* does not enter the fingerprint */
 	NullPolicy	nulls;			/* as of its node */
+	FieldForm	form;			/* mapping_form.h */
 } MappingLeaf;
 
 struct Mapping

@@ -268,8 +268,9 @@ scan_digest(MatchScan *scan, TupleTableSlot *slot, uint8 *digest)
 	for (int i = 0; i < scan->match->nfields; i++)
 	{
 		resetStringInfo(&json);
-		if (act_value_append_json(&json, model->leaf_values[scan->match->leaves[i]],
-								  slot->tts_values[nkeys + i], slot->tts_isnull[nkeys + i]) != NULL)
+		if (act_value_append_formed(&json, model->leaf_values[scan->match->leaves[i]],
+									slot->tts_values[nkeys + i], slot->tts_isnull[nkeys + i],
+									&model->mapping->leaves[scan->match->leaves[i]].form) != NULL)
 			return false;
 		append_compared(&image, scan->match, json.data, json.len);
 	}

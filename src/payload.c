@@ -20,7 +20,12 @@ static void append_value(Payload *payload, const MappingNode *node);
 static bool
 is_omitted(const Payload *payload, const MappingNode *node)
 {
-	return node->kind == NODE_LEAF && node->nulls == NULL_OMIT && payload->nulls[node->leaf];
+	const FieldForm *form;
+
+	if (node->kind != NODE_LEAF || !payload->nulls[node->leaf])
+		return false;
+	form = &payload->mapping->leaves[node->leaf].form;
+	return form->says_null ? form->null_form == NULL_FORM_OMIT : node->nulls == NULL_OMIT;
 }
 
 static void
@@ -28,15 +33,21 @@ append_leaf(Payload *payload, const MappingNode *node)
 {
 	const MappingLeaf *leaf = &payload->mapping->leaves[node->leaf];
 	bool		isnull = payload->nulls[node->leaf];
+	int			start = payload->json.len;
 	const char *problem;
 
-	if (isnull && node->nulls == NULL_EMPTY)
+	if (isnull && (leaf->form.says_null || node->nulls == NULL_EMPTY))
 	{
-		appendStringInfoString(&payload->json, "\"\"");
+		const char *null = leaf->form.says_null ? act_value_null_json(&leaf->form) : "\"\"";
+
+		/* A member that is left out is none of those that come here. */
+		appendStringInfoString(&payload->json, null == NULL ? "null" : null);
 		return;
 	}
-	problem = act_value_append_json(&payload->json, payload->types[node->leaf],
-									payload->values[node->leaf], isnull);
+	problem = act_value_append_formed(&payload->json, payload->types[node->leaf],
+									  payload->values[node->leaf], isnull, &leaf->form);
+	if (problem != NULL && payload->waits != NULL && strstr(payload->json.data + start, payload->waits) != NULL)
+		return;					/* as it is: the row does not go */
 	if (problem != NULL)
 	{
 		payload->code = "value";

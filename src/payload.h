@@ -27,6 +27,7 @@ typedef struct Payload
 	const Datum *values;		/* the leaves in order */
 	const bool *nulls;
 	bool		insert;			/* for a record that the destination never had */
+	const char *waits;			/* stands in texts for a reference that waits, which is of no type; NULL: in none */
 	PayloadField *fields;		/* room for all, or NULL: nobody asks where they are */
 
 	/* found */

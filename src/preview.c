@@ -25,6 +25,7 @@
 #include "curl_command.h"
 #include "definition.h"
 #include "fault.h"
+#include "mapping_form.h"
 #include "preview.h"
 #include "request_mask.h"
 #include "transaction.h"
@@ -96,9 +97,8 @@ act_preview_tell_model(Preview *preview)
 		run->destination = NULL;
 		return;
 	}
-	run->model->connector = run->destination->connector;
-	run->model->scope = &run->scope;
 	act_catalog_scope(run->sync, run->model, run->destination->connector, &run->scope);
+	act_model_set_destination(run->model, run->destination->connector, &run->scope);
 }
 
 void

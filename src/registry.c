@@ -81,6 +81,12 @@ act_registry_spec(const char *name)
 	return spec == NULL ? NULL : act_registry_extend(name, spec);
 }
 
+bool
+act_registry_missing(const char *name)
+{
+	return read_spec(NULL, name) == NULL;
+}
+
 char *
 act_registry_extend(const char *name, const char *spec)
 {

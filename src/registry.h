@@ -16,6 +16,8 @@
  */
 extern char *act_registry_spec(const char *name);
 
+extern bool act_registry_missing(const char *name);	/* there is none of that name */
+
 /* The same of a text that is not stored, or not yet. */
 extern char *act_registry_extend(const char *name, const char *spec);
 

@@ -5,7 +5,8 @@
  *
  * Of such a row only the key is known: it is the snapshot's.  On_removed
  * update sends the match fields and option removed_mapping, clear a null for
- * each mapped field, and both are a mapping over the key columns alone.
+ * each mapped field, the others the match fields alone where the destination
+ * does not know rows by their key; all are a mapping over the key columns.
  * Called by model.c as the sync's owner, inside a transaction; everything is
  * allocated in the current memory context.
  *
@@ -68,7 +69,7 @@ takes_key(const Sync *sync)
 			continue;
 		connector = strVal(option->arg);
 		return act_registry_spec(connector) == NULL ||
-			act_connector_takes_key(act_registry_connector(connector));
+			act_connector_takes_key(act_registry_connector_object(connector, sync->object));
 	}
 	return true;
 }
@@ -169,6 +170,36 @@ null_node(const MappingNode *node)
 		children = lappend(children, null_node(node->children[i]));
 	act_mapping_node_adopt(null, children);
 	return null;
+}
+
+/* The node of null_node(), once the forms of the other one's leaves are known. */
+static void
+form_null(const Mapping *mapping, const MappingNode *node, MappingNode *null)
+{
+	const FieldForm *form = node->kind == NODE_LEAF ? &mapping->leaves[node->leaf].form : NULL;
+	char	   *json;
+
+	if (form != NULL && form->says_null && null->kind == NODE_CONSTANT)
+	{
+		json = act_value_null_json(form);
+		null->constant = json == NULL ? "null" : json;	/* what is left out clears nothing */
+	}
+	for (int i = 0; null->kind == NODE_OBJECT && i < null->nchildren; i++)
+		form_null(mapping, node->children[i], null->children[i]);
+}
+
+void
+act_removal_form_nulls(Model *model)
+{
+	const MappingNode *root = model->mapping->root;
+
+	for (int i = 0; model->sync->on_removed == REMOVED_CLEAR && i < root->nchildren; i++)
+	{
+		MappingNode *null = act_mapping_find_field(model->removal->mapping, root->children[i]->member);
+
+		if (null != NULL && !is_match(model->sync, root->children[i]->member))
+			form_null(model->mapping, root->children[i], null);
+	}
 }
 
 static Mapping *
@@ -360,8 +391,19 @@ act_removal_resolve(Model *model)
 		removal->mapping = clear_payload(model);
 		resolve_leaves(removal, model);
 	}
-	else
+	else if (sync->on_removed == REMOVED_IGNORE || takes_key(sync))
 		return NULL;
+	else
+	{
+		List	   *expressions = NIL;
+		List	   *nodes = match_nodes(model, NULL, &expressions);
+
+		if (nodes == NIL)
+			return NULL;		/* found by its external id */
+		removal = palloc0(sizeof(Removal));
+		removal->mapping = make_mapping(nodes, expressions);
+		resolve_leaves(removal, model);
+	}
 	resolve_digest(removal);
 	return removal;
 }

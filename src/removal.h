@@ -42,4 +42,7 @@ extern void act_removal_append_join(StringInfo buf, const Model *model);
 extern const char *act_removal_append_json(StringInfo buf, const Model *model,
 										   const Datum *values, const bool *nulls);
 
+/* Once the forms of the mapping's leaves are known: what null is in what clears a record. */
+extern void act_removal_form_nulls(Model *model);
+
 #endif							/* ACT_REMOVAL_H */

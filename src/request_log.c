@@ -22,6 +22,7 @@
 #include "request_mask.h"
 
 #define MAX_BODY (64 * 1024)	/* bytes of it that are kept */
+#define MAX_SHOWN_BODY (1024 * 1024)	/* and of one that somebody waits for */
 #define MAX_URL 8192
 #define MAX_HEADER 4096			/* of one value */
 #define MAX_HEADERS (16 * 1024) /* of all of them */
@@ -289,24 +290,15 @@ act_request_log_number(Run *run)
 	return log->failed < REQUEST_LOG_MAX_FAILED ? &log->numbers[log->failed] : NULL;
 }
 
-int64 *
-act_request_log_take(Run *run, const RequestTaken *taken, int64 *id)
+/* All that is kept of it, in a context of its own below parent. */
+static LoggedRequest *
+take(const Run *run, const RequestTaken *taken, MemoryContext parent, size_t max_body)
 {
-	MemoryContext context;
-	MemoryContext caller;
-	LoggedRequest *logged;
-	RequestLog *log;
-	size_t		max_body;
+	MemoryContext context = AllocSetContextCreate(parent, "pg_activate request", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	LoggedRequest *logged = palloc0(sizeof(LoggedRequest));
 
-	if (!is_wanted(run, taken))
-		return NULL;
-	log = log_of(run);
-	max_body = log->bytes > MAX_WAITING ? 0 : MAX_BODY;
-	context = AllocSetContextCreate(log->context, "pg_activate request", ALLOCSET_SMALL_SIZES);
-	caller = MemoryContextSwitchTo(context);
-	logged = palloc0(sizeof(LoggedRequest));
 	logged->context = context;
-	logged->id = id;
 	logged->taken = *taken;
 	logged->run_id = run->run_id;
 	take_request(run, logged, max_body);
@@ -315,11 +307,34 @@ act_request_log_take(Run *run, const RequestTaken *taken, int64 *id)
 	logged->taken.request = NULL;
 	logged->taken.response = NULL;
 	logged->taken.answer = NULL;
+	MemoryContextSwitchTo(caller);
+	return logged;
+}
+
+int64 *
+act_request_log_take(Run *run, const RequestTaken *taken, int64 *id)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	LoggedRequest *logged;
+	RequestLog *log;
+
+	if (run->keeps_exchanges)
+	{
+		logged = take(run, taken, run->context, MAX_SHOWN_BODY);
+		MemoryContextSwitchTo(run->context);
+		run->exchanges = lappend(run->exchanges, logged);
+		MemoryContextSwitchTo(caller);
+	}
+	if (!is_wanted(run, taken))
+		return NULL;
+	log = log_of(run);
+	logged = take(run, taken, log->context, log->bytes > MAX_WAITING ? 0 : MAX_BODY);
+	logged->id = id;
 	MemoryContextSwitchTo(log->context);
 	if (log->waiting == NIL)
 		log->since = GetCurrentTimestamp();
 	log->waiting = lappend(log->waiting, logged);
-	log->bytes += MemoryContextMemAllocated(context, true);
+	log->bytes += MemoryContextMemAllocated(logged->context, true);
 	MemoryContextSwitchTo(caller);
 	return id;
 }

@@ -31,6 +31,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "connector_object.h"
+#include "mapping_form.h"
 #include "deliver.h"
 #include "destination_limit.h"
 #include "destination_quota.h"
@@ -333,9 +334,8 @@ diff(Run *run)
 	run->resolving = run->reading = true;
 	run->model = act_model_resolve(run->sync);
 	run->resolving = false;
-	run->model->connector = run->destination->connector;
-	run->model->scope = &run->scope;
 	act_catalog_scope(run->sync, run->model, run->destination->connector, &run->scope);
+	act_model_set_destination(run->model, run->destination->connector, &run->scope);
 	act_diff_lock_model(run->model);
 	if (!act_snapshot_check_key(run->sync, run->model))
 		ereport(ERROR,

@@ -10,6 +10,7 @@
 
 #include "destination.h"
 #include "diff.h"
+#include "fmgr.h"
 #include "settle.h"
 #include "shared_state.h"
 #include "unit.h"
@@ -78,6 +79,8 @@ typedef struct Run
 	Settler    *settler;
 	Diff		diff;
 	struct RequestLog *log;		/* NULL: nothing to log yet */
+	bool		keeps_exchanges;	/* whoever made it wants to see all requests and answers, */
+	List	   *exchanges;		/* of LoggedRequest: they */
 	struct Canary *canary;		/* NULL: none */
 	bool		canary_pending; /* one was refused, and nobody has said what then */
 	bool		canary_passed;
@@ -134,6 +137,16 @@ extern Run *act_run_create(MemoryContext parent, bool in_worker);
  * (workers only).  Errors are written down, and go on.
  */
 extern bool act_run_perform(Run *run, RunStatus *status);
+
+/*
+ * run_sync.c: what procedures that make a run have in common.  The sync and
+ * its run lock, in a writable transaction; how the run ended, in a notice, a
+ * warning, or where it failed at the level failed.
+ */
+extern void act_run_sync_require_primary(void);
+extern void act_run_sync_require_own(FunctionCallInfo fcinfo, const char *procedure);
+extern void act_run_sync_lock(Run *run, const char *name);
+extern void act_run_sync_report(const Run *run, RunStatus status, int failed);
 
 /*
  * Whether somebody or its own time limit wants it to end: then run->stop is

@@ -29,8 +29,8 @@
 
 PG_FUNCTION_INFO_V1(act_run_sync);
 
-static void
-lock_sync(Run *run, const char *name)
+void
+act_run_sync_lock(Run *run, const char *name)
 {
 	Sync	   *sync;
 	int			pid;
@@ -63,8 +63,8 @@ lock_sync(Run *run, const char *name)
 					 quote_literal_cstr(sync->name))));
 }
 
-static void
-report(const Run *run, RunStatus status)
+void
+act_run_sync_report(const Run *run, RunStatus status, int failed)
 {
 	const int64 *outcomes = run->counts.outcomes;
 	const DiffCounts *counts = &run->diff.counts;
@@ -104,8 +104,8 @@ report(const Run *run, RunStatus status)
 				 errhint("SELECT key, state, code, message FROM activate.pending WHERE sync = %s;",
 						 quote_literal_cstr(run->sync->name))));
 	else
-		ereport(ERROR,
-				(errcode(sqlstate),
+		ereport(failed,
+				(errcode(failed >= ERROR ? sqlstate : ERRCODE_WARNING),
 				 errmsg_internal("%s", run->stop.message),
 				 run->stop.detail ? errdetail_internal("%s", run->stop.detail) : 0,
 				 run->stop.hint ? errhint("%s", run->stop.hint) : 0));
@@ -123,28 +123,28 @@ run_sync(const char *name, int64 max_rows, Jsonb *keys, MemoryContext parent)
 	/* Whatever the call's own transaction is like, the run's are of its own. */
 	act_transaction_commit(true);
 	act_transaction_writable();
-	lock_sync(run, name);
+	act_run_sync_lock(run, name);
 	(void) act_run_perform(run, &status);
-	report(run, status);
+	act_run_sync_report(run, status, ERROR);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(run->context);
 }
 
 /* A transaction block, a function or an EXCEPTION clause around the call. */
-static void
-require_own_transactions(FunctionCallInfo fcinfo)
+void
+act_run_sync_require_own(FunctionCallInfo fcinfo, const char *procedure)
 {
 	if (!act_transaction_is_own(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("run_sync cannot run inside a transaction block"),
+				 errmsg("%s cannot run inside a transaction block", procedure),
 				 errdetail("It commits as it goes, so that nothing of the database is held while the destination is waited for."),
 				 errhint("Call it by itself with autocommit (in psql outside BEGIN, in psycopg with autocommit = True), or let the background worker run it: SELECT activate.queue_run('...');")));
 }
 
 /* A standby keeps what the primary sent, and cannot write what it would send. */
-static void
-require_primary(void)
+void
+act_run_sync_require_primary(void)
 {
 	if (RecoveryInProgress())
 		ereport(ERROR,
@@ -163,8 +163,8 @@ act_run_sync(PG_FUNCTION_ARGS)
 	MemoryContext context = PortalContext != NULL ? PortalContext : TopMemoryContext;
 	MemoryContext caller;
 
-	require_primary();
-	require_own_transactions(fcinfo);
+	act_run_sync_require_primary();
+	act_run_sync_require_own(fcinfo, "run_sync");
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -102,6 +102,7 @@ typedef struct SyncOptions
 	char	   *insert_mapping; /* mapping text, or NULL */
 	int			canary;			/* rows that go before the others after a change; 0: none */
 	NullPolicy	nulls;
+	bool		nulls_given;	/* else the connector's document may say another */
 	int			nignored;
 	char	  **ignored;		/* ignore_fields: top-level fields that are not compared */
 	bool		changed_fields_only;
@@ -109,6 +110,7 @@ typedef struct SyncOptions
 	DeliveryPolicy delivery;
 	OnModelChange on_model_change;
 	RequestLogged log;
+	bool		strict;			/* what the destination's fields are not made for is an error */
 } SyncOptions;
 
 typedef struct Sync

@@ -80,7 +80,7 @@ static const KnownOption known_options[] = {
 	{"on_model_change", TYPE_CHOICE, offsetof(SyncOptions, on_model_change), 0, model_changes},
 	{"subject", TYPE_LATER},
 	{"experiment", TYPE_LATER},
-	{"strict", TYPE_LATER}
+	{"strict", TYPE_BOOLEAN, offsetof(SyncOptions, strict)}
 };
 
 static const struct
@@ -334,6 +334,8 @@ parse_option(const char *name, const JsonbValue *value, SyncOptions *parsed)
 	text = scalar_text(value);
 	if (target == (char *) &parsed->first_run)
 		parsed->first_run_named = true;
+	if (target == (char *) &parsed->nulls)
+		parsed->nulls_given = true;
 	switch (option->type)
 	{
 		case TYPE_LATER:

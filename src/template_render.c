@@ -423,7 +423,7 @@ match_value(const Row *row, const ConnectorScope *scope)
 	if (scope->nmatch != 1)
 		return (Value) {VALUE_MISSING};
 	field[0] = scope->match_names[0];
-	return member_value(row_fields(row), field);
+	return member_value(row->fields, field);
 }
 
 static Value

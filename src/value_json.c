@@ -69,7 +69,9 @@ static const char timestamp_is_infinite[] = "infinite timestamp cannot be sent a
 static const char interval_is_infinite[] = "infinite interval cannot be sent as JSON";
 #endif
 
-static const char *append_value(StringInfo buf, const ValueType *type, Datum value, int limit);
+static const char *append_value(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms, int limit);
+static const char *append_element(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms,
+								  int limit);
 static const char *append_float(StringInfo buf, double value, bool single);
 static const char *append_numeric(StringInfo buf, Datum value);
 static const char *append_datetime(StringInfo buf, const ValueType *type, Datum value);
@@ -77,8 +79,8 @@ static const char *append_varlena(StringInfo buf, Datum value, bool quoted, int 
 static const char *append_jsonb(StringInfo buf, Datum value, int limit);
 static const char *append_cast(StringInfo buf, const ValueType *type, Datum value, int limit);
 static const char *append_output(StringInfo buf, char *text, int limit);
-static const char *append_array(StringInfo buf, const ValueType *type, Datum value, int limit);
-static const char *append_row(StringInfo buf, const ValueType *type, Datum value, int limit);
+static const char *append_array(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms, int limit);
+static const char *append_row(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms, int limit);
 static const char *append_text(StringInfo buf, const char *text, int len, bool quoted, int limit);
 static const char *append_converted(StringInfo buf, const char *text, int len, bool quoted);
 
@@ -189,14 +191,38 @@ act_value_append_json(StringInfo buf, const ValueType *type, Datum value, bool i
 	}
 	if (buf->len > JSON_MAX_BEFORE)
 		return row_too_large;
-	return append_value(buf, type, value, buf->len + JSON_MAX_VALUE);
+	return append_value(buf, type, value, NULL, buf->len + JSON_MAX_VALUE);
 }
 
 /*
- * The same for a value within another: buf must not grow beyond limit.
+ * act_value_append_container is the same for a value that is not null; what
+ * is in it, if anything, is written in these forms.
+ */
+const char *
+act_value_append_container(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms)
+{
+	if (buf->len > JSON_MAX_BEFORE)
+		return row_too_large;
+	return append_value(buf, type, value, forms, buf->len + JSON_MAX_VALUE);
+}
+
+/*
+ * A value within another.
  */
 static const char *
-append_value(StringInfo buf, const ValueType *type, Datum value, int limit)
+append_element(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms, int limit)
+{
+	int			start = buf->len;
+	const char *reason = append_value(buf, type, value, forms, limit);
+
+	return reason != NULL || forms == NULL ? reason : act_value_form_element(buf, start, type, value, forms);
+}
+
+/*
+ * Of which the buffer must not grow beyond limit.
+ */
+static const char *
+append_value(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms, int limit)
 {
 	/* Before anything is made of it: twice 1 GB is no size for a string. */
 	if (type->len == -1 && toast_raw_datum_size(value) > JSON_MAX_VALUE)
@@ -232,9 +258,9 @@ append_value(StringInfo buf, const ValueType *type, Datum value, int limit)
 		case JSON_CAST:
 			return append_cast(buf, type, value, limit);
 		case JSON_ARRAY:
-			return append_array(buf, type, value, limit);
+			return append_array(buf, type, value, forms, limit);
 		case JSON_ROW:
-			return append_row(buf, type, value, limit);
+			return append_row(buf, type, value, forms, limit);
 		case JSON_ENUM:
 			{
 				const EnumLabel *label = act_value_enum_label(type, DatumGetObjectId(value));
@@ -390,7 +416,7 @@ append_output(StringInfo buf, char *text, int limit)
  */
 static const char *
 append_dimension(StringInfo buf, const ValueType *element, array_iter *iterator,
-				 int ndim, const int *dims, int *next, int limit)
+				 int ndim, const int *dims, int *next, const ValueForms *forms, int limit)
 {
 	appendStringInfoCharMacro(buf, '[');
 	for (int i = 0; i < dims[0]; i++)
@@ -401,7 +427,7 @@ append_dimension(StringInfo buf, const ValueType *element, array_iter *iterator,
 			appendStringInfoCharMacro(buf, ',');
 		if (ndim > 1)
 			reason = append_dimension(buf, element, iterator, ndim - 1,
-									  dims + 1, next, limit);
+									  dims + 1, next, forms, limit);
 		else
 		{
 			bool		isnull;
@@ -413,7 +439,7 @@ append_dimension(StringInfo buf, const ValueType *element, array_iter *iterator,
 			if (isnull)
 				appendBinaryStringInfo(buf, "null", 4);
 			else
-				reason = append_value(buf, element, item, limit);
+				reason = append_element(buf, element, item, forms, limit);
 		}
 		if (reason != NULL)
 			return reason;
@@ -425,7 +451,7 @@ append_dimension(StringInfo buf, const ValueType *element, array_iter *iterator,
 }
 
 static const char *
-append_array(StringInfo buf, const ValueType *type, Datum value, int limit)
+append_array(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms, int limit)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 	const char *reason = NULL;
@@ -441,7 +467,7 @@ append_array(StringInfo buf, const ValueType *type, Datum value, int limit)
 
 		array_iter_setup(&iterator, (AnyArrayType *) array);
 		reason = append_dimension(buf, type->element, &iterator, ARR_NDIM(array),
-								  ARR_DIMS(array), &next, limit);
+								  ARR_DIMS(array), &next, forms, limit);
 	}
 	if ((Pointer) array != DatumGetPointer(value))
 		pfree(array);
@@ -449,7 +475,7 @@ append_array(StringInfo buf, const ValueType *type, Datum value, int limit)
 }
 
 static const char *
-append_row(StringInfo buf, const ValueType *type, Datum value, int limit)
+append_row(StringInfo buf, const ValueType *type, Datum value, const ValueForms *forms, int limit)
 {
 	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
 	RowLayout  *row;
@@ -475,7 +501,7 @@ append_row(StringInfo buf, const ValueType *type, Datum value, int limit)
 		if (row->nulls[i])
 			appendBinaryStringInfo(buf, "null", 4);
 		else
-			reason = append_value(buf, row->types[i], row->values[i], limit);
+			reason = append_element(buf, row->types[i], row->values[i], forms, limit);
 	}
 	appendStringInfoCharMacro(buf, '}');
 	if ((Pointer) header != DatumGetPointer(value))

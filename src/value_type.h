@@ -17,6 +17,7 @@
 #include "access/tupdesc.h"
 #include "fmgr.h"
 #include "utils/typcache.h"
+#include "connector_type.h"
 #include "value.h"
 
 /* How a type's values enter the image. */
@@ -113,6 +114,12 @@ struct ValueType
 	EnumCache  *enums;
 	RowLayout  *row;			/* composites and records */
 };
+
+/* value_json.c, and what value_form.c makes of what is within a value */
+extern const char *act_value_append_container(StringInfo buf, const ValueType *type, Datum value,
+											  const ValueForms *forms);
+extern const char *act_value_form_element(StringInfo buf, int start, const ValueType *type, Datum value,
+										  const ValueForms *forms);
 
 /* value.c: what images and JSON both need to read a value */
 extern const EnumLabel *act_value_enum_label(const ValueType *type, Oid value);

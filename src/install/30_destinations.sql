@@ -88,24 +88,32 @@ CREATE FUNCTION activate.check_destination(destination pg_catalog.text)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'act_check_destination';
 COMMENT ON FUNCTION activate.check_destination(pg_catalog.text) IS 'one harmless authenticated request to the destination: whether it can be reached with these options and credentials';
 
+CREATE FUNCTION activate.connector_objects(connector pg_catalog.text)
+	RETURNS TABLE (object pg_catalog.text, title pg_catalog.text, kind pg_catalog.text,
+		match_fields pg_catalog.text[], modes pg_catalog.text[], on_removed pg_catalog.text[])
+	LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'act_connector_objects_list';
+COMMENT ON FUNCTION activate.connector_objects(pg_catalog.text) IS 'the objects that a connector''s document describes: kind, what records are matched by, modes, what can be done on removal; object is null where any will do';
+
 CREATE VIEW activate.connectors WITH (security_barrier) AS
 	SELECT c.name AS connector,
 		c.builtin,
 		coalesce(c.spec OPERATOR(pg_catalog.->>) 'title', c.name) AS title,
-		ARRAY(SELECT k FROM pg_catalog.json_object_keys(CASE pg_catalog.json_typeof(c.spec OPERATOR(pg_catalog.->) 'objects')
-				WHEN 'object' THEN c.spec OPERATOR(pg_catalog.->) 'objects' END) AS k ORDER BY k) AS objects,
-		ARRAY(SELECT m.mode FROM (VALUES (1, 'upsert', '{upsert}'::pg_catalog.text[]), (2, 'insert', '{insert}'),
-				(3, 'update', '{update}'), (4, 'mirror', '{delete,archive,clear}')) AS m (position, mode, operations)
-			WHERE EXISTS (SELECT FROM pg_catalog.unnest(m.operations) AS o
-				WHERE c.spec OPERATOR(pg_catalog.->) 'operations' OPERATOR(pg_catalog.->) o IS NOT NULL)
+		coalesce(o.objects, '{}') AS objects,
+		ARRAY(SELECT m.mode FROM pg_catalog.unnest('{upsert,insert,update,mirror,append,replace}'::pg_catalog.text[])
+				WITH ORDINALITY AS m (mode, position)
+			WHERE m.mode OPERATOR(pg_catalog.=) ANY (o.modes)
 			ORDER BY m.position) AS modes,
 		c.spec OPERATOR(pg_catalog.->>) 'documentation' AS documentation
-	FROM activate.connector c;
+	FROM activate.connector c
+		CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(d.object ORDER BY d.position) FILTER (WHERE d.object IS NOT NULL) AS objects,
+				pg_catalog.string_to_array(pg_catalog.string_agg(pg_catalog.array_to_string(d.modes, ','), ','), ',') AS modes
+			FROM activate.connector_objects(c.name) WITH ORDINALITY
+				AS d (object, title, kind, match_fields, modes, on_removed, position)) AS o;
 COMMENT ON VIEW activate.connectors IS 'the kinds of destinations there are';
 COMMENT ON COLUMN activate.connectors.connector IS 'name, as in CREATE SERVER ... OPTIONS (connector ''...'')';
 COMMENT ON COLUMN activate.connectors.builtin IS 'came with the extension';
 COMMENT ON COLUMN activate.connectors.title IS 'name of the product';
-COMMENT ON COLUMN activate.connectors.objects IS 'objects its document describes; empty: any';
+COMMENT ON COLUMN activate.connectors.objects IS 'objects its document describes, see connector_objects(); empty: any';
 COMMENT ON COLUMN activate.connectors.modes IS 'modes of syncs it can serve';
 COMMENT ON COLUMN activate.connectors.documentation IS 'address of its documentation; null: its document names none';
 

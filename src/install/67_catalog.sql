@@ -20,3 +20,22 @@ LANGUAGE C STABLE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'act_fields';
 COMMENT ON FUNCTION activate.fields(pg_catalog.text, pg_catalog.text)
 	IS 'what a mapping can name: fields that the connector lists, and those that the destination told refresh_destination(); object may be a title; values: the only ones that it takes, null: any';
+
+CREATE FUNCTION activate.suggest_mapping(model pg_catalog.text, destination pg_catalog.text, object pg_catalog.text)
+RETURNS pg_catalog.text
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'act_suggest_mapping';
+COMMENT ON FUNCTION activate.suggest_mapping(pg_catalog.text, pg_catalog.text, pg_catalog.text)
+	IS 'a mapping from the columns of a model to the fields of an object, by their names, as create_sync() takes it; what was not met, or does not fit, stands in comments';
+
+CREATE PROCEDURE activate.check_sync(name pg_catalog.text, INOUT problems pg_catalog.jsonb DEFAULT NULL)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'act_check_sync';
+COMMENT ON PROCEDURE activate.check_sync(pg_catalog.text, pg_catalog.jsonb)
+	IS 'asks the destination whether the sync can work there: unknown, read-only or mistyped fields, required ones that are not mapped, a match that is not unique, missing scopes; each in a warning and in problems (severity, field, problem, hint)';
+
+CREATE PROCEDURE activate.send_row(name pg_catalog.text, key pg_catalog.jsonb, INOUT exchange pg_catalog.jsonb DEFAULT NULL)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'act_send_row';
+COMMENT ON PROCEDURE activate.send_row(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb)
+	IS 'sends one row of a sync here and now, also when it was accepted as it is, and shows the requests and the answers, with credentials masked; key: the object that the views show or, for one column, the bare value';

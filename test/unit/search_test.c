@@ -84,7 +84,25 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 	return row->bytes;
 }
 
+char *
+act_connector_batch_by(const Connector *connector, const Row *row)
+{
+	return NULL;
+}
+
 /* Never come to here. */
+char *
+act_connector_match_text(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	abort();
+}
+
+char *
+MemoryContextStrdup(MemoryContext context, const char *string)
+{
+	abort();
+}
+
 Row *
 act_canary_next(Run *run)
 {
