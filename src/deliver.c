@@ -98,6 +98,7 @@ send_ready(Delivery *delivery)
 	ListCell   *cell;
 
 	delivery->limited_until = 0;
+	delivery->jobs_full = false;
 	if (delivery->ready != NIL)
 		act_destination_heed(delivery->run);
 	foreach(cell, delivery->ready)

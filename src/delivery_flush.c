@@ -207,12 +207,7 @@ write_jobs(Delivery *delivery)
 	ListCell   *cell;
 
 	foreach(cell, delivery->job_writes)
-	{
-		Job		   *job = lfirst(cell);
-
-		job->stored_id = job->job_id;
-		act_job_write(delivery->run, job);
-	}
+		act_job_write(delivery->run, lfirst(cell));
 	foreach(cell, delivery->jobs_over)
 	{
 		const Job  *job = lfirst(cell);
@@ -259,9 +254,9 @@ record(void *arg)
 		act_reference_note_ids(run->sync);
 }
 
-/* What was not committed has no number. */
+/* What is not committed has no number. */
 static void
-forget_jobs(Delivery *delivery)
+keep_numbers(Delivery *delivery, bool back)
 {
 	ListCell   *cell;
 
@@ -269,7 +264,10 @@ forget_jobs(Delivery *delivery)
 	{
 		Job		   *job = lfirst(cell);
 
-		job->job_id = job->stored_id;
+		if (back)
+			job->job_id = job->stored_id;
+		else
+			job->stored_id = job->job_id;
 	}
 }
 
@@ -283,13 +281,14 @@ try_to_record(FlushWork *work)
 
 	if (!act_settler_lock(run->settler))
 		return false;
+	keep_numbers(work->delivery, false);
 	error = act_transaction_probe(record, work);
 	if (error == NULL)
 		return true;
 	if (!act_transaction_locked_out(error))
 		ReThrowError(error);
 	run->tries_destination = tries_destination;
-	forget_jobs(work->delivery);
+	keep_numbers(work->delivery, true);
 	return false;
 }
 
@@ -379,6 +378,7 @@ act_delivery_flush(Delivery *delivery)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 	int			nbatches = act_delivery_claimable(delivery);
+	bool		jobs = delivery->job_writes != NIL;
 	bool		written;
 
 	if (!act_run_lock_held(run->sync->sync_id))
@@ -388,7 +388,7 @@ act_delivery_flush(Delivery *delivery)
 				 errdetail("Something in the model released it: pg_advisory_unlock_all() or DISCARD ALL.")));
 	if (nbatches > 0)
 		ACT_FAULT("before_claim");
-	if (delivery->job_writes != NIL)
+	if (jobs)
 		ACT_FAULT("before_job");
 	if (delivery->settled != NIL || delivery->finished_claims != NIL)
 		ACT_FAULT("before_settle");
@@ -403,7 +403,7 @@ act_delivery_flush(Delivery *delivery)
 
 	forget_settled(delivery);
 	MemoryContextSwitchTo(delivery->context);
-	if (delivery->job_writes != NIL)
+	if (jobs)
 		ACT_FAULT("after_job");
 	act_delivery_jobs_written(delivery);
 	for (int i = 0; i < nbatches; i++)
@@ -413,10 +413,9 @@ act_delivery_flush(Delivery *delivery)
 	}
 	MemoryContextSwitchTo(caller);
 	if (nbatches > 0)
-	{
 		ACT_FAULT("after_claim");
+	if (nbatches > 0 || jobs)
 		await_standby(delivery);
-	}
 	else
 		ACT_FAULT("after_settle");
 	return true;

@@ -219,8 +219,8 @@ insert_job(Run *run, Job *job)
 	" ops = '{}', key_values = '{}', keys = '{}', fields = '{}', payloads = '{}', hashes = '{}', external_ids = '{}'," \
 	" fingerprints = '{}', change_ids = '{}', flags = '{}', attempts = '{}', late_until = '{}', row_count = 0"
 
-/* Its rows are as they were, or gone. */
-static void
+/* Its rows are as they were, or gone.  False: it is not in the table. */
+static bool
 update_job(Run *run, const Job *job)
 {
 	Column		flags = act_column_make(INT4OID, job->nrows);
@@ -238,13 +238,13 @@ update_job(Run *run, const Job *job)
 	for (int i = 0; i < job->nrows; i++)
 		act_column_add(&flags, Int32GetDatum(row_flags(job->rows[i])), false);
 	args[7] = act_column_argument(&flags);
-	act_sql(SPI_OK_UPDATE,
+	return act_sql(SPI_OK_UPDATE,
 			job->nrows > 0 ?
 			"UPDATE activate.job SET state = $2, step = $3, saved = $4, submitted_at = $5, next_poll_at = $6,"
 			" deadline = $7, flags = $8 WHERE job_id = $1" :
 			"UPDATE activate.job SET state = $2, step = $3, saved = $4, submitted_at = $5, next_poll_at = $6,"
 			" deadline = $7," EMPTY_ROWS " WHERE job_id = $1",
-			job->nrows > 0 ? lengthof(args) : lengthof(args) - 1, args);
+			job->nrows > 0 ? lengthof(args) : lengthof(args) - 1, args) > 0;
 }
 
 void
@@ -253,10 +253,9 @@ act_job_write(Run *run, Job *job)
 	Identity	identity;
 
 	act_identity_extension(&identity);
-	if (job->job_id == 0)
+	/* A commit that failed took it along. */
+	if (job->job_id == 0 || !update_job(run, job))
 		insert_job(run, job);
-	else
-		update_job(run, job);
 	act_identity_leave(&identity);
 }
 
@@ -383,6 +382,7 @@ act_job_recover(const Sync *sync)
 		CHECK_FOR_INTERRUPTS();
 		add_keys(keys, i);
 	}
+	SPI_freetuptable(SPI_tuptable);
 	act_sql(SPI_OK_UPDATE,
 			"UPDATE activate.job SET state = 'aborting'," EMPTY_ROWS
 			" WHERE sync_id = $1 AND state IN ('filling', 'sending')", 1, args);
@@ -606,6 +606,7 @@ act_job_load(Run *run, MemoryContext parent)
 		jobs = lappend(jobs, job);
 	}
 	MemoryContextSwitchTo(caller);
+	SPI_freetuptable(SPI_tuptable);
 	act_identity_leave(&identity);
 	return jobs;
 }
