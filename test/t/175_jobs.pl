@@ -123,7 +123,16 @@ foreach my $kind (qw(bulk single))
 # given more rows than fit into one job and a limit of jobs, then no more are open at a time
 $crm->config({ job_polls => 3 });
 create('capped', 'few', 55);
-is($a->run('capped')->{status}, 'succeeded', 'six jobs, two at a time');
+my $before = last_seq();
+is($a->run('capped')->{status}, 'succeeded', 'more rows than one job takes');
+my ($open, $most) = (0, 0);
+foreach my $request (@{ $crm->requests($before) })
+{
+	$open++ if "$request->{method} $request->{path}" eq 'POST /jobs';
+	$open-- if $request->{path} =~ m{/results$};
+	$most = $open if $open > $most;
+}
+is($most, 2, 'no more than two of them at a time');
 equal('capped', 'all rows are there');
 is(scalar(grep { $_->{object} eq 'capped' } @{ $crm->jobs }), 6, 'six jobs');
 
@@ -180,7 +189,7 @@ $crm->config({ job_polls => 1 });
 $a->outlive_late('slow');
 is($a->run('slow')->{status}, 'succeeded', 'which the next run sends again');
 
-# given a poll that is throttled, fails, hangs up or needs other credentials, then it is asked again
+# given a poll that is throttled, fails, hangs up or makes no sense, then it is asked again
 create('bumpy', 'bulk', 5);
 my $since = last_seq();
 $crm->script(
@@ -190,6 +199,17 @@ my $run = $a->run('bumpy');
 is($run->{status}, 'succeeded', 'polls that fail are made again') or diag $run->{text};
 equal('bumpy', 'and nothing was sent twice');
 is(scalar(grep { $_->{method} eq 'PUT' } @{ $crm->requests($since) }), 1, 'rows went once');
+
+# given credentials that are refused when the job is asked for, then the run fails and the job waits for the next one
+create('locked', 'bulk', 5);
+$crm->script({ match => { path => '/jobs/j*', method => 'GET' }, status => 401 });
+$run = $a->run('locked');
+is("$run->{sqlstate} $run->{delayed}", 'PA001 5', 'a poll that is refused fails the run, and its rows are delayed');
+is($a->sql('SELECT state FROM activate.job'), 'polling', 'the job stays');
+$since = last_seq();
+is($a->run('locked')->{status}, 'succeeded', 'the next run asks again');
+is(paths($since) =~ /POST|PUT|PATCH/ ? 'sent' : 'asked', 'asked', 'and sends nothing twice');
+equal('locked', 'all rows are there');
 
 # given steps whose answers are lost, then nothing is in doubt before the last one
 foreach my $step ([ 'POST', '/jobs' ], [ 'PUT', '/jobs/*' ], [ 'PATCH', '/jobs/*' ])
