@@ -36,6 +36,8 @@ act_batch_limit(const Run *run, const ConnectorOperation *operation)
 		limit = run->sync->options.batch_size;
 	if (operation->max_rows > 0)
 		limit = Min(limit, operation->max_rows);
+	if (run->told_rows > 0)
+		limit = Min(limit, run->told_rows);
 	return Max(limit, 1);
 }
 

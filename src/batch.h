@@ -54,6 +54,7 @@ typedef struct Batch
 	Row		  **rest;			/* there is one among these and the batch's own */
 	int			nrest;
 
+	struct Job *job;			/* job.h: it is handed over in steps; NULL: it is not, or nothing of it was yet */
 	Unit	   *unit;			/* mode replace: what the request carries; rows are those that differ */
 } Batch;
 

@@ -22,7 +22,7 @@
 
 static const char *const document_members[] = {
 	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
-	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "discover", "objects", "operations", NULL
+	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "limits", "discover", "objects", "operations", NULL
 };
 static const char *const later_document_members[] = {"token", NULL};
 
@@ -31,18 +31,18 @@ static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
 	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "lines", "answer", "absent",
-	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", NULL
+	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", "steps", "poll", "results",
+	"abort", NULL
 };
 
 /* Of the variant for rows whose id is known, and of that for large runs. */
 static const char *const by_id_members[] = {
-	"mix", "idempotent", "batch", "request", "row", "lines", "answer", "absent", "accepted_codes", "remember", "rules", NULL
+	"mix", "idempotent", "batch", "request", "row", "lines", "answer", "absent", "accepted_codes", "remember", "rules",
+	"steps", "poll", "results", "abort", NULL
 };
 static const char *const large_members[] = {
-	"from_rows", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", NULL
-};
-static const char *const later_operation_members[] = {
-	"steps", "poll", "results", NULL
+	"from_rows", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs",
+	"lookup", "missing", "by_id", "steps", "poll", "results", "abort", NULL
 };
 static const char *const batch_members[] = {
 	"max_rows", "default_rows", "max_bytes", "max_row_bytes", "unique", "by", NULL
@@ -212,6 +212,7 @@ compile_document(Document *document, const char *object)
 	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
 	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_limits_compile(document, connector);
 	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
 	act_objects_compile(document, object, connector);
 	return connector;
@@ -367,7 +368,7 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 		}
 		any = true;
 
-		act_document_check(document, at, operation_members, later_operation_members);
+		act_document_check(document, at, operation_members, NULL);
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
 	}
@@ -466,7 +467,7 @@ compile_by_id(const Document *document, const cJSON *holder, Connector *connecto
 
 	if (at == NULL)
 		return;
-	act_document_check(document, at, by_id_members, later_operation_members);
+	act_document_check(document, at, by_id_members, NULL);
 	by_id = palloc0(sizeof(Operation));
 	by_id->public = (ConnectorOperation) {.op = operation->public.op,.irreversible = operation->public.irreversible};
 	by_id->public.mix = act_document_string(document, at, "mix");
@@ -485,7 +486,7 @@ compile_large(const Document *document, const cJSON *holder, Connector *connecto
 
 	if (at == NULL)
 		return;
-	act_document_check(document, at, large_members, later_operation_members);
+	act_document_check(document, at, large_members, NULL);
 	large = palloc0(sizeof(Operation));
 	large->public = (ConnectorOperation) {.op = operation->public.op,.irreversible = operation->public.irreversible};
 	large->public.idempotent = act_document_bool(document, at, "idempotent", operation->public.idempotent);
@@ -523,9 +524,10 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 	operation->owner = find_owner(connector, public->mix);
 	if (operation->owner != NULL)
 	{
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < 5; i++)
 		{
-			const char *name = i == 0 ? "batch" : i == 1 ? "request" : i == 2 ? "answer" : "rules";
+			static const char *const names[] = {"batch", "request", "answer", "rules", "steps"};
+			const char *name = names[i];
 
 			if (act_document_member(at, name) != NULL)
 				act_document_error(document, act_document_member(at, name), NULL,
@@ -546,7 +548,13 @@ compile_request_part(const Document *document, const cJSON *at, const cJSON *lik
 	holder = operation_holder(at, like, "batch");
 	act_connector_compile_batch(document, act_document_member(holder, "batch"), public);
 	holder = operation_holder(at, like, "request");
-	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
+	operation->job = act_job_compile(document, at, like, public->max_rows, connector->match_compare, operation,
+									 &operation->request);
+	if (operation->job != NULL)
+		connector->jobs = lappend(connector->jobs, unconstify(struct JobPlan *, operation->job));
+	else
+		operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"),
+														   public->max_rows);
 	act_request_check_takes(document, at, operation->request, public->op);
 	compile_answer(document, at, like, connector, operation);
 	if (public->mix != NULL)
@@ -572,6 +580,9 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, const
 			act_document_error(document, act_document_member(at, refused[i]), NULL,
 							   "\"%s\", which operation \"replace\" does not have,", refused[i]);
 	}
+	if (act_document_member(operation_holder(at, like, "steps"), "steps") != NULL)
+		act_document_unsupported(document, act_document_member(operation_holder(at, like, "steps"), "steps"),
+								 "steps of operation \"replace\"");
 	public->idempotent = true;
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
 	operation->owner = operation;

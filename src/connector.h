@@ -79,6 +79,7 @@ typedef struct ConnectorRate
 	int			requests;		/* within per_ms; 0: no limit */
 	int			per_ms;
 	int			concurrency;	/* requests under way at a time */
+	int			jobs;			/* jobs under way at a time; 0: the document does not say */
 	int			day_requests;	/* until midnight in the account's time zone; 0: no limit */
 } ConnectorRate;
 

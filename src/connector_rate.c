@@ -17,9 +17,9 @@
 #define MAX_REQUESTS 1000000000
 
 static const char *const rate_members[] = {
-	"requests", "per", "concurrency", "day", "retry_after", "reset", "remaining", "throttle", NULL
+	"requests", "per", "concurrency", "day", "retry_after", "reset", "remaining", "throttle", "jobs", NULL
 };
-static const char *const later_rate_members[] = {"jobs", "cost", NULL};
+static const char *const later_rate_members[] = {"cost", NULL};
 static const char *const day_members[] = {"requests", NULL};
 static const char *const reset_members[] = {"header", "as", NULL};
 
@@ -102,6 +102,7 @@ act_rate_compile(const Document *document, Connector *connector)
 	rate->public.per_ms = act_rate_compile_duration(document, at, "per", 1, 0);
 	rate->public.concurrency = act_document_int(document, at, "concurrency", 1, MAX_CONCURRENCY,
 												rate->public.concurrency);
+	rate->public.jobs = act_document_int(document, at, "jobs", 1, MAX_CONCURRENCY, 0);
 	day = act_document_member(at, "day");
 	if (day != NULL)
 	{

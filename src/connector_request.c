@@ -19,8 +19,6 @@
 /* That a value may grow by on its way through filters: a digest of nothing. */
 #define FILTERED_BYTES 64
 
-static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
-								 Row **rows, int nrows);
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
 static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
@@ -45,11 +43,16 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
 				 connector->name, act_row_op_sent_name(rows[i]->op));
 	}
+	if (operation->owner->job != NULL)
+	{
+		act_job_render_rows(connector, scope, rows, nrows, request);
+		return;
+	}
 	if (!operation->owner->request->several_rows && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
 	own.batch_by = act_connector_batch_by(connector, rows[0]);
-	input = batch_input(connector, &own, rows, nrows);
+	input = act_request_input(connector, &own, rows, nrows);
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
 	act_request_render(connector, operation->owner->request, &input, bytes, request);
@@ -66,7 +69,7 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
-	input = batch_input(connector, scope, rows, nrows);
+	input = act_request_input(connector, scope, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -121,7 +124,7 @@ size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const RequestTemplate *request = row_request(connector, row);
-	const TemplateInput input = batch_input(connector, scope, NULL, 0);
+	const TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
 	if (request == NULL)
@@ -143,7 +146,7 @@ size_t
 act_connector_row_url_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const RequestTemplate *request = request_with_url_rows(connector, row);
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	size_t		bytes = 0;
 
 	if (request == NULL)
@@ -159,7 +162,7 @@ size_t
 act_connector_url_room(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const RequestTemplate *request = request_with_url_rows(connector, row);
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	size_t		bare;
 
 	if (request == NULL)
@@ -182,12 +185,19 @@ may_fail(const Operation *operation)
 static char *
 render_problem(const Connector *connector, const ConnectorScope *scope, Row *row, bool trial)
 {
-	const RequestTemplate *request = act_flow_operation(connector, row)->owner->request;
+	const Operation *owner = act_flow_operation(connector, row)->owner;
+	const RequestTemplate *request = owner->request;
+	ConnectorScope own = *scope;
 	TemplateInput input;
 	TemplateResult result;
 
+	/* Of its request, and not of the row. */
+	own.batch_by = act_connector_batch_by(connector, row);
+	own.now_ms = Max(scope->now_ms, 1);
+	if (owner->job != NULL)
+		own.saved = act_job_assumed(owner->job);
 	row = act_connector_sent_row(connector, scope, row);
-	input = batch_input(connector, scope, &row, 1);
+	input = act_request_input(connector, &own, &row, 1);
 	input.trial = trial;
 	input.row = row;
 	result = act_body_try_row(request, &input);
@@ -245,7 +255,7 @@ row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *r
 	else
 	{
 		Row		   *sent = act_connector_sent_row(connector, scope, row);
-		TemplateInput input = batch_input(connector, scope, &sent, 1);
+		TemplateInput input = act_request_input(connector, scope, &sent, 1);
 		StringInfoData body;
 
 		initStringInfo(&body);
@@ -285,7 +295,7 @@ act_connector_size_problem(const Connector *connector, const ConnectorScope *sco
 void
 act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request)
 {
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 
 	if (connector->check == NULL)
 		ereport(ERROR,
@@ -300,8 +310,8 @@ row_template(const void *connector, const Row *row)
 	return act_flow_operation(connector, row)->row;
 }
 
-static TemplateInput
-batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
+TemplateInput
+act_request_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
 {
 	return (TemplateInput)
 	{
@@ -344,7 +354,7 @@ render_url(const Connector *connector, const RequestTemplate *template, Template
 char *
 act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 {
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	const char *option = scope->option(scope->arg, "base_url");
 	TemplateResult result;
 	StringInfoData url;

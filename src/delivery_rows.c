@@ -53,8 +53,8 @@ settle(Delivery *delivery, Row *row)
 	SettledRow *settled = MemoryContextAllocZero(claim->context, sizeof(SettledRow));
 
 	settled->row = row;
-	settled->uncertain = row->uncertain;
-	settled->late_ms = row->late ? delivery->run->destination->policy.timeout_ms : 0;
+	settled->uncertain = row->uncertain && !row->put_by;
+	settled->late_ms = row->late && !row->put_by ? delivery->run->destination->policy.timeout_ms : 0;
 	delivery->settled = lappend(delivery->settled, settled);
 	if (delivery->settled_since == 0)
 		delivery->settled_since = act_delivery_now();
@@ -118,7 +118,7 @@ act_delivery_finish_row(Delivery *delivery, Row *row)
 	if (act_fault_late_off)
 		row->late = false;
 #endif
-	if (row->outcome == ROW_DELAYED && row->uncertain)
+	if (row->outcome == ROW_DELAYED && row->uncertain && !row->put_by)
 		row->outcome = row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
 	count_outcome(delivery, row);
 	if (row->outcome == ROW_ACCEPTED)
@@ -171,7 +171,9 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 			finish_claim(delivery, batch->fresh);
 		MemoryContextSwitchTo(caller);
 	}
-	if (!batch->lookup)
+	if (batch->job != NULL)
+		act_delivery_job_done(delivery, batch);
+	if (batch->nrows > 0 && !batch->lookup)
 		delivery->first_batch_pending = false;
 	act_search_dropped(&delivery->search, batch);
 	for (int i = 0; i < batch->nrows; i++)
@@ -185,6 +187,8 @@ act_delivery_finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, c
 {
 	if (batch->unit != NULL)
 		batch->unit->outcome = outcome;
+	if (batch->job != NULL && outcome == ROW_DELAYED)
+		act_delivery_job_put_by(delivery, batch);
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		Row		   *row = batch->rows[i];

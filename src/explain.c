@@ -115,7 +115,10 @@ is_claimed(const Sync *sync, const Row *row)
 		found = act_sql(SPI_OK_SELECT,
 						"SELECT 1 FROM activate.claim AS c,"
 						" pg_catalog.generate_series(1, pg_catalog.cardinality(c.key_values), $2) AS i"
-						" WHERE c.sync_id = $1 AND c.key_values[i:i + $2 - 1] = $3 LIMIT 1",
+						" WHERE c.sync_id = $1 AND c.key_values[i:i + $2 - 1] = $3"
+						" UNION ALL SELECT 1 FROM activate.job AS j,"
+						" pg_catalog.generate_series(1, pg_catalog.cardinality(j.key_values), $2) AS i"
+						" WHERE j.sync_id = $1 AND j.key_values[i:i + $2 - 1] = $3 LIMIT 1",
 						lengthof(args), args) > 0;
 	}
 	act_identity_leave(&identity);

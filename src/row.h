@@ -91,6 +91,7 @@ typedef struct Row
 	bool		at_most_once;	/* not sent again once it may have been applied */
 	bool		uncertain;		/* a try of it in this run may have been applied */
 	bool		late;			/* and may still be */
+	bool		put_by;			/* the destination works on it: what comes of it is asked for by a later run */
 	size_t		bytes;			/* that it adds to a request, about */
 	struct Claim *claim;		/* batch.h */
 

@@ -331,6 +331,7 @@ act_snapshot_forget(const Sync *sync, bool moved)
 	/* What a run that died left in doubt was sent to what is forgotten now. */
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE sync_id = $1", 1, id);
+	act_sql(SPI_OK_DELETE, "DELETE FROM activate.job WHERE sync_id = $1", 1, id);
 	act_sql(SPI_OK_DELETE, "DELETE FROM activate.invalid_row WHERE sync_id = $1", 1, id);
 	act_identity_leave(&identity);
 }
