@@ -10,6 +10,7 @@
 EXTENSION = pg_activate
 MODULE_big = pg_activate
 DATA_built = pg_activate--1.0.sql
+DOCS = doc/connectors.md doc/connector.schema.json
 EXTRA_CLEAN = build
 
 SOURCES = $(sort $(wildcard src/*.c))

@@ -44,7 +44,18 @@ SELECT kind, pointer, message FROM activate.check_connector('{"operations": {"up
 SELECT kind, pointer, message FROM activate.check_connector('{"operations": {"upsert": {"request": {"path": 1}}}}');
 
 -- what a made-up row cannot be made into is told with its place
-SELECT kind, operation, message, pointer FROM activate.check_connector('{"base_url": "https://example.com", "operations": {"upsert": {"request": {"path": "/x/{{row.external_id}}y"}}}}');
+SELECT kind, operation, message, pointer FROM activate.check_connector('{"base_url": "https://example.com", "operations": {"upsert": {"request": {"path": "/x/{{row.fields.a.b}}y"}}}}');
+
+-- each object by itself, and one of the caller's
+\set lists '{"base_url": "https://lists.example.com", "secrets": ["api_key"], "auth": [{"kind": "headers", "headers": {"X-Key": "{{secret.api_key}}"}}], "objects": [{"object": "contacts", "match": {"fields": ["email", "ref"], "default": "ref"}, "fields": [{"field": "email"}, {"field": "score", "type": "number"}, {"field": "optin", "type": "boolean"}, {"field": "tier", "values": ["gold", "tin"]}], "operations": {"upsert": {"request": {"path": "/contacts", "body": {"$spread": "row.fields"}}}}}, {"object": "lists/{list}/members", "kind": "membership", "key_fields": ["email"], "operations": {"add": {"request": {"path": "/members", "body": {"email": "{{row.fields.email}}"}}}}}]}'
+SELECT kind, object, operation, message, request -> 'headers' ->> 'X-Key' AS key, request -> 'body' AS body FROM activate.check_connector(:'lists');
+SELECT kind, object, operation, message FROM activate.check_connector(:'lists', object_name => 'lists/vip/members');
+SELECT kind, object, operation, message FROM activate.check_connector(:'lists', object_name => 'tickets');
+
+-- a document that extends another is looked at with all of it
+SELECT kind, object, operation, message FROM activate.check_connector('{"extends": "webhook", "options": {"base_url": {"default": "https://hooks.example.com"}}}') WHERE operation IN ('upsert', 'check');
+SELECT kind, pointer, message, hint FROM activate.check_connector('{"extends": "webhok"}');
+SELECT kind, pointer, message FROM activate.check_connector('{"extends": "webhook", "tittle": "x", "operations": {"upsert": {"requests": {}}}}');
 
 -- arguments
 SELECT * FROM activate.check_connector(NULL);

@@ -19,7 +19,7 @@ WHERE p.pronamespace IN ('activate'::regnamespace, 'activate_data'::regnamespace
 CREATE FUNCTION null_value(type text, kind text) RETURNS text LANGUAGE sql AS $$
 	SELECT format('%s::%s', CASE kind
 		WHEN 'usual' THEN CASE type
-			WHEN 'text' THEN $q$'x'$q$ WHEN 'text[]' THEN $q$'{connector=webhook}'$q$ WHEN 'jsonb' THEN $q$'{}'$q$ WHEN 'json' THEN $q$'{}'$q$
+			WHEN 'text' THEN $q$'x'$q$ WHEN 'text[]' THEN $q$'{connector=webhook}'$q$ WHEN 'jsonb' THEN $q$'{}'$q$ WHEN 'json' THEN $q$'{"operations": {"upsert": {"request": {}}}}'$q$
 			WHEN 'boolean' THEN 'true' WHEN 'uuid' THEN $q$'00000000-0000-0000-0000-000000000000'$q$
 			WHEN 'tid' THEN $q$'(0,1)'$q$ WHEN 'regrole' THEN '10' WHEN 'interval' THEN $q$'1 ms'$q$ ELSE '1' END
 		WHEN 'empty' THEN CASE type

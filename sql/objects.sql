@@ -188,6 +188,7 @@ SELECT activate.create_sync('g', 'objects_test.people', 'id', 'objects_batches',
 CALL activate.run_sync('g');
 SELECT accepted, requests FROM activate.runs WHERE sync = 'g';
 \! $DESTINATION_ASK rows grouped
+SELECT activate.create_sync('g2', 'objects_test.people', 'id', 'objects_batches', object => 'grouped', mapping => 'name');
 -- and a hundred lists whose rows come in turns are as many as full requests take
 INSERT INTO objects_test.people SELECT i, i, 'x', i % 100, 0 FROM generate_series(11, 2010) AS i;
 CALL activate.run_sync('g');
@@ -213,6 +214,7 @@ SELECT * FROM activate.connector_objects('first');
 SELECT objects_test.connector('second', '{"extends": "webhook", "title": "Second", "options": null, "base_url": "https://second.example.com"}');
 SELECT * FROM activate.connector_objects('first');
 CREATE SERVER objects_second FOREIGN DATA WRAPPER activate OPTIONS (connector 'first');
+SELECT destination, connector, base_url FROM activate.destinations WHERE destination = 'objects_second';
 SELECT objects_test.connector('n' || i, json_build_object('extends', 'n' || i + 1)::text) FROM generate_series(1, 5) AS i;
 SELECT objects_test.connector('n6', '{"extends": "webhook"}');
 SELECT * FROM activate.connector_objects('n1');

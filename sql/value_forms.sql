@@ -78,6 +78,7 @@ SELECT form_test.make('nulls', '{"types": {"null": "omit"}, "objects": [{"object
 	"fields": [{"field": "d", "type": "date", "null": {"text": "never"}}]}]}', :'nested');
 SELECT * FROM form_test.seen('nulls');
 
+SET client_min_messages = error;
 -- given fields of a type, then values become it, or the row is invalid and says why
 CREATE FUNCTION form_test.field(type text, expression text, forms jsonb DEFAULT '{}') RETURNS TABLE (value text, problem text) LANGUAGE plpgsql AS $$
 BEGIN
@@ -147,6 +148,7 @@ CALL activate.run_sync('companies');
 SELECT * FROM form_test.seen('refers');
 CREATE OR REPLACE VIEW form_test.model AS SELECT * FROM form_test.all_types;
 
+SET client_min_messages = warning;
 -- given a field that a record is cleared of, then null is what the destination takes for it
 SELECT form_test.make('cleared', '{"types": {"null": "empty"}, "objects": [{"object": "things", "fields": [{"field": "d", "null": {"text": "none"}}, {"field": "t", "null": "omit"}]}]}',
 	'd, t, n', '{"max_removed": null, "remove_after": "0"}', ', mode => ''mirror'', on_removed => ''clear''');

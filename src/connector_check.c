@@ -21,13 +21,15 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "connector_problem.h"
+#include "document_problem.h"
+#include "connector_object.h"
 #include "connector_sample.h"
 #include "definition.h"
 #include "fault.h"
 #include "filter.h"
 #include "json_text.h"
 #include "nearest.h"
+#include "registry.h"
 #include "request_mask.h"
 #include "server_text.h"
 #include "transaction.h"
@@ -74,11 +76,11 @@ typedef struct Check
 {
 	ReturnSetInfo *result;
 	const char *name;
-	const char *spec;
+	const char *spec;			/* with all that it extends, once that is known */
 	cJSON	   *document;
 	const Connector *connector; /* for the object that is looked at */
 	ConnectorSample *sample;
-	const char *object;			/* NULL: any text is one */
+	const char *object;			/* that is looked at */
 	const char *operation;		/* only this one; NULL: each */
 	HttpResponse *response;		/* NULL: none was given */
 	cJSON	   *rows;			/* NULL: made up */
@@ -296,10 +298,17 @@ sample_secret(void *arg, const char *name)
 	return NULL;
 }
 
+/* Depends on what is known of the rows. */
+static const ConnectorOperation *
+sample_operation(const Check *check)
+{
+	return act_connector_row_operation(check->connector, check->sample->rows[0]);
+}
+
 static int
 row_count(const Check *check)
 {
-	const ConnectorOperation *operation = act_connector_operation(check->connector, check->op);
+	const ConnectorOperation *operation = check->is_check || check->is_lookup ? NULL : sample_operation(check);
 	int			most = check->is_lookup ? act_connector_lookup_rows(check->connector, 0) :
 		operation == NULL ? 1 : operation->max_rows;
 
@@ -434,7 +443,7 @@ verdict_name(const ConnectorAnswer *answer)
 static RowOutcome
 outcome_of_batch(const Check *check, const ConnectorAnswer *answer)
 {
-	const ConnectorOperation *operation = act_connector_operation(check->connector, check->op);
+	const ConnectorOperation *operation = sample_operation(check);
 
 	switch (answer->verdict)
 	{
@@ -556,20 +565,16 @@ judge(void *arg)
  */
 
 static void
-show_operation(Check *check)
+show_request(Check *check)
 {
-	ErrorData  *error;
 	CheckLine	line = {.kind = "request",.operation = operation_name(check),.row = -1};
+	ErrorData  *error = act_transaction_attempt(render_masked, check);
 
-	if (check->operation != NULL && strcmp(check->operation, line.operation) != 0)
-		return;
-	if (!check->is_check)
-		act_sample_ask(check->sample, check->op, check->sample->nrows);
-	error = act_transaction_attempt(render_masked, check);
 	if (error == NULL)
 	{
 		line.message = psprintf("%s %s", check->request.method, check->request.url);
 		line.request = request_json(&check->request);
+		line.external_id = check->is_check ? NULL : check->sample->rows[0]->external_id;
 		put_line(check, &line);
 		if (check->response != NULL)
 			error = act_transaction_attempt(judge, check);
@@ -578,17 +583,48 @@ show_operation(Check *check)
 		put_error(check, error);
 }
 
+/* Once without ids, and once with them where that makes another request, or one at all. */
+static void
+show_operation(Check *check)
+{
+	const ConnectorOperation *without;
+	const ConnectorOperation *with;
+	bool		shown;
+
+	if (check->operation != NULL && strcmp(check->operation, operation_name(check)) != 0)
+		return;
+	if (check->is_check || check->is_lookup || check->rows != NULL)
+	{
+		act_sample_ask(check->sample, check->op, check->is_check ? 0 : check->sample->nrows, false);
+		show_request(check);
+		return;
+	}
+	act_sample_ask(check->sample, check->op, check->sample->nrows, true);
+	with = sample_operation(check);
+	act_sample_ask(check->sample, check->op, check->sample->nrows, false);
+	without = sample_operation(check);
+	shown = without != NULL && act_transaction_try(render_masked, check);
+	if (shown)
+		show_request(check);
+	if (with != NULL && (with != without || !shown))
+	{
+		act_sample_ask(check->sample, check->op, check->sample->nrows, true);
+		show_request(check);
+	}
+}
+
 static void
 make_sample(Check *check, const cJSON *entry)
 {
 	static const char hint[] = "rows => '[{\"key\": {\"id\": 1}, \"fields\": {\"email\": \"ada@example.com\"}}]'";
 	char	   *problem = NULL;
 
-	check->sample = act_sample_make(check->document, entry, check->object == NULL ? ANY_OBJECT : check->object, SAMPLE_ROWS);
+	check->sample = act_sample_make(check->document, entry, check->object, SAMPLE_ROWS);
 	if (check->rows != NULL)
 		problem = act_sample_take_rows(check->sample, check->rows);
 	if (problem != NULL)
 		report_argument("rows", problem, hint);
+	check->sample->scope.object_parts = act_connector_object_parts(check->connector);
 	check->sample->scope.option = sample_option;
 	check->sample->scope.secret = sample_secret;
 	check->sample->scope.arg = check;
@@ -620,12 +656,47 @@ show_operations(Check *check)
 	}
 }
 
-static void
-show_document(Check *check)
+static const cJSON *
+find_entry(const Check *check, const char *pattern)
 {
-	check->connector = act_connector_compile(check->name, check->spec);
-	make_sample(check, NULL);
+	const cJSON *objects = cJSON_GetObjectItemCaseSensitive(check->document, "objects");
+	const cJSON *at;
+
+	cJSON_ArrayForEach(at, objects)
+	{
+		const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(at, "object"));
+
+		if (text != NULL && pattern != NULL && strcmp(text, pattern) == 0)
+			return at;
+	}
+	return NULL;
+}
+
+static void
+show_object(Check *check, const char *object)
+{
+	const ConnectorObject *compiled;
+
+	check->object = object;
+	check->connector = act_connector_compile_object(check->name, check->spec, object);
+	compiled = act_connector_object(check->connector);
+	make_sample(check, find_entry(check, compiled == NULL ? NULL : compiled->pattern));
+	if (compiled != NULL)
+		check->sample->scope.listed_fields = compiled->field_names;
 	show_operations(check);
+}
+
+static void
+show_document(Check *check, const char *object)
+{
+	const Connector *connector = act_connector_compile(check->name, check->spec);
+	const ConnectorObject *const *objects = act_connector_objects(connector);
+
+	if (object != NULL || objects == NULL)
+		show_object(check, object == NULL ? ANY_OBJECT : object);
+	else
+		for (int i = 0; objects[i] != NULL; i++)
+			show_object(check, act_sample_object(objects[i]->pattern));
 }
 
 /* false: there are none. */
@@ -680,17 +751,31 @@ read_document(Check *check)
 	return true;
 }
 
+/* From here on it is looked at with all that it extends. */
+static void
+extend_document(Check *check)
+{
+	char	   *problem;
+
+	check->spec = act_registry_extend(check->name, check->spec);
+	cJSON_Delete(check->document);
+	check->document = act_json_parse(check->spec, strlen(check->spec), JSON_DOCUMENT, &problem);
+	if (check->document == NULL)
+		elog(ERROR, "a document that compiled cannot be read: %s", problem);
+}
+
 /* activate.check_connector(spec json, status, response, headers, object_name, operation_name, rows) */
 Datum
 act_check_connector(PG_FUNCTION_ARGS)
 {
 	Check		check = {0};
+	char	   *object;
 
 	act_require_argument(PG_ARGISNULL(CHECK_SPEC), "spec", call_hint);
 	act_compat_materialize(fcinfo);
 	check.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	check.spec = utf8_argument(fcinfo, CHECK_SPEC);
-	check.object = utf8_argument(fcinfo, CHECK_OBJECT);
+	object = utf8_argument(fcinfo, CHECK_OBJECT);
 	read_response(fcinfo, &check);
 	read_operation(fcinfo, &check);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -699,7 +784,10 @@ act_check_connector(PG_FUNCTION_ARGS)
 	{
 		check.rows = json_argument(fcinfo, CHECK_ROWS, "rows", "rows => '[{\"key\": {\"id\": 1}}]'");
 		if (read_document(&check) && !show_problems(&check))
-			show_document(&check);
+		{
+			extend_document(&check);
+			show_document(&check, object);
+		}
 	}
 	PG_FINALLY();
 	{

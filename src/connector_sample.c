@@ -453,6 +453,22 @@ take_row(ConnectorSample *sample, Row *row, const cJSON *at, int number)
 	return NULL;
 }
 
+/* The first field, where the rows have none that a match was made up of. */
+static void
+take_match(ConnectorScope *scope, const cJSON *fields)
+{
+	if (fields == NULL || fields->child == NULL)
+		return;
+	for (int i = 0; i < scope->nmatch; i++)
+	{
+		if (cJSON_GetObjectItemCaseSensitive(fields, scope->match_names[i]) != NULL)
+			return;
+	}
+	scope->match_names = as_array(lappend(NIL, pstrdup(fields->child->string)));
+	scope->match = scope->match_names[0];
+	scope->nmatch = 1;
+}
+
 /* The names of the first row's key and fields are those of all. */
 static void
 take_names(ConnectorSample *sample, const cJSON *first)
@@ -470,6 +486,7 @@ take_names(ConnectorSample *sample, const cJSON *first)
 		scope->nkeys = list_length(names);
 		scope->key_names = as_array(names);
 	}
+	take_match(scope, fields);
 	for (const cJSON *at = fields == NULL ? NULL : fields->child; at != NULL; at = at->next)
 	{
 		ScopeField *field = palloc0(sizeof(ScopeField));
@@ -495,6 +512,7 @@ act_sample_take_rows(ConnectorSample *sample, const cJSON *rows)
 		take_names(sample, at);
 	sample->rows = palloc(sizeof(Row *) * count);
 	sample->nrows = count;
+	sample->rows_given = true;
 	for (int i = 0; i < count; i++, at = at->next)
 	{
 		char	   *problem;
@@ -514,18 +532,16 @@ act_sample_take_rows(ConnectorSample *sample, const cJSON *rows)
  */
 
 void
-act_sample_ask(ConnectorSample *sample, RowOp op, int nrows)
+act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids)
 {
-	bool		is_known = op != ROW_OP_INSERT && op != ROW_OP_UPSERT && op != ROW_OP_ADD && op != ROW_OP_REPLACE;
-
 	for (int i = 0; i < nrows; i++)
 	{
 		Row		   *row = sample->rows[i];
 
 		row->op = op;
 		row->cause = act_row_op_removes(op) ? ROW_REMOVED : ROW_ADDED;
-		if (is_known && row->external_id == NULL)
-			row->external_id = psprintf(EXTERNAL_ID, i + 1);
+		if (!sample->rows_given)
+			row->external_id = with_ids ? psprintf(EXTERNAL_ID, i + 1) : NULL;
 		memset(row->change_id, i + 1, ACT_DIGEST_LEN);
 		memset(row->fingerprint, i + 1, ACT_DIGEST_LEN);
 		row->outcome = ROW_UNDECIDED;

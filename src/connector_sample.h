@@ -18,6 +18,7 @@ typedef struct ConnectorSample
 	ConnectorScope scope;		/* but for its callbacks */
 	Row		  **rows;
 	int			nrows;
+	bool		rows_given;		/* by the caller, with the ids that they have */
 	const cJSON *document;
 } ConnectorSample;
 
@@ -34,8 +35,8 @@ extern ConnectorSample *act_sample_make(const cJSON *document, const cJSON *entr
 /* Rows of one's own in their place; the problem with them in words, or NULL. */
 extern char *act_sample_take_rows(ConnectorSample *sample, const cJSON *rows);
 
-/* All rows as asked for op, not judged yet; with ids where records are there already. */
-extern void act_sample_ask(ConnectorSample *sample, RowOp op, int nrows);
+/* The first rows as asked for op, not judged yet; made-up ones with external ids or without. */
+extern void act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids);
 
 /* A value for a server's option, or NULL. */
 extern const char *act_sample_option(const ConnectorSample *sample, const char *name);

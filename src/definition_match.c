@@ -64,17 +64,6 @@ needs_no_match(const Sync *sync, const ConnectorObject *object)
 	return object->takes_key || object->kind == OBJECT_EVENT || sync->mode == MODE_REPLACE;
 }
 
-static bool
-tells_unique(const ConnectorObject *object)
-{
-	for (int i = 0; i < object->nfields; i++)
-	{
-		if (object->fields[i].unique)
-			return true;
-	}
-	return false;
-}
-
 static ObjectMatch
 key_match(const ConnectorObject *object)
 {
@@ -92,16 +81,9 @@ is_allowed(const ConnectorObject *object, int nnames, char **names)
 {
 	ObjectMatch wanted = {.nfields = nnames,.fields = palloc(sizeof(char *) * Max(nnames, 1))};
 	ObjectMatch key = key_match(object);
-	bool		unique = nnames > 0;
 
 	for (int i = 0; i < nnames; i++)
-	{
-		const ObjectField *field;
-
 		wanted.fields[i] = act_server_text_utf8(names[i]);
-		field = act_object_field(object, wanted.fields[i]);
-		unique = unique && field != NULL && field->unique;
-	}
 	if (key.nfields > 0)
 		return act_object_same_match(&wanted, &key);
 	for (int i = 0; i < object->nmatches; i++)
@@ -109,9 +91,8 @@ is_allowed(const ConnectorObject *object, int nnames, char **names)
 		if (act_object_same_match(&wanted, &object->matches[i]))
 			return true;
 	}
-	if (object->match_any)
-		return unique || !tells_unique(object);
-	return object->nmatches == 0;
+	/* Which are unique only the destination may know: catalog_check.c warns. */
+	return object->match_any || object->nmatches == 0;
 }
 
 /* email; 'brand, email' */
@@ -158,7 +139,7 @@ list_choices(const ConnectorObject *object)
 		if (object->fields[i].unique && !there)
 			appendStringInfo(&buf, "%s%s (unique)", buf.len > 0 ? ", " : "", name);
 	}
-	if (object->match_any && !tells_unique(object))
+	if (object->match_any)
 		appendStringInfo(&buf, "%sany field that is unique", buf.len > 0 ? ", " : "");
 	return buf.len > 0 ? buf.data : NULL;
 }

@@ -289,24 +289,33 @@ check_key_fields(const Sync *sync, const Mapping *mapping, const ConnectorObject
 	}
 }
 
-/* What a record cannot be made without; an update finds it made. */
+/* What the rows of a request share they must have, those that left the model, too. */
 static void
-tell_required(const Sync *sync, const Mapping *mapping, const ConnectorObject *object)
+check_batch_field(const Sync *sync, const Mapping *mapping, const ConnectorObject *object)
 {
-	if (sync->mode == MODE_UPDATE)
-		return;
-	for (int i = 0; i < object->nfields; i++)
-	{
-		const char *name = act_text_to_server(object->fields[i].name);
+	const ConnectorOperation *sent = object->operations[act_sync_mode_op(sync->mode, sync->on_removed)];
+	const ConnectorOperation *removed = object->operations[act_on_removed_op(sync->on_removed)];
+	const char *name;
 
-		if (object->fields[i].required && act_definition_find_field(mapping, object->fields[i].name) < 0)
-			ereport(WARNING,
-					(errcode(ERRCODE_WARNING),
-					 errmsg("sync \"%s\" does not map \"%s\", which is required in %s", sync->name, name,
-							act_definition_object_title(sync, object)),
-					 errdetail("%s is likely to refuse rows without it.", sync->destination),
-					 errhint("Add it to the mapping: ... AS %s.", quote_identifier(name))));
+	if (sent != NULL && sent->by != NULL && act_definition_find_field(mapping, sent->by) < 0)
+	{
+		name = act_text_to_server(sent->by);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("sync \"%s\" does not map \"%s\", of which all rows of a request have one value",
+						sync->name, name),
+				 errhint("Add it to the mapping: ... AS %s.", quote_identifier(name))));
 	}
+	if (removed == NULL || removed->by == NULL)
+		return;
+	name = act_text_to_server(removed->by);
+	if (object->takes_key || !is_match(sync, name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_removed \"%s\" is not possible: rows that left the model have no \"%s\"",
+						act_on_removed_name(sync->on_removed), name),
+				 errdetail("All rows of a request have one value of it; of a row that left only the key and the match are known."),
+				 errhint("on_removed => 'ignore'%s.", object->takes_key ? "" : ", or match by it, too")));
 }
 
 void
@@ -318,5 +327,5 @@ act_definition_check_fields(const Sync *sync, const Mapping *mapping, const Dest
 	for (int i = 0; i < act_mapping_nfields(mapping); i++)
 		check_field(sync, act_mapping_field_name(mapping, i), known, object);
 	check_key_fields(sync, mapping, object);
-	tell_required(sync, mapping, object);
+	check_batch_field(sync, mapping, object);
 }

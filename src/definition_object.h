@@ -24,8 +24,9 @@ extern void act_definition_apply_object(Sync *sync, const DefinitionInput *input
 										const Destination *destination);
 
 /*
- * Each mapped field is one that the object takes, and none is missing: 22023,
- * or a WARNING of those that are required.
+ * Each mapped field is one that the document lets the object take, and none
+ * that makes its rows is missing: else 22023.  What else is known of fields,
+ * catalog_check.c looks at.
  */
 extern void act_definition_check_fields(const Sync *sync, const Mapping *mapping, const Destination *destination);
 

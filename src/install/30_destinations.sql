@@ -132,8 +132,17 @@ CREATE VIEW activate.destinations WITH (security_barrier) AS
 	SELECT s.srvname::pg_catalog.text AS destination,
 		o.options OPERATOR(pg_catalog.->>) 'connector' AS connector,
 		coalesce(o.options OPERATOR(pg_catalog.->>) 'base_url',
-			c.spec OPERATOR(pg_catalog.->>) 'base_url',
-			c.spec OPERATOR(pg_catalog.#>>) '{options,base_url,default}') AS base_url,
+			(WITH RECURSIVE b (spec, depth) AS (	-- its document, and those that it extends
+					SELECT c.spec, 0
+					UNION ALL
+					SELECT n.spec, b.depth OPERATOR(pg_catalog.+) 1
+					FROM b JOIN activate.connector n ON n.name OPERATOR(pg_catalog.=) (b.spec OPERATOR(pg_catalog.->>) 'extends')
+					WHERE b.depth OPERATOR(pg_catalog.<) 5)
+				SELECT u.base_url
+				FROM b CROSS JOIN LATERAL (SELECT coalesce(b.spec OPERATOR(pg_catalog.->>) 'base_url',
+					b.spec OPERATOR(pg_catalog.#>>) '{options,base_url,default}') AS base_url) AS u
+				WHERE u.base_url IS NOT NULL
+				ORDER BY b.depth LIMIT 1)) AS base_url,
 		o.options OPERATOR(pg_catalog.||) coalesce(m.secrets, '{}') AS options,
 		o.options OPERATOR(pg_catalog.->>) 'rate_limit' AS rate_limit,
 		GREATEST(l.throttled_until, CASE WHEN d.throttled_until OPERATOR(pg_catalog.>) pg_catalog.now() THEN d.throttled_until END)

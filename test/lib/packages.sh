@@ -37,6 +37,7 @@ missing()
 		perl|command -v prove && perl -MJSON::PP -e1
 		libipc-run-perl|perl -MIPC::Run -e1
 		python3-croniter|/usr/bin/python3 -c 'import croniter'
+		python3-jsonschema|/usr/bin/python3 -c 'import jsonschema'
 	END
 	[ "${1:-}" = test ] || return 0
 	while IFS='|' read -r package probe; do

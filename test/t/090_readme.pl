@@ -90,7 +90,9 @@ sub run_block
 
 # What answers on a page that has another one than a webhook.
 my %scripts = ('doc/alerts.md' => [ { match => { path => '/hooks*' }, times => -1, status => 200, body => 'ok', headers => { 'Content-Type' => 'text/plain' } },
-	{ match => { path => '/gone*' }, times => -1, status => 404 } ]);
+	{ match => { path => '/gone*' }, times => -1, status => 404 } ],
+	'doc/tutorial.md' => [ { match => { path => '/v2/sites/LYS/forecasts', method => 'PUT' }, times => -1, status => 200,
+		body => '{"failed": [{"sku": "B2", "code": "UNKNOWN_SKU", "reason": "no such article"}]}' } ]);
 
 my $n = 0;
 for my $path ('README.md', sort glob 'doc/*.md')

@@ -1,5 +1,5 @@
-# Whatever a user types as a mapping, key, schedule, option, model or match:
-# an answer or an error with an SQLSTATE, never a crash, an internal error or a
+# Whatever a user types as a mapping, key, schedule, option, model, match or
+# connector, and whatever a destination answers: an answer or an error with an SQLSTATE, never a crash, an internal error or a
 # byte read or written out of bounds.  The library is built under
 # AddressSanitizer and UndefinedBehaviorSanitizer for it; the texts are
 # mutations of good and of bad ones.  SEED and FUZZ_SECONDS (of each kind) are
@@ -87,6 +87,14 @@ BEGIN
 	END IF;
 	RETURN state;
 END $$;
+-- an error of a document names its place, and every row that is judged has an outcome
+CREATE FUNCTION is_clear(kind text, operation text, outcome text, pointer text) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	IF (kind = 'error' AND operation IS NULL AND pointer IS NULL) OR (kind IN ('row', 'answer') AND outcome IS NULL) THEN
+		RAISE SQLSTATE 'XX999' USING MESSAGE = 'unclear';
+	END IF;
+	RETURN true;
+END $$;
 END
 
 # That it watches at all.
@@ -118,6 +126,10 @@ my %good = (
 	spec => [
 		'{"syncs": {"health": {"model": "health", "key": "id", "destination": "crm", "mapping": "id, ${field}", "options": {"batch_size": 5}}}}',
 		'{"defaults": {"destination": "crm"}, "syncs": [{"name": "a", "model": "health", "key": "id", "schedule": "after b"}, {"name": "b", "model": "health", "key": "id"}]}' ]);
+$good{connector} = [ map { slurp_file($_) } glob("$tree/src/connectors/*.json") ];
+$good{response} = [
+	'{"results":[{"status":"accepted","id":"r1"},{"status":"rejected","error":"no","retry":false}]}', '{"results":[]}', '<html>', '',
+	'{"error":{"code":"X","message":"\u00e9\ud83d\ude00"},"results":null}' ];
 my @tokens = ('"', "'", '$$', '$a$', '{', '}', '[', ']', '(', ')', ',', ';', '--', '/*', '*/', '\\', 'é', "\x{1F600}", ' AS ', ' FROM ', 'NULL', '*', '::int', ' OVER ()',
 	'0', '-1', '99999999999999999999', '1e400', 'NaN', "\n", "\t", ' ', '.', '%', ':', '$1', '$sql', '$on', '\u0000', '\ud800', 'x' x 70, '(' x 3000, '[' x 3000, '{"a":' x 2000,
 	'pg_catalog.', 'count(*)', 'random()', 'now()', 'generate_series(1,2)', 'EXCEPT', 'UNION', 'INTO', 'E\'\\\'', 'U&"', 'after ', 'L', '#', '?', '-', '/0', '*/0');
@@ -143,6 +155,32 @@ sub mutated
 	return $text;
 }
 
+# A document with something else in the place of one of its values.
+sub mutated_document
+{
+	my $document = decode_json($good{connector}[ rand @{ $good{connector} } ]);
+	my @values = (undef, JSON::PP::true, 0, -1, 1e308, '', 'x', [], {}, [ [ [] ] ], "\x{1F600}", '{{row.fields.x|sha256}}', '{{', '/a/~2', '5xx', { '$rows' => 1 }, 'upsert', [429]);
+	foreach (1 .. 1 + int(rand(3)))
+	{
+		my $at = $document;
+		while (1)
+		{
+			my @keys = ref $at eq 'HASH' ? keys %$at : (0 .. $#$at);
+			last unless @keys;
+			my $slot = ref $at eq 'HASH' ? \$at->{ $keys[ rand @keys ] } : \$at->[ $keys[ rand @keys ] ];
+			if ((ref $$slot ne 'HASH' && ref $$slot ne 'ARRAY') || rand() < 0.2)
+			{
+				$$slot = decode_json(encode_json([ $values[ rand @values ] ]))->[0];    # a copy: no circles
+				last;
+			}
+			$at = $$slot;
+		}
+	}
+	my $text = encode_json($document);
+	utf8::decode($text);
+	return $text;
+}
+
 sub quoted { my ($text) = @_; $text =~ s/\0//g; $text =~ s/'/''/g; $text =~ s/\\/\\\\/g; return " E'$text'" }
 
 sub statement
@@ -150,6 +188,14 @@ sub statement
 	my ($kind, $text) = @_;
 	my %argument = (name => 'health', model => 'health', key => 'id', mapping => 'id, mood', match => undef, schedule => 'manual', options => '{}');
 	my $q = quoted($text);
+	return "SELECT is_clear(kind, operation, outcome, pointer) FROM activate.check_connector((SELECT spec FROM activate.connector WHERE name = 'webhook'), "
+	  . (200, 207, 400, 429)[ rand 4 ] . ", $q)" if $kind eq 'response';
+	if ($kind eq 'connector')
+	{
+		$q = quoted(mutated_document()) if rand() < 0.7;
+		return "SELECT activate.create_connector('fuzzed', $q)" if rand() < 0.1;
+		return "SELECT is_clear(kind, operation, outcome, pointer) FROM activate.check_connector($q, 207, '{\"results\": [{}, null]}')";
+	}
 	return "SELECT * FROM activate.apply($q, dry_run => true, vars => '{\"field\": \"mood\"}')" if $kind eq 'spec';
 	return (
 		"SELECT activate.alter_sync('keep', $kind => $q)",

@@ -45,15 +45,17 @@ static const Shape shapes[] = {
 		{"{\"took\": 3, \"errors\": true, \"items\": [{\"index\": {\"_id\": \"1\", \"status\": 201}}, {\"create\": {\"status\": 429, \"error\":"
 			" {\"type\": \"es_rejected\", \"reason\": \"queue\"}}}, {\"update\": {\"status\": 400, \"error\": {\"type\": \"mapper_parsing_exception\"}}}]}",
 		"{\"items\": [{}, {\"a\": 1, \"b\": 2}, [{\"status\": 200}]]}"}},
-	{"{\"by\": \"index\", \"items\": \"/errors\", \"is\": \"/index\", \"default\": \"accepted\", \"message\": \"/type\"}",
+	{"{\"by\": \"index\", \"items\": \"/errors\", \"is\": \"/index\", \"then\": \"rejected\", \"default\": \"accepted\", \"message\": \"/type\"}",
 		{"{\"message\": \"success\", \"errors\": [{\"type\": \"bad email\", \"input_array\": \"attributes\", \"index\": 1}]}",
 		"{\"errors\": [{\"index\": \"0\"}, {\"index\": -1}, {\"index\": 99999999999}, {\"index\": 1.5}, {\"index\": [0, 2]}]}"}},
-	{"{\"by\": \"index_lists\", \"items\": \"/errors\", \"is\": \"/error_indices\", \"default\": \"accepted\", \"message\": \"/message\"}",
+	{"{\"by\": \"index_lists\", \"items\": \"/failed\", \"then\": \"rejected\", \"default\": \"accepted\"}",
+		{"{\"failed\": [[0, 2], []]}", "{\"failed\": {\"BAD\": [1], \"WORSE\": [\"2\", 9]}}"}},
+	{"{\"by\": \"index\", \"items\": \"/errors\", \"is\": \"/error_indices\", \"then\": \"rejected\", \"default\": \"accepted\", \"message\": \"/message\"}",
 		{"{\"errors\": [{\"message\": \"bad\", \"error_indices\": [0, 2]}, {\"message\": \"worse\", \"error_indices\": []}]}"}},
 	{"{\"by\": \"ref\", \"items\": \"/operations\", \"is\": \"/bulkId\", \"default\": \"retry\", \"outcomes\": [{\"at\": \"/ok\", \"in\": [true], \"then\": \"accepted\"},"
 		" {\"then\": \"refused\"}]}",
 		{"{\"operations\": [{\"bulkId\": \"r0\", \"ok\": true}, {\"bulkId\": \"r2\"}, {\"bulkId\": \"r9\"}, {\"bulkId\": \"r00\"}, {}]}"}},
-	{"{\"by\": \"match\", \"items\": \"/errors\", \"is\": \"/email_address\", \"default\": \"accepted\", \"code\": \"/error_code\", \"message\": \"/error\","
+	{"{\"by\": \"match\", \"items\": \"/errors\", \"is\": \"/email_address\", \"then\": \"rejected\", \"default\": \"accepted\", \"code\": \"/error_code\", \"message\": \"/error\","
 		" \"saved\": {\"items\": \"/new_members\", \"is\": \"/email_address\", \"external_id\": \"/id\"}}",
 		{"{\"new_members\": [{\"id\": \"a1\", \"email_address\": \"ADA1@example.com\"}], \"updated_members\": [], \"errors\": [{\"email_address\":"
 			" \"bob2@example.com\", \"error\": \"looks fake\", \"error_code\": \"ERROR_GENERIC\"}]}"}},
@@ -63,12 +65,12 @@ static const Shape shapes[] = {
 	{"{\"by\": \"external_id\", \"items\": \"/docs\", \"is\": \"/id\", \"default\": \"accepted\", \"outcomes\": [{\"at\": \"/error\", \"in\": [\"conflict\"], \"then\": \"found\"},"
 		" {\"at\": \"/error\", \"then\": \"rejected\"}, {\"then\": \"accepted\"}], \"remember\": {\"rev\": \"/rev\"}}",
 		{"{\"docs\": [{\"id\": \"external_id_1\", \"rev\": \"1-a\", \"ok\": true}, {\"id\": \"external_id_2\", \"error\": \"conflict\"}]}"}},
-	{"{\"by\": \"value\", \"items\": \"/invalid\", \"default\": \"accepted\"}",
+	{"{\"by\": \"value\", \"items\": \"/invalid\", \"then\": \"rejected\", \"default\": \"accepted\"}",
 		{"{\"invalid\": [\"ada1@example.com\", 7, null, {\"a\": 1}], \"accepted\": 2}"}},
-	{"{\"by\": \"position\", \"format\": \"csv\", \"items\": \"\", \"external_id\": \"/sf__Id\", \"message\": \"/sf__Error\", \"outcomes\": [{\"at\": \"/sf__Error\","
+	{"{\"by\": \"position\", \"format\": \"csv\", \"external_id\": \"/sf__Id\", \"message\": \"/sf__Error\", \"outcomes\": [{\"at\": \"/sf__Error\","
 		" \"contains\": \"REQUIRED\", \"then\": \"refused\"}, {\"then\": \"accepted\"}]}",
 		{"\"sf__Id\",\"sf__Error\",Email\n\"003\",\"\",\"a@b\"\n\"\",\"REQUIRED_FIELD: \"\"x\"\"\nmore\",c@d\r\n004,,\n", "sf__Id\n", ""}},
-	{"{\"by\": \"index\", \"format\": \"ndjson\", \"items\": \"\", \"is\": \"/i\", \"default\": \"accepted\", \"message\": \"/m\"}",
+	{"{\"by\": \"index\", \"format\": \"ndjson\", \"then\": \"rejected\", \"is\": \"/i\", \"default\": \"accepted\", \"message\": \"/m\"}",
 		{"{\"i\": 0, \"m\": \"x\"}\n\n{\"i\": 2}\r\n{\"i\"", "null\n[]\n1\n"}},
 };
 
@@ -228,8 +230,8 @@ judge(const Shape *shape, const Connector *connector)
 	response.headers = next_headers();
 	response.body = next_body(shape, &response.body_len);
 	fuzz_subject(psprintf("%s\nHTTP %d\n%s", shape->answer, response.status, response.body));
-	act_sample_ask(sample, ROW_OP_UPSERT, ROWS);
-	act_connector_read(connector, &response, sample->rows, ROWS, INT64CONST(1795424940000), &answer);
+	act_sample_ask(sample, ROW_OP_UPSERT, ROWS, true);
+	act_connector_read(connector, &sample->scope, &response, sample->rows, ROWS, INT64CONST(1795424940000), &answer);
 	check_rows(&answer);
 	judged++;
 }

