@@ -24,7 +24,6 @@ static const char *const document_members[] = {
 	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
 	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "limits", "discover", "objects", "operations", NULL
 };
-static const char *const later_document_members[] = {"token", NULL};
 
 static const char *const option_members[] = {"kind", "required", "default", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
@@ -180,7 +179,7 @@ compile_document(Document *document, const char *object)
 	Connector  *connector = palloc0(sizeof(Connector));
 	char	   *name;
 
-	act_document_check(document, root, document_members, later_document_members);
+	act_document_check(document, root, document_members, NULL);
 	if (act_document_member(root, "extends") != NULL)
 		act_document_error(document, act_document_member(root, "extends"), NULL,
 						   "\"extends\" that was not followed");
