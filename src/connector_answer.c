@@ -263,7 +263,7 @@ judge(Reading *reading)
 static void
 read_rows(Reading *reading)
 {
-	RowResults *results = act_results_begin(reading->connector, reading->scope, reading->rows, reading->nrows);
+	RowResults *results = act_results_begin(reading->connector, reading->scope, NULL, reading->rows, reading->nrows);
 	const char *why = act_results_add(results, reading->operation->answer, reading->response, reading->root,
 									  reading->problem);
 

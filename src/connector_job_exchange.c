@@ -286,7 +286,7 @@ act_job_results_begin(const Connector *connector, const ConnectorScope *scope, c
 	results->connector = connector;
 	results->scope = scope;
 	results->operation = plan->operation;
-	results->results = act_results_begin(connector, scope, rows, nrows);
+	results->results = act_results_begin(connector, scope, plan->operation, rows, nrows);
 	return results;
 }
 

@@ -199,8 +199,10 @@ extern RowOutcome act_shape_code(const ResultCodes *codes, const char *code);	/*
  * once is one page.  No row is written to before act_results_finish().
  */
 typedef struct RowResults RowResults;
+struct Operation;
 
-extern RowResults *act_results_begin(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows);
+extern RowResults *act_results_begin(const Connector *connector, const ConnectorScope *scope,
+									 const struct Operation *operation, Row **rows, int nrows);
 
 /*
  * Reads the results of an answer.  root is its body as JSON (NULL: it is

@@ -228,6 +228,21 @@ turns(Delivery *delivery, Row *row)
 	return exists ? act_connector_row_is_there(connector, row) : act_connector_row_forgets(connector, row);
 }
 
+/*
+ * Of a row that an earlier run handed over no more is there than what it is
+ * known by: what follows goes with the version that is compared next.
+ */
+static void
+put_back(Delivery *delivery, Row *row)
+{
+	if (row->outcome == ROW_ABSENT && act_connector_row_forgets(delivery->run->destination->connector, row))
+	{
+		row->outcome = ROW_DELAYED;
+		row->code = row->message = NULL;
+	}
+	row->new_external_id = row->exists ? NULL : row->new_external_id;
+}
+
 void
 act_delivery_turn(Delivery *delivery, Batch *batch)
 {
@@ -243,7 +258,9 @@ act_delivery_turn(Delivery *delivery, Batch *batch)
 		if (row->exists && delivery->run->stop.set)
 			row->new_external_id = NULL;
 		MemoryContextSwitchTo(row->claim->context);
-		turned = !delivery->run->stop.set && turns(delivery, row);
+		turned = !delivery->run->stop.set && !delivery->run->resuming && turns(delivery, row);
+		if (delivery->run->resuming)
+			put_back(delivery, row);
 		MemoryContextSwitchTo(caller);
 		if (turned)
 			act_onward_put(&delivery->reader, row);

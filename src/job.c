@@ -51,16 +51,19 @@ typedef enum JobColumn
 	JOB_CHANGE_IDS,
 	JOB_FLAGS,
 	JOB_ATTEMPTS,
-	JOB_LATE_UNTIL
+	JOB_LATE_UNTIL,
+	JOB_ASKS,
+	JOB_REMEMBERED
 } JobColumn;
-#define JOB_COLUMN_COUNT (JOB_LATE_UNTIL + 1)
+#define JOB_COLUMN_COUNT (JOB_REMEMBERED + 1)
 
 static const Oid column_types[JOB_COLUMN_COUNT] = {
-	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID, INT4OID, INT4OID, INT8OID
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID, INT4OID, INT4OID, INT8OID,
+	TEXTOID, TEXTOID
 };
 
 #define JOB_ROW_COLUMNS \
-	"ops, key_values, keys, fields, payloads, hashes, external_ids, fingerprints, change_ids, flags, attempts, late_until"
+	"ops, key_values, keys, fields, payloads, hashes, external_ids, fingerprints, change_ids, flags, attempts, late_until, asks, remembered"
 
 /* Of a row; its cause stands above them. */
 #define FLAG_WAS_THERE	0x01
@@ -68,6 +71,7 @@ static const Oid column_types[JOB_COLUMN_COUNT] = {
 #define FLAG_ONCE		0x04
 #define FLAG_UNCERTAIN	0x08
 #define FLAG_LATE		0x10
+#define FLAG_ID_CHANGED	0x20
 #define FLAG_CAUSE_SHIFT 8
 
 const char *
@@ -129,7 +133,7 @@ row_flags(const Row *row)
 {
 	return (row->was_there ? FLAG_WAS_THERE : 0) | (row->in_doubt ? FLAG_IN_DOUBT : 0) |
 		(row->at_most_once ? FLAG_ONCE : 0) | (row->uncertain ? FLAG_UNCERTAIN : 0) |
-		(row->late ? FLAG_LATE : 0) | ((int) row->cause << FLAG_CAUSE_SHIFT);
+		(row->late ? FLAG_LATE : 0) | (row->id_changed ? FLAG_ID_CHANGED : 0) | ((int) row->cause << FLAG_CAUSE_SHIFT);
 }
 
 /* JSON in the server's encoding. */
@@ -157,6 +161,8 @@ add_row(const Run *run, Column *columns, const Row *row)
 	act_column_add(&columns[JOB_FLAGS], Int32GetDatum(row_flags(row)), false);
 	act_column_add(&columns[JOB_ATTEMPTS], Int32GetDatum(row->attempts), false);
 	act_column_add(&columns[JOB_LATE_UNTIL], Int64GetDatum(row->late_until), false);
+	act_column_add_text(&columns[JOB_ASKS], row->ask == ROW_OP_NONE ? NULL : act_row_op_name(row->ask));
+	act_column_add_text(&columns[JOB_REMEMBERED], stored_json(act_row_values_json(row->remembered)));
 }
 
 /* {name: text} as an array of both, one after the other. */
@@ -209,7 +215,7 @@ insert_job(Run *run, Job *job)
 	act_sql(SPI_OK_INSERT_RETURNING,
 			"INSERT INTO activate.job (sync_id, run_id, destination, operation, state, step, saved, submitted_at,"
 			" next_poll_at, deadline, row_count, " JOB_ROW_COLUMNS ")"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)"
 			" RETURNING job_id", lengthof(args), args);
 	job->job_id = act_sql_int64(0, 1);
 	SPI_freetuptable(SPI_tuptable);
@@ -217,7 +223,7 @@ insert_job(Run *run, Job *job)
 
 #define EMPTY_ROWS \
 	" ops = '{}', key_values = '{}', keys = '{}', fields = '{}', payloads = '{}', hashes = '{}', external_ids = '{}'," \
-	" fingerprints = '{}', change_ids = '{}', flags = '{}', attempts = '{}', late_until = '{}', row_count = 0"
+	" fingerprints = '{}', change_ids = '{}', flags = '{}', attempts = '{}', late_until = '{}', asks = '{}', remembered = '{}', row_count = 0"
 
 /* Its rows are as they were, or gone.  False: it is not in the table. */
 static bool
@@ -475,6 +481,7 @@ load_row(const RowArrays *arrays, int n, int nkeys)
 	Row		   *row = palloc0(sizeof(Row));
 	int			flags = (int) int_element(arrays, JOB_FLAGS, n);
 	char	   *op = text_element(arrays, JOB_OPS, n);
+	char	   *ask = text_element(arrays, JOB_ASKS, n);
 
 	row->op = op == NULL ? ROW_OP_NONE : act_row_op_parse(op);
 	if (row->op == ROW_OP_NONE || (n + 1) * nkeys > arrays->counts[JOB_KEY_VALUES])
@@ -485,6 +492,8 @@ load_row(const RowArrays *arrays, int n, int nkeys)
 	row->at_most_once = (flags & FLAG_ONCE) != 0;
 	row->uncertain = (flags & FLAG_UNCERTAIN) != 0;
 	row->late = (flags & FLAG_LATE) != 0;
+	row->id_changed = (flags & FLAG_ID_CHANGED) != 0;
+	row->ask = ask == NULL ? ROW_OP_NONE : act_row_op_parse(ask);
 	row->nkeys = nkeys;
 	row->key_values = palloc0(sizeof(char *) * nkeys);
 	for (int k = 0; k < nkeys; k++)
@@ -494,6 +503,7 @@ load_row(const RowArrays *arrays, int n, int nkeys)
 	row->payload = utf8_element(arrays, JOB_PAYLOADS, n);
 	row->field_hashes = text_element(arrays, JOB_HASHES, n);
 	row->external_id = utf8_element(arrays, JOB_EXTERNAL_IDS, n);
+	row->remembered = act_row_values_parse(utf8_element(arrays, JOB_REMEMBERED, n));
 	digest_element(arrays, JOB_FINGERPRINTS, n, row->fingerprint);
 	digest_element(arrays, JOB_CHANGE_IDS, n, row->change_id);
 	row->attempts = (int) int_element(arrays, JOB_ATTEMPTS, n);

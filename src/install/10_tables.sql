@@ -303,7 +303,9 @@ CREATE TABLE activate.job (
 	change_ids	pg_catalog.uuid[] NOT NULL,
 	flags		pg_catalog.int4[] NOT NULL,
 	attempts	pg_catalog.int4[] NOT NULL,
-	late_until	pg_catalog.int8[] NOT NULL
+	late_until	pg_catalog.int8[] NOT NULL,
+	asks		pg_catalog.text[] NOT NULL,
+	remembered	pg_catalog.text[] NOT NULL
 );
 COMMENT ON TABLE activate.job IS 'rows that a destination was handed in steps and works on: written before each request after the first, gone when what became of the rows is settled';
 COMMENT ON COLUMN activate.job.job_id IS 'number of the job; later ones have higher ones';
@@ -330,6 +332,8 @@ COMMENT ON COLUMN activate.job.change_ids IS 'of each row, the id of the version
 COMMENT ON COLUMN activate.job.flags IS 'of each row, what its run knew of it (job.c)';
 COMMENT ON COLUMN activate.job.attempts IS 'of each row, how often its version was refused before';
 COMMENT ON COLUMN activate.job.late_until IS 'of each row, until when a lost request may still be applied, in microseconds since 2000; 0: none may';
+COMMENT ON COLUMN activate.job.asks IS 'of each row, what was asked for instead of its operation, by what a lookup found; null: its operation';
+COMMENT ON COLUMN activate.job.remembered IS 'of each row, what else was known of its record, as JSON';
 CREATE INDEX job_sync_idx ON activate.job (sync_id);
 SELECT pg_catalog.pg_extension_config_dump('activate.job', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.job_job_id_seq', '');
