@@ -303,20 +303,6 @@ is_among(const NamedPointers *names, const char *name)
 	return false;
 }
 
-bool
-act_flow_remembers(const Operation *operation)
-{
-	const RowAnswers *answer = operation->owner->answer;
-
-	for (int i = 0; answer != NULL && i < answer->nplaces; i++)
-	{
-		if (answer->places[i].remember.count > 0)
-			return true;
-	}
-	return operation->remember.count > 0 || operation->flow.nneeds > 0 ||
-		(answer != NULL && answer->remember.count > 0);
-}
-
 /* Names that are needed are names that are remembered. */
 static bool
 is_remembered(const Operation *operation, const char *name)

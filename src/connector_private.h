@@ -67,6 +67,7 @@ typedef struct RequestTemplate
 	bool		several_rows;	/* it can carry more than one */
 	bool		rows_in_url;	/* and its address says so of each */
 	bool		may_fail;		/* not every row can be rendered */
+	bool		may_lack;		/* nor every one whose record is not known */
 } RequestTemplate;
 
 /* What becomes of a row whose record a lookup did not find, or could not look for. */
@@ -231,9 +232,6 @@ struct Connector
  */
 /* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
 extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
-
-/* Whether answers give it anything to remember beside ids. */
-extern bool act_flow_remembers(const Operation *operation);
 
 /* The objects that have a member: the operation, or the one it is like. */
 typedef struct FlowHolders

@@ -221,15 +221,14 @@ act_connector_row_problem(const Connector *connector, const ConnectorScope *scop
 	return render_problem(connector, scope, row, true);
 }
 
-/* The same when it is about to be sent; rows of which all is known as it was were looked at. */
+/* The same of what is known of its record, when it is about to be sent. */
 char *
 act_connector_row_unready(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
 	const Operation *operation = act_flow_operation(connector, row);
+	const RequestTemplate *request = operation == NULL ? NULL : operation->owner->request;
 
-	if (!may_fail(operation) ||
-		(row->external_id != NULL && !row->id_changed && !row->looked_up && row->ask == ROW_OP_NONE &&
-		 !act_flow_remembers(operation)))
+	if (request == NULL || !(request->may_lack || (operation->row != NULL && act_template_may_lack(operation->row))))
 		return NULL;
 	return render_problem(connector, scope, row, false);
 }
@@ -398,7 +397,10 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 	return url;
 }
 
-/* With its slash; a segment that is one value that is missing drops out. */
+/*
+ * With its slash; a segment that is one value that is missing drops out.  But
+ * one that tells which record is meant: without, all of them would be.
+ */
 static TemplateResult
 try_segment(const Template *segment, TemplateInput *input, StringInfo url)
 {
@@ -408,7 +410,7 @@ try_segment(const Template *segment, TemplateInput *input, StringInfo url)
 
 	appendStringInfoChar(url, '/');
 	result = act_template_render_text(segment, input, url);
-	if (result == TEMPLATE_MISSING && act_template_is_optional(segment))
+	if (result == TEMPLATE_MISSING && act_template_is_optional(segment) && !act_template_names_record(segment))
 	{
 		url->len = start;
 		url->data[start] = '\0';

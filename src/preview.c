@@ -331,6 +331,21 @@ put_request(Preview *preview, const Batch *batch)
 	act_preview_put(preview, values, nulls);
 }
 
+/* Rows that would be rejected, since their request lacks something of them, are not in it; false: none is left. */
+static bool
+leave_unready(const Run *run, Batch *batch)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (act_connector_row_unready(run->destination->connector, &run->scope, batch->rows[i]) == NULL)
+			batch->rows[kept++] = batch->rows[i];
+	}
+	batch->nrows = kept;
+	return kept > 0;
+}
+
 static void
 put_requests(Preview *preview, int max_requests)
 {
@@ -349,6 +364,12 @@ put_requests(Preview *preview, int max_requests)
 		if (batch->lookup && !act_onward_assume_missing(&reader, batch))
 		{
 			act_batch_free(batch);
+			i--;
+			continue;
+		}
+		if (run->unit == NULL && !batch->lookup && !leave_unready(run, batch))
+		{
+			act_batch_discard(batch);
 			i--;
 			continue;
 		}

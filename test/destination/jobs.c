@@ -133,15 +133,17 @@ query_number(const char *path, const char *name)
 	return at ? strtol(at + strlen(name), NULL, 10) : 0;
 }
 
-/* {"results": [...], "next": path}, or lines of status;key;error */
+/* {"results": [...], "next": path}, from parameter "from" or that member of the body */
 static void
-tell_results(Conn *conn, const Job *job)
+tell_results(Conn *conn, const Job *job, Span body)
 {
 	Buf		   *out = &conn->results;
-	long		from = query_number(conn->request.path, "from=");
+	char	   *cursor = json_text(json_get(body, "from"));
+	long		from = cursor ? strtol(cursor, NULL, 10) : query_number(conn->request.path, "from=");
 	long		size = config.page_rows > 0 ? config.page_rows : job->nrows;
 	long		to = from + size < job->nrows ? from + size : job->nrows;
 
+	free(cursor);
 	buf_text(out, "{\"results\":");
 	add_results(out, job, from < job->nrows ? from : job->nrows, to);
 	if (to < job->nrows)
@@ -240,7 +242,7 @@ job_request(Conn *conn, bool apply)
 			take_rows(conn, job, json_get(body, "rows"));
 	}
 	else if (strncmp(end, "/results", 8) == 0 && job->results)
-		tell_results(conn, job);
+		tell_results(conn, job, body);
 	else if (strcmp(end, "/csv") == 0 && job->results)
 		tell_csv(conn, job);
 	else if (strcmp(request->method, "PATCH") == 0)
