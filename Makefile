@@ -114,7 +114,7 @@ build/tools/shim.so: test/shim/shim.c
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_FLAGS) -fPIC -shared -o $@ $< -ldl
 
-DESTINATION_SOURCES = $(addprefix test/destination/, destination.c wire.c webhook.c control.c json.c log.c lookup.c script.c store.c)
+DESTINATION_SOURCES = $(addprefix test/destination/, destination.c wire.c webhook.c control.c crm.c jobs.c json.c log.c lookup.c script.c store.c)
 
 build/tools/destination: $(DESTINATION_SOURCES) $(wildcard test/destination/*.h)
 	@mkdir -p $(@D)

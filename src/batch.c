@@ -36,6 +36,8 @@ act_batch_limit(const Run *run, const ConnectorOperation *operation)
 		limit = run->sync->options.batch_size;
 	if (operation->max_rows > 0)
 		limit = Min(limit, operation->max_rows);
+	if (run->told_rows > 0)
+		limit = Min(limit, run->told_rows);
 	return Max(limit, 1);
 }
 
@@ -125,6 +127,7 @@ act_filling_begin(BatchReader *reader, BatchFilling *filling, const ConnectorOpe
 	const BatchSearch *search = reader->search;
 
 	filling->operation = operation;
+	filling->batch->lookup = operation->op == ROW_OP_NONE;
 	filling->limit = filling->batch->limit = act_batch_limit(reader->run, operation);
 	filling->max_bytes = operation->max_bytes > 0 ? operation->max_bytes : DEFAULT_MAX_BYTES;
 	if (search != NULL)
@@ -165,6 +168,8 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 		filling->full = true;
 		return false;
 	}
+	/* What it is measured by is its part of a lookup, then. */
+	row->in_lookup = batch->lookup;
 	if (row->bytes == 0)
 		row->bytes = act_connector_row_bytes(run->destination->connector, &run->scope, row);
 	if (filling->max_url_bytes == 0)
@@ -184,8 +189,11 @@ act_filling_add(BatchReader *reader, BatchFilling *filling, Row *row)
 			filling->matches = act_text_set_create(batch->context);
 		act_text_set_add(filling->matches, match);
 	}
-	row->at_most_once = act_batch_at_most_once(run, own);
-	batch->at_most_once = batch->at_most_once || row->at_most_once;
+	if (!batch->lookup)
+	{
+		row->at_most_once = act_batch_at_most_once(run, own);
+		batch->at_most_once = batch->at_most_once || row->at_most_once;
+	}
 	batch->rows = make_room(batch->context, batch->rows, batch->nrows);
 	batch->rows[batch->nrows++] = row;
 	batch->bytes += row->bytes;
@@ -235,6 +243,48 @@ begin_claim(BatchReader *reader)
 	return claim;
 }
 
+/* A row that was looked up becomes one of the batch's claim, unless it is claimed already. */
+static void
+adopt_row(BatchReader *reader, BatchFilling *filling, Row *row)
+{
+	Batch	   *batch = filling->batch;
+	MemoryContext caller;
+	Row		   *copy;
+
+	if (row->claim->claimed)
+		return;
+	if (batch->fresh == NULL)
+	{
+		MemoryContext context = AllocSetContextCreate(reader->run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
+
+		batch->fresh = MemoryContextAllocZero(context, sizeof(Claim));
+		batch->fresh->context = context;
+	}
+	caller = MemoryContextSwitchTo(batch->fresh->context);
+	copy = act_row_copy(row);
+	act_claim_leave(row->claim);
+	act_filling_claim(filling, copy);
+	batch->rows[batch->nrows - 1] = copy;
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+add_onward(BatchReader *reader, BatchFilling *filling)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < reader->nonward; i++)
+	{
+		Row		   *row = reader->onward[i];
+
+		if (filling->full || !act_filling_add(reader, filling, row))
+			reader->onward[kept++] = row;
+		else
+			adopt_row(reader, filling, act_onward_take(reader, i));
+	}
+	reader->nonward = kept;
+}
+
 /*
  * Rows that were not read yet, in the context of the batch's claim.  The one
  * that turns out to belong to the next batch begins the context of that one's.
@@ -249,8 +299,16 @@ add_fresh(BatchReader *reader, BatchFilling *filling)
 	{
 		Row		   *row = reader->ahead;
 
+		if (row != NULL && !act_batch_same_request(filling->operation, act_batch_operation(run, row)))
+			break;
 		if (batch->fresh == NULL)
 			batch->fresh = begin_claim(reader);
+		else if (row != NULL)
+		{
+			MemoryContextSwitchTo(batch->fresh->context);
+			row = act_row_copy(row);
+			MemoryContextDelete(reader->ahead_context);
+		}
 		MemoryContextSwitchTo(batch->fresh->context);
 		reader->ahead = NULL;
 		if (row == NULL)
@@ -279,6 +337,17 @@ act_filling_must_wait(const BatchReader *reader, const BatchFilling *filling)
 {
 	return reader->search != NULL && reader->done && !filling->full &&
 		(filling->batch->fresh != NULL ? reader->searching : reader->more_may_come);
+}
+
+/* What kind of request it is is said by the first row; NULL: there is none. */
+static const Row *
+first_row(const BatchReader *reader)
+{
+	const Row  *row = reader->ahead;
+
+	if (row == NULL && reader->search != NULL && reader->search->npool > 0)
+		row = reader->search->pool[0];
+	return row;
 }
 
 /* The next row is known before the batch that it may be part of. */
@@ -319,19 +388,25 @@ act_batch_read(BatchReader *reader)
 	if (filling.batch == NULL)
 	{
 		MemoryContext context;
+		const Row  *first;
 
 		act_batch_read_ahead(reader);
 		MemoryContextSwitchTo(caller);
-		if (reader->nopen > 0 || (reader->ahead != NULL && act_batch_operation(run, reader->ahead)->by != NULL))
+		first = act_onward_first(reader);
+		if (first == NULL &&
+			(reader->nopen > 0 || (reader->ahead != NULL && act_batch_operation(run, reader->ahead)->by != NULL)))
 			return act_group_read(reader);
-		if (reader->done && (search == NULL || search->npool == 0))
+		if (first == NULL)
+			first = first_row(reader);
+		if (first == NULL)
 			return NULL;
 		context = AllocSetContextCreate(run->context, "pg_activate batch", ALLOCSET_DEFAULT_SIZES);
 		filling.batch = MemoryContextAllocZero(context, sizeof(Batch));
 		filling.batch->context = context;
-		act_filling_begin(reader, &filling, act_batch_operation(run, reader->ahead != NULL ? reader->ahead : search->pool[0]));
+		act_filling_begin(reader, &filling, act_batch_operation(run, first));
 	}
 	act_filling_add_pooled(reader, &filling);
+	add_onward(reader, &filling);
 	add_fresh(reader, &filling);
 	MemoryContextSwitchTo(caller);
 	memset(&reader->held, 0, sizeof(reader->held));
@@ -397,9 +472,13 @@ act_batch_render(const Run *run, Batch *batch)
 		MemoryContextSwitchTo(caller);
 		return;
 	}
-	act_connector_render(run->destination->connector, &scope,
-						 batch->rows, batch->nrows, &batch->request);
-	batch->request.at_most_once = batch->at_most_once;
+	if (batch->lookup)
+		act_connector_render_lookup(run->destination->connector, &scope,
+									batch->rows, batch->nrows, &batch->request);
+	else
+		act_connector_render(run->destination->connector, &scope,
+							 batch->rows, batch->nrows, &batch->request);
+	batch->request.at_most_once = batch->at_most_once && !batch->lookup;
 	MemoryContextSwitchTo(caller);
 }
 
@@ -413,6 +492,7 @@ act_batch_make(MemoryContext parent, Row **rows, int nrows)
 	batch->rows = MemoryContextAlloc(context, sizeof(Row *) * nrows);
 	memcpy(batch->rows, rows, sizeof(Row *) * nrows);
 	batch->nrows = nrows;
+	batch->lookup = nrows > 0 && rows[0]->in_lookup;
 	for (int i = 0; i < nrows; i++)
 	{
 		batch->bytes += rows[i]->bytes;

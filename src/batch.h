@@ -21,7 +21,9 @@ typedef struct Claim
 	int			nrows;
 	Row		  **rows;
 	int			open;			/* rows that are not settled yet: row->claim is set */
+	bool		claimed;		/* it stands in the database, or did: before that nothing of it was sent */
 	bool		touched;		/* and some of its rows are, since it was written */
+	bool		left;			/* the last of its rows moved to another claim */
 	MemoryContext context;
 } Claim;
 
@@ -34,6 +36,8 @@ typedef struct Batch
 	int			limit;			/* rows that one of its kind takes; 0: it was not read but made */
 	size_t		bytes;			/* of its rows, about */
 	size_t		url_bytes;		/* that they add to the address */
+	bool		lookup;			/* asks what is there, and changes nothing: needs no claim */
+	ConnectorFound *found;		/* what the last answer to a lookup said, row by row */
 	HttpRequest request;		/* without credentials; url NULL: not rendered */
 	int			tries;
 	int			generation;		/* of the credentials that it last went with */
@@ -50,6 +54,7 @@ typedef struct Batch
 	Row		  **rest;			/* there is one among these and the batch's own */
 	int			nrest;
 
+	struct Job *job;			/* job.h: it is handed over in steps; NULL: it is not, or nothing of it was yet */
 	Unit	   *unit;			/* mode replace: what the request carries; rows are those that differ */
 } Batch;
 
@@ -81,7 +86,33 @@ typedef struct BatchReader
 	Row		   *ahead;			/* read, but belongs to the next batch */
 	MemoryContext ahead_context;
 	bool		done;
+
+	/* batch_onward.c: rows that go on, of which something was found out */
+	Row		  **onward;
+	int			nonward;
+	int			onward_size;
+	int			onward_claimed; /* those of them that are claimed */
+	bool		looking;		/* lookups are under way, so that more may come */
+	bool		hurried;		/* whether anything is accepted is to be known soon: they wait for none */
 } BatchReader;
+
+/*
+ * batch_onward.c.  The row stays in its claim; take: it is taken out of the
+ * list by the caller; first: one that is to be sent next, or NULL.
+ */
+extern void act_onward_put(BatchReader *reader, Row *row);
+extern Row *act_onward_take(BatchReader *reader, int place);
+extern Row *act_onward_first(const BatchReader *reader);
+
+/*
+ * For previews, which ask nothing: the rows of a lookup go on as if there were
+ * no records of them.  Those are left in the batch that it would ask for;
+ * false: none.
+ */
+extern bool act_onward_assume_missing(BatchReader *reader, Batch *batch);
+
+/* A row of a claim that was not written moved to another one. */
+extern void act_claim_leave(Claim *claim);
 
 /* Rows that one request of this operation takes. */
 extern int	act_batch_limit(const Run *run, const ConnectorOperation *operation);

@@ -22,6 +22,7 @@
 #include "column.h"
 #include "fault.h"
 #include "identity.h"
+#include "job.h"
 #include "settle.h"
 #include "transaction.h"
 #include "unit.h"
@@ -104,9 +105,9 @@ act_claim_write(const Sync *sync, int64 run_id, const ClaimWrite *writes, int nw
 	act_identity_leave(&identity);
 }
 
-/* The rows of one claim, as rows whose answer was lost. */
+/* The rows of one claim, as rows whose answer was lost; without those of which a job says more. */
 static List *
-claim_rows(uint64 result_row, int nkeys, int late_ms)
+claim_rows(uint64 result_row, int nkeys, int late_ms, const JobKeys *jobs)
 {
 	List	   *rows = NIL;
 	static const Oid types[] = {TEXTOID, TEXTOID, UUIDOID, UUIDOID, BOOLOID};
@@ -139,6 +140,8 @@ claim_rows(uint64 result_row, int nkeys, int late_ms)
 		row->key_values = palloc(sizeof(char *) * nkeys);
 		for (int k = 0; k < nkeys; k++)
 			row->key_values[k] = TextDatumGetCString(elements[1][n * nkeys + k]);
+		if (act_job_knows(jobs, row->key_values))
+			continue;
 		memcpy(row->fingerprint, DatumGetUUIDP(elements[2][n])->data, ACT_DIGEST_LEN);
 		memcpy(row->change_id, DatumGetUUIDP(elements[3][n])->data, ACT_DIGEST_LEN);
 		/* As it was when it was sent: the definition may be another by now. */
@@ -163,6 +166,7 @@ act_claim_recover(const Sync *sync, Settler *settler)
 	uint64		count;
 	int64		unknown = 0;
 	int			late_ms = 0;
+	JobKeys    *jobs = act_job_recover(sync);
 	ListCell   *cell;
 
 	act_identity_extension(&identity);
@@ -174,7 +178,7 @@ act_claim_recover(const Sync *sync, Settler *settler)
 	{
 		ids[i] = act_sql_int64(i, 1);
 		late_ms = Max(late_ms, (int) act_sql_int64(i, 7));
-		claims = lappend(claims, claim_rows(i, sync->nkeys, (int) act_sql_int64(i, 7)));
+		claims = lappend(claims, claim_rows(i, sync->nkeys, (int) act_sql_int64(i, 7), jobs));
 	}
 	act_identity_leave(&identity);
 

@@ -481,14 +481,14 @@ widen_run(Run *run)
 	act_identity_leave(&identity);
 }
 
-void
+bool
 act_cluster_doubts(Run *run)
 {
 	Sync	   *sync = run->sync;
 	const char *reason = NULL;
 
 	if (!sync->in_doubt && sync->timeline == act_timeline())
-		return;
+		return false;
 	if (lock_doubts(sync))
 	{
 		reason = act_cluster_doubt(sync);
@@ -506,6 +506,7 @@ act_cluster_doubts(Run *run)
 	}
 	sync->in_doubt = false;
 	sync->timeline = act_timeline();
+	return reason != NULL;
 }
 
 /* ---------------------------------------------------------- held for approval */

@@ -40,9 +40,9 @@ extern const char *act_cluster_doubt(const struct Sync *sync);
 /*
  * At a run's start, with the run lock held, its table locked and its claims
  * settled: where this server may not know all that was sent, every row is put
- * in doubt.
+ * in doubt.  Whether that is so.
  */
-extern void act_cluster_doubts(struct Run *run);
+extern bool act_cluster_doubts(struct Run *run);
 
 /* Somebody said what the destination has: there is nothing left to doubt. */
 extern void act_cluster_trust(const struct Sync *sync);

@@ -22,26 +22,33 @@
 
 static const char *const document_members[] = {
 	"name", "spec_version", "title", "documentation", "extends", "takes_key", "match", "concurrency", "rate", "time_zone", "base_url",
-	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "discover", "objects", "operations", NULL
+	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "limits", "discover", "objects", "operations", NULL
 };
-static const char *const later_document_members[] = {"token", NULL};
 
 static const char *const option_members[] = {"kind", "required", "default", NULL};
 static const char *const check_members[] = {"request", "fails", NULL};
 
 static const char *const operation_members[] = {
 	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "lines", "answer", "absent",
-	"accepted_codes", "remember", "rules", NULL
+	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", "steps", "poll", "results",
+	"abort", NULL
 };
-static const char *const later_operation_members[] = {
-	"steps", "poll", "results", "lookup", "compose", "save", "needs", NULL
+
+/* Of the variant for rows whose id is known, and of that for large runs. */
+static const char *const by_id_members[] = {
+	"mix", "idempotent", "batch", "request", "row", "lines", "answer", "absent", "accepted_codes", "remember", "rules",
+	"steps", "poll", "results", "abort", NULL
+};
+static const char *const large_members[] = {
+	"from_rows", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs",
+	"lookup", "missing", "by_id", "steps", "poll", "results", "abort", NULL
 };
 static const char *const batch_members[] = {
 	"max_rows", "default_rows", "max_bytes", "max_row_bytes", "unique", "by", NULL
 };
 static const char *const unique_names[] = {"match", NULL};
 
-static const char *const absent_names[] = {"absent", "accepted", NULL};
+static const char *const absent_names[] = {"absent", "accepted", "match", NULL};
 
 /* In the order of OptionKind. */
 static const char *const option_kinds[] = {
@@ -66,8 +73,12 @@ static Connector *compile_document(Document *document, const char *object);
 static const ConnectorOption *compile_options(const Document *document, const cJSON *options);
 static const char *const *compile_secrets(const Document *document, const cJSON *secrets);
 static void compile_check(const Document *document, const cJSON *check, Connector *connector);
-static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op,
-									const Connector *connector);
+static Operation *compile_operation(const Document *document, const cJSON *at, RowOp op, Connector *connector);
+static void compile_request_part(const Document *document, const cJSON *at, const cJSON *like, Connector *connector,
+								 Operation *operation);
+static void compile_by_id(const Document *document, const cJSON *holder, Connector *connector, Operation *operation);
+static void compile_large(const Document *document, const cJSON *holder, Connector *connector, Operation *operation);
+static void compile_absent(const Document *document, const cJSON *holder, bool is_by_id, Operation *operation);
 static Operation *compile_unit(const Document *document, const cJSON *at, const cJSON *like,
 							   const Connector *connector, Operation *operation);
 
@@ -168,7 +179,7 @@ compile_document(Document *document, const char *object)
 	Connector  *connector = palloc0(sizeof(Connector));
 	char	   *name;
 
-	act_document_check(document, root, document_members, later_document_members);
+	act_document_check(document, root, document_members, NULL);
 	if (act_document_member(root, "extends") != NULL)
 		act_document_error(document, act_document_member(root, "extends"), NULL,
 						   "\"extends\" that was not followed");
@@ -200,6 +211,7 @@ compile_document(Document *document, const char *object)
 	act_rules_compile(document, act_document_array(document, root, "rules"), &connector->rules);
 	compile_check(document, act_document_member(root, "check"), connector);
 	act_account_compile(document, act_document_member(root, "account"), connector);
+	act_limits_compile(document, connector);
 	act_discover_compile(document, act_document_member(root, "discover"), false, connector);
 	act_objects_compile(document, object, connector);
 	return connector;
@@ -355,7 +367,7 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 		}
 		any = true;
 
-		act_document_check(document, at, operation_members, later_operation_members);
+		act_document_check(document, at, operation_members, NULL);
 		operation = compile_operation(document, at, op, connector);
 		connector->operations[op] = operation;
 	}
@@ -363,6 +375,7 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 		act_document_error(document, operations, NULL, "no operation");
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
+	act_flow_check(document, operations, connector);
 }
 
 /* A member of the operation, or of the one it is like. */
@@ -392,12 +405,14 @@ find_like(const Document *document, const cJSON *at)
 static const Operation *
 find_owner(const Connector *connector, const char *mix)
 {
-	for (int op = 0; op < ROW_OP_COUNT && mix != NULL; op++)
-	{
-		const Operation *other = connector->operations[op];
+	ListCell   *cell;
 
-		if (other != NULL && other->public.mix != NULL && strcmp(other->public.mix, mix) == 0)
-			return other->owner;
+	foreach(cell, connector->owners)
+	{
+		const Operation *other = lfirst(cell);
+
+		if (mix != NULL && strcmp(other->public.mix, mix) == 0)
+			return other;
 	}
 	return NULL;
 }
@@ -417,12 +432,11 @@ compile_answer(const Document *document, const cJSON *at, const cJSON *like, con
 }
 
 static Operation *
-compile_operation(const Document *document, const cJSON *at, RowOp op, const Connector *connector)
+compile_operation(const Document *document, const cJSON *at, RowOp op, Connector *connector)
 {
 	const cJSON *like = find_like(document, at);
 	Operation  *operation = palloc0(sizeof(Operation));
 	ConnectorOperation *public = &operation->public;
-	const cJSON *holder;
 
 	public->op = op;
 	if (op == ROW_OP_REPLACE)
@@ -433,17 +447,86 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	public->append = act_document_bool(document, operation_holder(at, like, "append"), "append", false);
 	if (public->append && act_document_member(at, "append") != NULL && op != ROW_OP_UPSERT)
 		act_document_error(document, act_document_member(at, "append"), NULL, "\"append\", which belongs to \"upsert\",");
-	operation->absent = act_document_choice(document, operation_holder(at, like, "absent"), "absent",
-											absent_names, NULL, 0) == 0 ? ROW_ABSENT : ROW_ACCEPTED;
+	compile_absent(document, operation_holder(at, like, "absent"), false, operation);
+	act_flow_compile(document, &(FlowHolders) {
+		operation_holder(at, like, "needs"), operation_holder(at, like, "lookup"), operation_holder(at, like, "missing")
+	}, &operation->flow);
+	compile_request_part(document, at, like, connector, operation);
+	compile_by_id(document, operation_holder(at, like, "by_id"), connector, operation);
+	compile_large(document, operation_holder(at, like, "large"), connector, operation);
+	return operation;
+}
+
+/* An operation of its own, for rows whose external id is known. */
+static void
+compile_by_id(const Document *document, const cJSON *holder, Connector *connector, Operation *operation)
+{
+	const cJSON *at = act_document_member(holder, "by_id");
+	Operation  *by_id;
+
+	if (at == NULL)
+		return;
+	act_document_check(document, at, by_id_members, NULL);
+	by_id = palloc0(sizeof(Operation));
+	by_id->public = (ConnectorOperation) {.op = operation->public.op,.irreversible = operation->public.irreversible};
+	by_id->public.mix = act_document_string(document, at, "mix");
+	by_id->public.idempotent = act_document_bool(document, at, "idempotent", operation->public.idempotent);
+	compile_absent(document, at, true, by_id);
+	compile_request_part(document, at, NULL, connector, by_id);
+	operation->by_id = by_id;
+}
+
+/* The same for runs with many rows. */
+static void
+compile_large(const Document *document, const cJSON *holder, Connector *connector, Operation *operation)
+{
+	const cJSON *at = act_document_member(holder, "large");
+	Operation  *large;
+
+	if (at == NULL)
+		return;
+	act_document_check(document, at, large_members, NULL);
+	large = palloc0(sizeof(Operation));
+	large->public = (ConnectorOperation) {.op = operation->public.op,.irreversible = operation->public.irreversible};
+	large->public.idempotent = act_document_bool(document, at, "idempotent", operation->public.idempotent);
+	compile_absent(document, at, false, large);
+	act_flow_compile(document, &(FlowHolders) {at, at, at}, &large->flow);
+	compile_request_part(document, at, NULL, connector, large);
+	compile_by_id(document, at, connector, large);
+	operation->large_from = act_flow_compile_large(document, at);
+	operation->large = large;
+}
+
+static void
+compile_absent(const Document *document, const cJSON *holder, bool is_by_id, Operation *operation)
+{
+	int			absent = act_document_choice(document, holder, "absent", absent_names, NULL, 0);
+
+	operation->absent_is_match = absent == 2;
+	operation->absent = absent == 1 ? ROW_ACCEPTED : ROW_ABSENT;
+	if (operation->absent_is_match && !is_by_id)
+		act_document_error(document, act_document_member(holder, "absent"), "\"match\" is for \"by_id\".",
+						   "an operation by match that goes by match when the record is gone");
+}
+
+/* How its rows are sent: as another one of its mix, or by a request of its own. */
+static void
+compile_request_part(const Document *document, const cJSON *at, const cJSON *like, Connector *connector,
+					 Operation *operation)
+{
+	ConnectorOperation *public = &operation->public;
+	const cJSON *holder;
+
 	operation->accepted_codes = act_shape_compile_codes(document, operation_holder(at, like, "accepted_codes"),
 														"accepted_codes", ROW_ACCEPTED);
 	operation->remember = act_shape_compile_remember(document, operation_holder(at, like, "remember"), "remember");
 	operation->owner = find_owner(connector, public->mix);
 	if (operation->owner != NULL)
 	{
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < 5; i++)
 		{
-			const char *name = i == 0 ? "batch" : i == 1 ? "request" : i == 2 ? "answer" : "rules";
+			static const char *const names[] = {"batch", "request", "answer", "rules", "steps"};
+			const char *name = names[i];
 
 			if (act_document_member(at, name) != NULL)
 				act_document_error(document, act_document_member(at, name), NULL,
@@ -455,8 +538,8 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 		public->max_row_bytes = operation->owner->public.max_row_bytes;
 		public->unique_match = operation->owner->public.unique_match;
 		public->by = operation->owner->public.by;
-		operation->row = act_request_compile_row(document, at, operation->owner->request, op);
-		return operation;
+		operation->row = act_request_compile_row(document, at, operation->owner->request, public->op);
+		return;
 	}
 
 	act_request_refuse_row(document, at);
@@ -464,10 +547,17 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, const Con
 	holder = operation_holder(at, like, "batch");
 	act_connector_compile_batch(document, act_document_member(holder, "batch"), public);
 	holder = operation_holder(at, like, "request");
-	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), public->max_rows);
-	act_request_check_takes(document, at, operation->request, op);
+	operation->job = act_job_compile(document, at, like, public->max_rows, connector->match_compare, operation,
+									 &operation->request);
+	if (operation->job != NULL)
+		connector->jobs = lappend(connector->jobs, unconstify(struct JobPlan *, operation->job));
+	else
+		operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"),
+														   public->max_rows);
+	act_request_check_takes(document, at, operation->request, public->op);
 	compile_answer(document, at, like, connector, operation);
-	return operation;
+	if (public->mix != NULL)
+		connector->owners = lappend(connector->owners, operation);
 }
 
 /*
@@ -489,6 +579,9 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, const
 			act_document_error(document, act_document_member(at, refused[i]), NULL,
 							   "\"%s\", which operation \"replace\" does not have,", refused[i]);
 	}
+	if (act_document_member(operation_holder(at, like, "steps"), "steps") != NULL)
+		act_document_unsupported(document, act_document_member(operation_holder(at, like, "steps"), "steps"),
+								 "steps of operation \"replace\"");
 	public->idempotent = true;
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
 	operation->owner = operation;

@@ -79,6 +79,7 @@ typedef struct ConnectorRate
 	int			requests;		/* within per_ms; 0: no limit */
 	int			per_ms;
 	int			concurrency;	/* requests under way at a time */
+	int			jobs;			/* jobs under way at a time; 0: the document does not say */
 	int			day_requests;	/* until midnight in the account's time zone; 0: no limit */
 } ConnectorRate;
 
@@ -151,6 +152,9 @@ extern const ConnectorOperation *act_connector_operation(const Connector *connec
  * rows for which this is the same, or of one mix.  NULL: there is no such operation.
  */
 extern const ConnectorOperation *act_connector_row_operation(const Connector *connector, const Row *row);
+
+/* So many rows are to be sent in this run: chooses what is asked for in large ones.  Once for each compiled connector. */
+extern void act_connector_expect(Connector *connector, int64 rows);
 extern bool act_connector_takes_key(const Connector *connector);	/* no match needed */
 /* What becomes of match values before the destination compares them; NULL-ended. */
 extern const struct Filter *const *act_connector_match_compare(const Connector *connector);
@@ -293,6 +297,7 @@ extern bool act_connector_lookup_has(const Connector *connector, const Connector
 /* What was found of a row. */
 typedef struct ConnectorFound
 {
+	List	   *values;			/* of HttpHeader, values are JSON: what the lookup sets (row.found.<name>) */
 	int			count;			/* records that match; 0: there is none */
 	char	   *external_id;	/* of the first */
 	bool		same;			/* and its fields are those of the row, as far as was told */
@@ -305,5 +310,28 @@ extern void act_connector_render_lookup(const Connector *connector, const Connec
 extern void act_connector_read_lookup(const Connector *connector, const ConnectorScope *scope,
 									  const HttpResponse *response, Row **rows, int nrows,
 									  int64 now_ms, ConnectorAnswer *answer, ConnectorFound *found);
+
+/*
+ * connector_flow.c: what becomes of a row by what was found of its record.
+ * Its outcome stays UNDECIDED where it goes on, as another request.
+ */
+/* asked: the destination has none; else it cannot be asked for this one. */
+extern void act_connector_row_missing(const Connector *connector, Row *row, bool asked);
+extern void act_connector_row_found(const Connector *connector, Row *row, const ConnectorFound *found);
+
+/* Whether rows are asked for by their ids, without which they are not asked for at all. */
+extern bool act_connector_goes_by_id(const Connector *connector, RowOp op);
+
+/* Why a row that is about to be sent cannot be rendered, now that all is known of it, or NULL. */
+extern char *act_connector_row_unready(const Connector *connector, const ConnectorScope *scope, Row *row);
+
+/* A row that is refused since it is there: true where it goes on as an update of its record, or is looked up. */
+extern bool act_connector_row_is_there(const Connector *connector, Row *row);
+
+/* A row whose record is gone: true where it goes on by its match, once in a run. */
+extern bool act_connector_row_forgets(const Connector *connector, Row *row);
+
+/* In words, for explain_row(); NULL: there is only one way. */
+extern char *act_connector_row_way(const Connector *connector, const Row *row);
 
 #endif							/* ACT_CONNECTOR_H */

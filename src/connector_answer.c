@@ -32,6 +32,7 @@ typedef struct Reading
 	char	   *problem;		/* why it cannot */
 	Row		  **rows;
 	int			nrows;
+	const AnswerRules *rules;	/* NULL: those of the operation */
 	RateReading rate;
 	AnswerReader reader;		/* of somebody else's results; NULL: of rows */
 	void	   *reader_arg;
@@ -107,6 +108,18 @@ act_answer_read(const Connector *connector, const HttpResponse *response, int64 
 	read_answer(&reading, now_ms);
 }
 
+void
+act_answer_read_step(const Connector *connector, const Operation *operation, const HttpResponse *response,
+					 int64 now_ms, AnswerReader reader, void *arg, ConnectorAnswer *answer)
+{
+	Reading		reading = {
+		.connector = connector,.rules = &operation->owner->rules,.response = response,
+		.reader = reader,.reader_arg = arg,.answer = answer
+	};
+
+	read_answer(&reading, now_ms);
+}
+
 static void
 read_transport(const HttpResponse *response, ConnectorAnswer *answer)
 {
@@ -153,7 +166,8 @@ static const AnswerRule *
 find_rule(const Reading *reading)
 {
 	const AnswerRules *all[] = {
-		reading->operation == NULL ? NULL : &reading->operation->rules, &reading->connector->rules
+		reading->rules != NULL ? reading->rules : reading->operation == NULL ? NULL : &reading->operation->rules,
+		&reading->connector->rules
 	};
 
 	for (int i = 0; i < lengthof(all); i++)
@@ -231,7 +245,7 @@ judge(Reading *reading)
 	}
 	if (answer->verdict == VERDICT_ROWS && reading->reader != NULL)
 	{
-		reading->reader(reading->root, reading->is_json ? reading->problem : "it is no JSON",
+		reading->reader(reading->root, reading->is_json || reading->rules != NULL ? reading->problem : "it is no JSON",
 						answer, reading->reader_arg);
 		return;
 	}
@@ -249,7 +263,7 @@ judge(Reading *reading)
 static void
 read_rows(Reading *reading)
 {
-	RowResults *results = act_results_begin(reading->connector, reading->scope, reading->rows, reading->nrows);
+	RowResults *results = act_results_begin(reading->connector, reading->scope, NULL, reading->rows, reading->nrows);
 	const char *why = act_results_add(results, reading->operation->answer, reading->response, reading->root,
 									  reading->problem);
 

@@ -21,8 +21,10 @@
 
 static const char *const lookup_members[] = {"batch", "request", "answer", NULL};
 static const char *const answer_members[] = {
-	"by", "items", "match", "compare", "key", "external_id", "fields", "absent", NULL
+	"by", "items", "match", "compare", "key", "external_id", "fields", "absent", "where", "set", NULL
 };
+
+static const char *const test_members[] = {"at", "in", "contains", "lt", "gt", NULL};
 
 /* In the order of LookupBy. */
 static const char *const lookup_by_names[] = {"match", "key", "position", NULL};
@@ -55,6 +57,17 @@ compile_compare(const Document *document, const cJSON *answer, Identity *identit
 	}
 }
 
+static void
+compile_where(const Document *document, const cJSON *answer, Lookup *lookup)
+{
+	const cJSON *where = act_document_member(answer, "where");
+
+	if (where == NULL)
+		return;
+	act_document_check(document, where, test_members, NULL);
+	lookup->where = act_rules_compile_test(document, where);
+}
+
 const Lookup *
 act_lookup_compile(const Document *document, const cJSON *at)
 {
@@ -65,6 +78,9 @@ act_lookup_compile(const Document *document, const cJSON *at)
 
 	act_document_check(document, at, lookup_members, NULL);
 	act_connector_compile_batch(document, act_document_member(at, "batch"), &lookup->batch);
+	/* It changes nothing. */
+	lookup->batch.op = ROW_OP_NONE;
+	lookup->batch.idempotent = true;
 	lookup->request = act_connector_compile_request(document, act_document_need(document, at, "request"),
 													lookup->batch.max_rows);
 
@@ -78,6 +94,8 @@ act_lookup_compile(const Document *document, const cJSON *at)
 	lookup->external_id = act_document_pointer(document, answer, "external_id");
 	lookup->fields = act_document_pointer(document, answer, "fields");
 	lookup->absent = act_rules_compile_statuses(document, answer, "absent");
+	lookup->set = act_shape_compile_remember(document, answer, "set");
+	compile_where(document, answer, lookup);
 	lookup->identity.kind = lookup->by == LOOKUP_BY_KEY ? IDENTITY_KEY : IDENTITY_MATCH;
 	compile_compare(document, answer, &lookup->identity);
 	match = act_document_member(answer, "match");
@@ -169,6 +187,8 @@ note_record(const LookupReading *reading, const cJSON *item, int row)
 	const cJSON *fields = lookup->fields == NULL ? NULL : act_json_pointer_resolve(lookup->fields, item);
 	char	   *text = id == NULL ? NULL : act_json_scalar_text(id);
 
+	if (!act_rules_test(&lookup->where, item))
+		return NULL;
 	if (text == NULL || *text == '\0' || strlen(text) > MAX_EXTERNAL_ID)
 		return "a record has no id";
 	if (found->external_id != NULL && strcmp(found->external_id, text) == 0)
@@ -177,6 +197,7 @@ note_record(const LookupReading *reading, const cJSON *item, int row)
 	if (found->count > 1)
 		return NULL;
 	found->external_id = text;
+	act_results_remember(&lookup->set, item, &found->values);
 	found->same = fields != NULL && wanted->fields != NULL &&
 		act_json_contains(fields, wanted->fields, strlen(wanted->fields));
 	return NULL;

@@ -67,7 +67,28 @@ typedef struct RequestTemplate
 	bool		several_rows;	/* it can carry more than one */
 	bool		rows_in_url;	/* and its address says so of each */
 	bool		may_fail;		/* not every row can be rendered */
+	bool		may_lack;		/* nor every one whose record is not known */
 } RequestTemplate;
+
+/* What becomes of a row whose record a lookup did not find, or could not look for. */
+typedef enum MissingWay
+{
+	MISSING_ABSENT,
+	MISSING_SEND,				/* it goes as it is */
+	MISSING_OPERATION			/* another operation is asked for */
+} MissingWay;
+
+/* Which way the rows of an operation go (connector_flow.c). */
+typedef struct Flow
+{
+	bool		looks_up;		/* rows that lack something, or: */
+	bool		always;			/* each of them */
+	bool		needs_id;
+	int			nneeds;
+	const char **needs;			/* names that are remembered or found */
+	MissingWay	missing;
+	RowOp		missing_op;
+} Flow;
 
 typedef struct Operation Operation;
 struct Operation
@@ -76,8 +97,14 @@ struct Operation
 	const Operation *owner;		/* the first of its mix, or itself */
 	const RequestTemplate *request; /* of owners */
 	const RowAnswers *answer;	/* of owners */
+	const struct JobPlan *job;	/* of owners: in place of request, which then is the step that has the rows; or NULL */
 	const Template *row;		/* of later ones of a mix, in place of what the request says; NULL: that */
 	RowOutcome	absent;			/* what an absent record means for this one */
+	bool		absent_is_match;	/* of a by_id: then the row goes by its match */
+	Flow		flow;
+	const Operation *by_id;		/* of rows whose external id is known; NULL: the same */
+	const Operation *large;		/* of runs with so many rows: */
+	int64		large_from;
 	ResultCodes accepted_codes; /* of this one, beside the answer's own */
 	NamedPointers remember;		/* in each row's result, beside the answer's own */
 	AnswerRules rules;			/* of owners: before the connector's */
@@ -143,6 +170,8 @@ typedef struct Lookup
 	Identity	identity;		/* of all but positions */
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
+	AnswerTest	where;			/* items that it does not hold for are passed over */
+	NamedPointers set;			/* what rows have of it from then on */
 } Lookup;
 
 /* Section "rate": the pace, and which headers of an answer speak of it. */
@@ -191,8 +220,11 @@ struct Connector
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
 	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */
+	const struct LimitsSection *limits; /* NULL: it does not tell them */
 	const struct AccountSection *account;	/* NULL: it does not tell */
 	const Operation *operations[ROW_OP_COUNT];
+	List	   *owners;			/* of Operation: those of a mix, in the order of the document */
+	List	   *jobs;			/* of JobPlan: all of them, whatever is asked for in this run */
 };
 
 /*
@@ -200,6 +232,19 @@ struct Connector
  */
 /* What is asked for this row, as far as it is known; NULL: the connector does not know the operation. */
 extern const Operation *act_flow_operation(const Connector *connector, const Row *row);
+
+/* The objects that have a member: the operation, or the one it is like. */
+typedef struct FlowHolders
+{
+	const cJSON *needs;
+	const cJSON *lookup;
+	const cJSON *missing;
+} FlowHolders;
+
+extern void act_flow_compile(const Document *document, const FlowHolders *at, Flow *flow);
+extern int	act_flow_compile_large(const Document *document, const cJSON *large);
+/* Once all operations are there: those that are named exist. */
+extern void act_flow_check(const Document *document, const cJSON *operations, const Connector *connector);
 
 /*
  * connector_request.c
@@ -212,6 +257,7 @@ extern const char *act_request_header(const HttpRequest *request, const char *na
 extern const char *act_request_value_problem(const char *value, size_t len);
 extern void act_request_render(const Connector *connector, const RequestTemplate *template,
 							   TemplateInput *input, size_t bytes, HttpRequest *request);
+extern TemplateInput act_request_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows);
 extern void act_request_add_headers(const Connector *connector, const NamedTemplates *headers,
 									TemplateInput *input, HttpRequest *request);
 
@@ -293,6 +339,24 @@ extern void act_body_compress(HttpRequest *request);
 extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
 
 /*
+ * connector_limits.c
+ */
+extern void act_limits_compile(const Document *document, Connector *connector);
+
+/*
+ * connector_job.c: steps, poll, results and abort of an operation or of the
+ * one that it is like (NULL: of none); NULL: it has no steps.
+ */
+extern const struct JobPlan *act_job_compile(const Document *document, const cJSON *at, const cJSON *like, int max_rows,
+											 const Filter *const *match_compare, const Operation *operation,
+											 const RequestTemplate **rows_request);
+/* Of HttpHeader: what is saved before the step that has the rows, where nothing was asked yet. */
+extern List *act_job_assumed(const struct JobPlan *plan);
+/* What a preview shows of it. */
+extern void act_job_render_rows(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows,
+								HttpRequest *request);
+
+/*
  * connector_answer.c
  */
 /*
@@ -302,6 +366,9 @@ extern const Lookup *act_lookup_compile(const Document *document, const cJSON *a
 typedef void (*AnswerReader) (const cJSON *root, const char *problem, ConnectorAnswer *answer, void *arg);
 extern void act_answer_read(const Connector *connector, const HttpResponse *response, int64 now_ms,
 							AnswerReader reader, void *arg, ConnectorAnswer *answer);
+/* The same by the rules of an operation, too. */
+extern void act_answer_read_step(const Connector *connector, const Operation *operation, const HttpResponse *response,
+								 int64 now_ms, AnswerReader reader, void *arg, ConnectorAnswer *answer);
 
 /* The text at a pointer without secrets and of bounded length, or NULL; objects and arrays as JSON. */
 extern char *act_answer_text(const Connector *connector, const JsonPointer *pointer, const cJSON *root, size_t limit);

@@ -17,9 +17,8 @@
 #define MAX_REQUESTS 1000000000
 
 static const char *const rate_members[] = {
-	"requests", "per", "concurrency", "day", "retry_after", "reset", "remaining", "throttle", NULL
+	"requests", "per", "concurrency", "day", "retry_after", "reset", "remaining", "throttle", "jobs", NULL
 };
-static const char *const later_rate_members[] = {"jobs", "cost", NULL};
 static const char *const day_members[] = {"requests", NULL};
 static const char *const reset_members[] = {"header", "as", NULL};
 
@@ -90,7 +89,7 @@ act_rate_compile(const Document *document, Connector *connector)
 	rate->public.concurrency = act_document_int(document, document->root, "concurrency", 1, MAX_CONCURRENCY, 1);
 	if (at == NULL)
 		return;
-	act_document_check(document, at, rate_members, later_rate_members);
+	act_document_check(document, at, rate_members, NULL);
 	if ((act_document_member(at, "requests") == NULL) != (act_document_member(at, "per") == NULL))
 		act_document_error(document, at, "As in {\"requests\": 100, \"per\": \"10 s\"}.",
 						   "one of \"requests\" and \"per\" without the other");
@@ -102,6 +101,7 @@ act_rate_compile(const Document *document, Connector *connector)
 	rate->public.per_ms = act_rate_compile_duration(document, at, "per", 1, 0);
 	rate->public.concurrency = act_document_int(document, at, "concurrency", 1, MAX_CONCURRENCY,
 												rate->public.concurrency);
+	rate->public.jobs = act_document_int(document, at, "jobs", 1, MAX_CONCURRENCY, 0);
 	day = act_document_member(at, "day");
 	if (day != NULL)
 	{

@@ -19,8 +19,6 @@
 /* That a value may grow by on its way through filters: a digest of nothing. */
 #define FILTERED_BYTES 64
 
-static TemplateInput batch_input(const Connector *connector, const ConnectorScope *scope,
-								 Row **rows, int nrows);
 static char *render_url(const Connector *connector, const RequestTemplate *template, TemplateInput *input);
 static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
@@ -45,11 +43,16 @@ act_connector_render(const Connector *connector, const ConnectorScope *scope,
 			elog(ERROR, "connector \"%s\" cannot %s these rows in one request",
 				 connector->name, act_row_op_sent_name(rows[i]->op));
 	}
+	if (operation->owner->job != NULL)
+	{
+		act_job_render_rows(connector, scope, rows, nrows, request);
+		return;
+	}
 	if (!operation->owner->request->several_rows && nrows > 1)
 		elog(ERROR, "connector \"%s\" takes one row in a request", connector->name);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
 	own.batch_by = act_connector_batch_by(connector, rows[0]);
-	input = batch_input(connector, &own, rows, nrows);
+	input = act_request_input(connector, &own, rows, nrows);
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
 	act_request_render(connector, operation->owner->request, &input, bytes, request);
@@ -66,7 +69,7 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
-	input = batch_input(connector, scope, rows, nrows);
+	input = act_request_input(connector, scope, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -106,16 +109,27 @@ act_request_render(const Connector *connector, const RequestTemplate *template, 
 	act_request_add_headers(connector, &template->headers, input, request);
 }
 
+/* The one that the row travels in, or would; NULL: the operation has none. */
+static const RequestTemplate *
+row_request(const Connector *connector, const Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+
+	if (row->in_lookup)
+		return connector->lookup != NULL ? connector->lookup->request : NULL;
+	return operation == NULL ? NULL : operation->owner->request;
+}
+
 size_t
 act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
-	const Operation *operation = act_flow_operation(connector, row);
-	const TemplateInput input = batch_input(connector, scope, NULL, 0);
+	const RequestTemplate *request = row_request(connector, row);
+	const TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	size_t		filtered = connector->object == NULL ? 0 : connector->object->nfiltered * FILTERED_BYTES;
 
-	if (operation == NULL || operation->owner->request == NULL)
+	if (request == NULL)
 		return 0;
-	return filtered + act_body_row_bytes(operation->owner->request, &input, row);
+	return filtered + act_body_row_bytes(request, &input, row);
 }
 
 /* ------------------------------------------------------------------ addresses */
@@ -123,17 +137,16 @@ act_connector_row_bytes(const Connector *connector, const ConnectorScope *scope,
 static const RequestTemplate *
 request_with_url_rows(const Connector *connector, const Row *row)
 {
-	const Operation *operation = act_flow_operation(connector, row);
+	const RequestTemplate *request = row_request(connector, row);
 
-	return operation != NULL && operation->owner->request != NULL && operation->owner->request->rows_in_url ?
-		operation->owner->request : NULL;
+	return request != NULL && request->rows_in_url ? request : NULL;
 }
 
 size_t
 act_connector_row_url_bytes(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const RequestTemplate *request = request_with_url_rows(connector, row);
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	size_t		bytes = 0;
 
 	if (request == NULL)
@@ -149,7 +162,7 @@ size_t
 act_connector_url_room(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
 	const RequestTemplate *request = request_with_url_rows(connector, row);
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	size_t		bare;
 
 	if (request == NULL)
@@ -161,22 +174,31 @@ act_connector_url_room(const Connector *connector, const ConnectorScope *scope, 
 
 /* ------------------------------------------------------------------ single rows */
 
-/* Why it cannot be rendered, whatever comes later, or NULL. */
-char *
-act_connector_row_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+static bool
+may_fail(const Operation *operation)
 {
-	const Operation *operation = act_flow_operation(connector, row);
-	const RequestTemplate *request = operation == NULL ? NULL : operation->owner->request;
+	return operation != NULL && operation->owner->request != NULL &&
+		(operation->owner->request->may_fail || (operation->row != NULL && act_template_may_fail(operation->row)));
+}
+
+/* trial: what comes later may be missing. */
+static char *
+render_problem(const Connector *connector, const ConnectorScope *scope, Row *row, bool trial)
+{
+	const Operation *owner = act_flow_operation(connector, row)->owner;
+	const RequestTemplate *request = owner->request;
+	ConnectorScope own = *scope;
 	TemplateInput input;
 	TemplateResult result;
-	char	   *problem = act_connector_filter_problem(connector, scope, row);
 
-	if (problem != NULL || request == NULL ||
-		!(request->may_fail || (operation->row != NULL && act_template_may_fail(operation->row))))
-		return problem;
+	/* Of its request, and not of the row. */
+	own.batch_by = act_connector_batch_by(connector, row);
+	own.now_ms = Max(scope->now_ms, 1);
+	if (owner->job != NULL)
+		own.saved = act_job_assumed(owner->job);
 	row = act_connector_sent_row(connector, scope, row);
-	input = batch_input(connector, scope, &row, 1);
-	input.trial = true;
+	input = act_request_input(connector, &own, &row, 1);
+	input.trial = trial;
 	input.row = row;
 	result = act_body_try_row(request, &input);
 	if (result == TEMPLATE_DONE)
@@ -186,6 +208,29 @@ act_connector_row_problem(const Connector *connector, const ConnectorScope *scop
 	return result == TEMPLATE_MISSING ?
 		psprintf("{{%s}} has no value, and the request cannot do without", input.culprit) :
 		psprintf("the value of {{%s}} cannot stand where the request has it", input.culprit);
+}
+
+/* Why it cannot be rendered, whatever comes later, or NULL. */
+char *
+act_connector_row_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	char	   *problem = act_connector_filter_problem(connector, scope, row);
+
+	if (problem != NULL || !may_fail(act_flow_operation(connector, row)))
+		return problem;
+	return render_problem(connector, scope, row, true);
+}
+
+/* The same of what is known of its record, when it is about to be sent. */
+char *
+act_connector_row_unready(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	const Operation *operation = act_flow_operation(connector, row);
+	const RequestTemplate *request = operation == NULL ? NULL : operation->owner->request;
+
+	if (request == NULL || !(request->may_lack || (operation->row != NULL && act_template_may_lack(operation->row))))
+		return NULL;
+	return render_problem(connector, scope, row, false);
 }
 
 /* Its own part of the body; the whole of it where nothing else is in there. */
@@ -209,7 +254,7 @@ row_size_problem(const Connector *connector, const ConnectorScope *scope, Row *r
 	else
 	{
 		Row		   *sent = act_connector_sent_row(connector, scope, row);
-		TemplateInput input = batch_input(connector, scope, &sent, 1);
+		TemplateInput input = act_request_input(connector, scope, &sent, 1);
 		StringInfoData body;
 
 		initStringInfo(&body);
@@ -249,7 +294,7 @@ act_connector_size_problem(const Connector *connector, const ConnectorScope *sco
 void
 act_connector_render_check(const Connector *connector, const ConnectorScope *scope, HttpRequest *request)
 {
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 
 	if (connector->check == NULL)
 		ereport(ERROR,
@@ -264,8 +309,8 @@ row_template(const void *connector, const Row *row)
 	return act_flow_operation(connector, row)->row;
 }
 
-static TemplateInput
-batch_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
+TemplateInput
+act_request_input(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
 {
 	return (TemplateInput)
 	{
@@ -308,7 +353,7 @@ render_url(const Connector *connector, const RequestTemplate *template, Template
 char *
 act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 {
-	TemplateInput input = batch_input(connector, scope, NULL, 0);
+	TemplateInput input = act_request_input(connector, scope, NULL, 0);
 	const char *option = scope->option(scope->arg, "base_url");
 	TemplateResult result;
 	StringInfoData url;
@@ -362,7 +407,10 @@ base_url(const Connector *connector, const ConnectorScope *scope)
 	return url;
 }
 
-/* With its slash; a segment that is one value that is missing drops out. */
+/*
+ * With its slash; a segment that is one value that is missing drops out.  But
+ * one that tells which record is meant: without, all of them would be.
+ */
 static TemplateResult
 try_segment(const Template *segment, TemplateInput *input, StringInfo url)
 {
@@ -372,7 +420,7 @@ try_segment(const Template *segment, TemplateInput *input, StringInfo url)
 
 	appendStringInfoChar(url, '/');
 	result = act_template_render_text(segment, input, url);
-	if (result == TEMPLATE_MISSING && act_template_is_optional(segment))
+	if (result == TEMPLATE_MISSING && act_template_is_optional(segment) && !act_template_names_record(segment))
 	{
 		url->len = start;
 		url->data[start] = '\0';

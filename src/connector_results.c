@@ -36,6 +36,7 @@ struct RowResults
 {
 	const Connector *connector;
 	const ConnectorScope *scope;
+	const Operation *operation; /* that a job was of; NULL: of a request that was just made */
 	Row		  **rows;
 	int			nrows;
 	RowReading *read;
@@ -55,12 +56,14 @@ typedef struct Page
 } Page;
 
 RowResults *
-act_results_begin(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows)
+act_results_begin(const Connector *connector, const ConnectorScope *scope, const Operation *operation,
+				  Row **rows, int nrows)
 {
 	RowResults *results = palloc0(sizeof(RowResults));
 
 	results->connector = connector;
 	results->scope = scope;
+	results->operation = operation;
 	results->rows = rows;
 	results->nrows = nrows;
 	results->read = palloc0(sizeof(RowReading) * Max(1, nrows));
@@ -101,16 +104,26 @@ act_results_absent(const Connector *connector, const Row *row)
 	return is_removing_update(row) ? ROW_ACCEPTED : act_flow_operation(connector, row)->absent;
 }
 
+/* What was asked for the row: where that was a job it may be another than what would be now. */
+static const Operation *
+row_operation(const RowResults *results, int row)
+{
+	const Operation *operation = act_flow_operation(results->connector, results->rows[row]);
+
+	return results->operation != NULL && (operation == NULL || operation->owner != results->operation) ?
+		results->operation : operation;
+}
+
 /* The operation's own words. */
 static void
 mean_for_row(const RowResults *results, int row, const char *code, ResultMeaning *meaning)
 {
-	const Operation *operation = act_flow_operation(results->connector, results->rows[row]);
+	const Operation *operation = row_operation(results, row);
 
 	if (meaning->outcome != ROW_ACCEPTED && act_shape_code(&operation->accepted_codes, code) != ROW_UNDECIDED)
 		*meaning = (ResultMeaning) {ROW_ACCEPTED};
 	if (meaning->outcome == ROW_ABSENT)
-		meaning->outcome = act_results_absent(results->connector, results->rows[row]);
+		meaning->outcome = is_removing_update(results->rows[row]) ? ROW_ACCEPTED : operation->absent;
 }
 
 /* ----------------------------------------------------------------
@@ -126,8 +139,8 @@ act_results_external_id(const cJSON *value)
 	return id == NULL || *id == '\0' || strlen(id) > MAX_EXTERNAL_ID ? NULL : id;
 }
 
-static void
-remember(const NamedPointers *pointers, const cJSON *item, List **remembered)
+void
+act_results_remember(const NamedPointers *pointers, const cJSON *item, List **remembered)
 {
 	for (int i = 0; i < pointers->count; i++)
 	{
@@ -157,8 +170,8 @@ keep_values(RowResults *results, int row, const JsonPointer *external_id, const 
 		read->external_id = act_results_external_id(act_json_pointer_resolve(external_id, item));
 	if (read->remembered != NIL)
 		return;
-	remember(pointers, item, &read->remembered);
-	remember(&act_flow_operation(results->connector, results->rows[row])->remember, item, &read->remembered);
+	act_results_remember(pointers, item, &read->remembered);
+	act_results_remember(&row_operation(results, row)->remember, item, &read->remembered);
 }
 
 /* ----------------------------------------------------------------

@@ -199,8 +199,10 @@ extern RowOutcome act_shape_code(const ResultCodes *codes, const char *code);	/*
  * once is one page.  No row is written to before act_results_finish().
  */
 typedef struct RowResults RowResults;
+struct Operation;
 
-extern RowResults *act_results_begin(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows);
+extern RowResults *act_results_begin(const Connector *connector, const ConnectorScope *scope,
+									 const struct Operation *operation, Row **rows, int nrows);
 
 /*
  * Reads the results of an answer.  root is its body as JSON (NULL: it is
@@ -225,5 +227,8 @@ extern RowOutcome act_results_absent(const Connector *connector, const Row *row)
 
 /* An id that can be kept, or NULL. */
 extern char *act_results_external_id(const cJSON *value);
+
+/* Adds the values that are there to a list (of HttpHeader, values are JSON). */
+extern void act_results_remember(const NamedPointers *pointers, const cJSON *item, List **remembered);
 
 #endif							/* ACT_CONNECTOR_RESULTS_H */

@@ -327,6 +327,7 @@ act_definition_apply_match(Sync *sync, const char *match, const Model *model, co
 	if (object->key_fields == NULL || is_match_mapped(sync, model->mapping))
 	{
 		for (int i = 0; i < sync->nmatch; i++)
-			check_match_field(sync, model, sync->match[i], needs_none);
+			check_match_field(sync, model, sync->match[i], needs_none ||
+							  act_connector_goes_by_id(destination->connector, act_on_removed_op(sync->on_removed)));
 	}
 }

@@ -76,6 +76,7 @@ forget_sync(const Sync *sync)
 	static const char *const statements[] = {
 		"DELETE FROM activate.sync_relation WHERE sync_id = $1",
 		"DELETE FROM activate.claim WHERE sync_id = $1",
+		"DELETE FROM activate.job WHERE sync_id = $1",
 		"DELETE FROM activate.invalid_row WHERE sync_id = $1",
 		"DELETE FROM activate.request WHERE sync_id = $1",
 		"DELETE FROM activate.event WHERE sync_id = $1",

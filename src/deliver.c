@@ -21,6 +21,7 @@
 #include "destination_halt.h"
 #include "destination_quota.h"
 #include "fault.h"
+#include "job.h"
 #include "request_log.h"
 #include "run_lock.h"
 #include "settings.h"
@@ -33,6 +34,12 @@
 
 #define LOCKED_TABLE_PAUSE_MS 100
 
+/* How often it is looked how many jobs of others there are, where there may be no more. */
+#define LOOK_AT_JOBS_MS 2000
+
+/* A worker that does nothing but ask for jobs is needed elsewhere. */
+#define JOB_PATIENCE_MS (60 * 1000)
+
 /* ------------------------------------------------------------------ sending */
 
 static void
@@ -42,7 +49,9 @@ send_batch(Delivery *delivery, Batch *batch)
 	MemoryContext caller;
 	HttpRequest request;
 
-	if (batch->request.url == NULL)
+	if (act_delivery_is_job(delivery, batch))
+		act_delivery_job_render(delivery, batch);
+	else if (batch->request.url == NULL)
 		act_batch_render(run, batch);
 	if (batch->tries == 0)
 		batch->accepted_before = delivery->accepted;
@@ -90,6 +99,7 @@ send_ready(Delivery *delivery)
 	ListCell   *cell;
 
 	delivery->limited_until = 0;
+	delivery->jobs_full = false;
 	if (delivery->ready != NIL)
 		act_destination_heed(delivery->run);
 	if (delivery->ready != NIL && !delivery->run->stop.set)
@@ -112,13 +122,24 @@ send_ready(Delivery *delivery)
 		}
 		if (batch->not_before > now)
 			continue;
+		if (batch->request.url == NULL && !batch->lookup && batch->unit == NULL && batch->job == NULL &&
+			!act_delivery_ready(delivery, batch))
+		{
+			delivery->ready = foreach_delete_current(delivery->ready, cell);
+			continue;
+		}
+		if (batch->job == NULL && act_delivery_is_job(delivery, batch) && !act_delivery_job_may_begin(delivery))
+			continue;
 		if (!may_send(delivery, now))
 			break;
 		delivery->ready = foreach_delete_current(delivery->ready, cell);
 		send_batch(delivery, batch);
 	}
 	if (delivery->run->stop.set)
+	{
 		act_delivery_drop_waiting(delivery);
+		act_delivery_jobs_stop(delivery);
+	}
 	act_limit_coming(delivery->run->limit, !delivery->run->stop.set && delivery->ready == NIL &&
 					 (delivery->unclaimed != NIL || !act_delivery_all_read(delivery)));
 }
@@ -148,7 +169,39 @@ any_due(const Delivery *delivery, bool probes)
 bool
 act_delivery_all_read(const Delivery *delivery)
 {
-	return delivery->reader.done && !act_batch_waiting(&delivery->reader) && delivery->search.npool == 0;
+	return delivery->reader.done && !act_batch_waiting(&delivery->reader) && delivery->search.npool == 0 &&
+		delivery->reader.nonward == 0;
+}
+
+/* Whether lookups are under way, or wait to be. */
+static bool
+any_lookup(const Delivery *delivery)
+{
+	ListCell   *cell;
+
+	foreach(cell, delivery->in_flight)
+	{
+		if (((Batch *) lfirst(cell))->lookup)
+			return true;
+	}
+	foreach(cell, delivery->ready)
+	{
+		if (((Batch *) lfirst(cell))->lookup)
+			return true;
+	}
+	return false;
+}
+
+/* Those that are with the destination keep nothing else from going. */
+static int
+ready_batches(const Delivery *delivery)
+{
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, delivery->ready)
+		count += delivery->first_batch_pending || !act_delivery_job_waits(lfirst(cell));
+	return count;
 }
 
 /*
@@ -164,17 +217,25 @@ read_batches(Delivery *delivery)
 	if (act_search_doubtful(&delivery->search, delivery->accepted > 0))
 		wanted = 1;
 	while (!delivery->run->stop.set &&
-		   list_length(delivery->unclaimed) + list_length(delivery->ready) +
-		   list_length(delivery->in_flight) < wanted)
+		   list_length(delivery->unclaimed) + ready_batches(delivery) +
+		   list_length(delivery->in_flight) + list_length(delivery->job_writes) < wanted)
 	{
 		Batch	   *batch;
 
 		delivery->reader.searching = any_due(delivery, true);
 		delivery->reader.more_may_come = any_due(delivery, false);
+		delivery->reader.looking = any_lookup(delivery);
+		delivery->reader.hurried = wanted == 1;
 		batch = act_batch_read(&delivery->reader);
 		if (batch == NULL)
 			break;
-		if (batch->fresh != NULL)
+		if (batch->lookup)
+		{
+			/* Of what it changes nothing is to be known: no claim. */
+			if (act_delivery_lookup_begin(delivery, batch))
+				delivery->ready = lappend(delivery->ready, batch);
+		}
+		else if (batch->fresh != NULL)
 			delivery->unclaimed = lappend(delivery->unclaimed, batch);
 		else
 			delivery->ready = lappend(delivery->ready, batch);
@@ -195,7 +256,10 @@ flush_due(const Delivery *delivery)
 		return true;
 	if (act_request_log_due(delivery->run))
 		return true;
-	if (delivery->finished_claims == NIL && delivery->settled == NIL)
+	if (delivery->job_writes != NIL ||
+		(delivery->jobs_full && act_delivery_now() - delivery->jobs_looked_at >= LOOK_AT_JOBS_MS))
+		return true;
+	if (delivery->finished_claims == NIL && delivery->settled == NIL && delivery->jobs_over == NIL)
 		return false;
 	return idle || list_length(delivery->settled) >= SETTLE_ROWS ||
 		(delivery->settled_since != 0 && act_delivery_now() - delivery->settled_since >= SETTLE_AFTER_MS);
@@ -206,7 +270,8 @@ finished(const Delivery *delivery)
 {
 	return delivery->in_flight == NIL && delivery->ready == NIL && delivery->unclaimed == NIL &&
 		delivery->settled == NIL && delivery->finished_claims == NIL && delivery->undecided == NIL &&
-		!act_batch_waiting(&delivery->reader) && delivery->search.npool == 0 &&
+		delivery->job_writes == NIL && delivery->jobs_over == NIL &&
+		!act_batch_waiting(&delivery->reader) && delivery->search.npool == 0 && delivery->reader.nonward == 0 &&
 		(delivery->reader.done || delivery->run->stop.set);
 }
 
@@ -274,6 +339,8 @@ delivery_create(Run *run)
 	delivery->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
 	delivery->first_batch_pending = run->sync->first_batch_alone || run->tries_destination;
 	delivery->reported_at = act_delivery_now();
+	delivery->patience_ms = !run->in_worker ? -1 : run->resuming ? 0 :
+		act_job_patience_ms > 0 ? act_job_patience_ms : JOB_PATIENCE_MS;
 	delivery->loop = act_http_loop_create(&run->destination->policy);
 	MemoryContextSwitchTo(caller);
 	return delivery;
@@ -284,6 +351,32 @@ static bool
 ends_at_once(const Run *run)
 {
 	return run->stop.set && (run->stop.status == RUN_CANCELLED || run->stop.status == RUN_INTERRUPTED);
+}
+
+/* Jobs that take long are asked for by later runs. */
+static void
+leave_jobs(Delivery *delivery)
+{
+	Run		   *run = delivery->run;
+	int64		now = act_delivery_now();
+	const Job  *job;
+
+	if (delivery->patience_ms < 0 || run->stop.set)
+		return;
+	if (!act_delivery_only_jobs(delivery))
+	{
+		delivery->only_jobs_since = 0;
+		return;
+	}
+	if (delivery->only_jobs_since == 0)
+		delivery->only_jobs_since = now;
+	if (now - delivery->only_jobs_since < delivery->patience_ms || !act_delivery_jobs_idle(delivery))
+		return;
+	job = act_delivery_first_job(delivery);
+	act_run_stop(run, run->resuming ? RUN_POSTPONED : RUN_PARTIAL,
+				 psprintf("job %s of destination \"%s\" is not done yet", act_job_title(job), run->destination->name),
+				 run->resuming ? "Nothing else was done: what the job's rows are there is not known before it is." :
+				 "Its rows are delayed: a later run asks for it, and first writes down what became of them.", NULL);
 }
 
 static void
@@ -305,6 +398,7 @@ deliver_rows(Delivery *delivery)
 		act_http_wait(delivery->loop, flush_due(delivery) ? 0 : wait_time(delivery));
 		take_answers(delivery);
 		act_run_poll(run);
+		leave_jobs(delivery);
 		if (ends_at_once(run))
 		{
 			/* What hangs is in doubt. */
@@ -320,6 +414,7 @@ act_deliver(Run *run)
 	if (run->unit != NULL ? !run->unit->send : run->diff.counts.to_send == 0)
 		return;
 	act_canary_choose(run);
+	act_connector_expect(run->destination->connector, run->diff.counts.to_send);
 	act_destination_begin(run);
 	/* Before anything is claimed: what fails here leaves nothing in doubt. */
 	(void) act_token_ready(run);
@@ -358,7 +453,8 @@ act_deliver_abandon(Run *run)
 		Batch	   *batch = lfirst(cell);
 
 		act_delivery_log(delivery, batch, NULL, NULL);
-		act_batch_doubt(batch, true);
+		if (!batch->lookup && !act_delivery_job_in_flight(batch))
+			act_batch_doubt(batch, true);
 		waiting = lappend(waiting, batch);
 	}
 	foreach(cell, waiting)
@@ -368,11 +464,31 @@ act_deliver_abandon(Run *run)
 		act_delivery_finish_with(delivery, batch, ROW_DELAYED, NULL, "the run ended before an answer arrived", 0);
 	}
 	act_delivery_drop_waiting(delivery);
+	act_delivery_jobs_stop(delivery);
 	act_delivery_decide(delivery);
 
 	/* Who cancelled does not wait for a locked table: claims that stay say what is in doubt. */
 	while (!act_delivery_flush(delivery) && !ends_at_once(run))
 		act_http_wait(delivery->loop, LOCKED_TABLE_PAUSE_MS);
+}
+
+/* The same for what an earlier run handed over. */
+void
+act_deliver_jobs(Run *run)
+{
+	Delivery   *delivery;
+	MemoryContext caller;
+	ListCell   *cell;
+
+	act_destination_begin(run);
+	run->delivery = delivery = delivery_create(run);
+	delivery->reader.done = true;
+	delivery->first_batch_pending = false;
+	caller = MemoryContextSwitchTo(delivery->context);
+	foreach(cell, run->jobs)
+		delivery->ready = lappend(delivery->ready, ((Job *) lfirst(cell))->batch);
+	MemoryContextSwitchTo(caller);
+	deliver_rows(delivery);
 }
 
 void

@@ -21,6 +21,13 @@ typedef struct Delivery Delivery;
 extern void act_deliver(Run *run);
 
 /*
+ * Asks for run->jobs (of Job), which an earlier run left to the destination,
+ * until it is known what became of their rows, or the run is to end.  The
+ * rest as act_deliver().
+ */
+extern void act_deliver_jobs(Run *run);
+
+/*
  * After an error, in a fresh transaction: writes down the answers in hand,
  * puts what is under way in doubt and lets go of its claims.  Commits.
  */

@@ -81,7 +81,7 @@ retry(Delivery *delivery, Batch *batch, const ConnectorAnswer *answer)
 {
 	bool		down = act_limit_down(delivery->run->limit);
 
-	if (answer->verdict == VERDICT_UNCERTAIN)
+	if (answer->verdict == VERDICT_UNCERTAIN && !batch->lookup)
 		act_batch_doubt(batch, batch->late);
 	if (delivery->run->stop.set || down || !may_try_again(batch) || answer->wait_ms > REQUEST_MAX_THROTTLE_MS)
 	{
@@ -345,13 +345,16 @@ answered(Delivery *delivery, Batch *batch)
 	if (batch->unit != NULL)
 		batch->unit->outcome = ROW_ACCEPTED;
 	else
+	{
+		act_delivery_turn(delivery, batch);
 		send_next(delivery, act_search_answered(&delivery->search, batch, any_accepted));
+	}
 	act_delivery_finish(delivery, batch);
 	act_brake_answered(delivery, nrows);
 }
 
-static void
-redact(const Run *run, char **text)
+void
+act_delivery_redact_text(const Run *run, char **text)
 {
 	if (*text != NULL)
 		*text = act_destination_redact(run->destination, *text);
@@ -382,16 +385,16 @@ redact_remembered(const Run *run, List **values)
 }
 
 /* Errors like to repeat the request, with its credentials. */
-static void
-redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
+void
+act_delivery_redact(const Run *run, const Batch *batch, ConnectorAnswer *answer)
 {
-	redact(run, &answer->code);
-	redact(run, &answer->message);
-	redact(run, &answer->hint);
-	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS; i++)
+	act_delivery_redact_text(run, &answer->code);
+	act_delivery_redact_text(run, &answer->message);
+	act_delivery_redact_text(run, &answer->hint);
+	for (int i = 0; i < batch->nrows && answer->verdict == VERDICT_ROWS && !batch->lookup; i++)
 	{
-		redact(run, &batch->rows[i]->code);
-		redact(run, &batch->rows[i]->message);
+		act_delivery_redact_text(run, &batch->rows[i]->code);
+		act_delivery_redact_text(run, &batch->rows[i]->message);
 		redact_id(run, &batch->rows[i]->new_external_id);
 		redact_remembered(run, &batch->rows[i]->new_remembered);
 	}
@@ -402,8 +405,8 @@ redact_answer(const Run *run, const Batch *batch, ConnectorAnswer *answer)
  * back: nothing did, or only a gateway's word that it lost sight of it.  An
  * application that answers in full is done with it.
  */
-static bool
-may_come_late(const HttpResponse *response)
+bool
+act_delivery_may_come_late(const HttpResponse *response)
 {
 	return response->repeated || response->transport == HTTP_LOST ||
 		(response->transport == HTTP_ANSWERED && (response->status == 502 || response->status == 504));
@@ -414,7 +417,7 @@ all_accepted(const Batch *batch)
 {
 	for (int i = 0; i < batch->nrows; i++)
 	{
-		if (batch->rows[i]->outcome != ROW_ACCEPTED)
+		if (batch->lookup ? batch->rows[i]->outcome == ROW_REJECTED : batch->rows[i]->outcome != ROW_ACCEPTED)
 			return false;
 	}
 	return true;
@@ -448,50 +451,75 @@ act_delivery_log(Delivery *delivery, Batch *batch, const HttpResponse *response,
 		batch->rows[i]->request_id = id;
 }
 
+static void
+looked_up(Delivery *delivery, Batch *batch)
+{
+	send_next(delivery, act_search_answered(&delivery->search, batch, false));
+	act_delivery_looked_up(delivery, batch);
+	act_delivery_finish(delivery, batch);
+}
+
+void
+act_delivery_follow(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
+{
+	switch (answer->verdict)
+	{
+		case VERDICT_ROWS:
+			act_token_worked(delivery->run, batch->generation);
+			heed_limit(delivery, answer);
+			if (batch->lookup)
+				looked_up(delivery, batch);
+			else if (put_off(delivery, batch, answer))
+				answered(delivery, batch);
+			break;
+		case VERDICT_REFUSED:
+			refused(delivery, batch, answer);
+			break;
+		case VERDICT_TOO_LARGE:
+			too_large(delivery, batch, answer);
+			break;
+		case VERDICT_THROTTLED:
+			throttle(delivery, batch, answer);
+			break;
+		case VERDICT_UNREACHED:
+		case VERDICT_UNCERTAIN:
+			retry(delivery, batch, answer);
+			break;
+		case VERDICT_AUTH:
+		case VERDICT_CONFIGURATION:
+			misconfigured(delivery, batch, answer);
+			break;
+	}
+}
+
 void
 act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *response)
 {
 	Run		   *run = delivery->run;
 	ConnectorAnswer answer;
-	MemoryContext caller = MemoryContextSwitchTo(batch->context);
+	int64		now_ms = (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	MemoryContext caller;
 
+	if (batch->job != NULL)
+	{
+		act_delivery_job_judge(delivery, batch, response);
+		return;
+	}
+	caller = MemoryContextSwitchTo(batch->context);
 	memset(&answer, 0, sizeof(answer));
-	act_connector_read(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
-					   (act_now() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000,
-					   &answer);
-	redact_answer(run, batch, &answer);
+	if (batch->lookup)
+		act_delivery_lookup_read(delivery, batch, response, now_ms, &answer);
+	else
+		act_connector_read(run->destination->connector, &run->scope, response, batch->rows, batch->nrows,
+						   now_ms, &answer);
+	act_delivery_redact(run, batch, &answer);
 	MemoryContextSwitchTo(caller);
 	act_limit_leave(run->limit,
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
 	act_delivery_log(delivery, batch, response, &answer);
-	batch->late = batch->late || may_come_late(response);
-	if (response->repeated)
+	batch->late = batch->late || act_delivery_may_come_late(response);
+	if (response->repeated && !batch->lookup)
 		act_batch_doubt(batch, true);
-	switch (answer.verdict)
-	{
-		case VERDICT_ROWS:
-			act_token_worked(run, batch->generation);
-			heed_limit(delivery, &answer);
-			if (put_off(delivery, batch, &answer))
-				answered(delivery, batch);
-			break;
-		case VERDICT_REFUSED:
-			refused(delivery, batch, &answer);
-			break;
-		case VERDICT_TOO_LARGE:
-			too_large(delivery, batch, &answer);
-			break;
-		case VERDICT_THROTTLED:
-			throttle(delivery, batch, &answer);
-			break;
-		case VERDICT_UNREACHED:
-		case VERDICT_UNCERTAIN:
-			retry(delivery, batch, &answer);
-			break;
-		case VERDICT_AUTH:
-		case VERDICT_CONFIGURATION:
-			misconfigured(delivery, batch, &answer);
-			break;
-	}
+	act_delivery_follow(delivery, batch, &answer);
 }

@@ -24,6 +24,7 @@
 #include "deliver_private.h"
 #include "destination_state.h"
 #include "fault.h"
+#include "job.h"
 #include "reference.h"
 #include "request_log.h"
 #include "run_lock.h"
@@ -38,25 +39,26 @@
  * Rows that are claimed and not to be written down now.  Those whose answer
  * was lost, and that wait to be tried again, are in doubt whatever happens
  * next, and those that were refused are not there: neither keeps others
- * waiting.
+ * waiting; nor do those of jobs, which a crash leaves where they are.
  */
 static int64
 claimed_rows(const Delivery *delivery)
 {
-	int64		count = delivery->search.npool;
+	int64		count = delivery->search.npool + delivery->reader.onward_claimed;
 	ListCell   *cell;
 
 	foreach(cell, delivery->in_flight)
 	{
 		const Batch *batch = lfirst(cell);
 
-		count += batch->nrows + batch->nrest;
+		if (!batch->lookup && !act_delivery_job_waits(batch))
+			count += batch->nrows + batch->nrest;
 	}
 	foreach(cell, delivery->ready)
 	{
 		const Batch *batch = lfirst(cell);
 
-		if (!batch->uncertain)
+		if (!batch->uncertain && !batch->lookup && !act_delivery_job_waits(batch))
 			count += batch->nrows + batch->nrest;
 	}
 	foreach(cell, delivery->unclaimed)
@@ -171,7 +173,9 @@ brings_ids(const Delivery *delivery)
 
 	foreach(cell, delivery->settled)
 	{
-		if (((SettledRow *) lfirst(cell))->row->new_external_id != NULL)
+		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+
+		if (row->new_external_id != NULL || row->new_remembered != NIL || row->id_changed)
 			return true;
 	}
 	return false;
@@ -188,12 +192,38 @@ brings_references(const Delivery *delivery)
 		const Row  *row = ((SettledRow *) lfirst(cell))->row;
 
 		if (row->outcome == ROW_ACCEPTED && !act_row_op_removes(row->op) &&
-			(!row->was_there ||
+			(!row->was_there || row->id_changed ||
 			 (row->new_external_id != NULL &&
 			  (row->external_id == NULL || strcmp(row->external_id, row->new_external_id) != 0))))
 			return true;
 	}
 	return false;
+}
+
+/* Jobs as they are now; those that are over leave the table with what became of their rows. */
+static void
+write_jobs(Delivery *delivery)
+{
+	int64	   *removed = palloc(sizeof(int64) * (list_length(delivery->jobs_over) + 1));
+	int			nremoved = 0;
+	ListCell   *cell;
+
+	foreach(cell, delivery->job_writes)
+		act_job_write(delivery->run, lfirst(cell));
+	foreach(cell, delivery->jobs_over)
+	{
+		const Job  *job = lfirst(cell);
+
+		if (job->job_id != 0)
+			removed[nremoved++] = job->job_id;
+	}
+	act_job_remove(removed, nremoved);
+	if (act_connector_rate(delivery->run->destination->connector)->jobs > 0 &&
+		(delivery->jobs_full || delivery->jobs_looked_at == 0))
+	{
+		delivery->jobs_elsewhere = act_job_count_others(delivery->run);
+		delivery->jobs_looked_at = act_delivery_now();
+	}
 }
 
 /* What one transaction writes down. */
@@ -217,12 +247,30 @@ record(void *arg)
 		act_run_note_retry(run, act_unit_settle(run->sync, run->unit));
 	act_settler_rows(run->settler, delivery->settled);
 	write_claims(delivery, work->nbatches);
+	write_jobs(delivery);
 	act_destination_state_came_through(run);
 	/* Who is not told of a pause looks. */
 	if (act_shared == NULL)
 		act_destination_state_look(run);
 	if (!run->ids_noted && brings_references(delivery))
 		act_reference_note_ids(run->sync);
+}
+
+/* What is not committed has no number. */
+static void
+keep_numbers(Delivery *delivery, bool back)
+{
+	ListCell   *cell;
+
+	foreach(cell, delivery->job_writes)
+	{
+		Job		   *job = lfirst(cell);
+
+		if (back)
+			job->job_id = job->stored_id;
+		else
+			job->stored_id = job->job_id;
+	}
 }
 
 /* False: somebody has locked what it is to write, for longer than a moment; and nothing is waited for. */
@@ -235,12 +283,14 @@ try_to_record(FlushWork *work)
 
 	if (!act_settler_lock(run->settler))
 		return false;
+	keep_numbers(work->delivery, false);
 	error = act_transaction_probe(record, work);
 	if (error == NULL)
 		return true;
 	if (!act_transaction_locked_out(error))
 		ReThrowError(error);
 	run->tries_destination = tries_destination;
+	keep_numbers(work->delivery, true);
 	return false;
 }
 
@@ -257,7 +307,7 @@ write_down(Delivery *delivery, int nbatches)
 		act_transaction_commit(false);
 		return false;
 	}
-	act_transaction_commit(nbatches > 0 || brings_ids(delivery));
+	act_transaction_commit(nbatches > 0 || delivery->job_writes != NIL || brings_ids(delivery));
 	act_request_log_written(run);
 	run->counts.parked += act_settler_parked(run->settler);
 	run->ids_noted = run->ids_noted || note;
@@ -276,6 +326,8 @@ forget_settled(Delivery *delivery)
 
 		claim->touched = false;
 		claim->claim_id = claim->renewed_id;
+		if (claim->left)
+			MemoryContextDelete(claim->context);
 	}
 	list_free(delivery->touched_claims);
 	delivery->touched_claims = NIL;
@@ -330,6 +382,7 @@ act_delivery_flush(Delivery *delivery)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 	int			nbatches = act_delivery_claimable(delivery);
+	bool		jobs = delivery->job_writes != NIL;
 	bool		written;
 
 	if (!act_run_lock_held(run->sync->sync_id))
@@ -339,6 +392,8 @@ act_delivery_flush(Delivery *delivery)
 				 errdetail("Something in the model released it: pg_advisory_unlock_all() or DISCARD ALL.")));
 	if (nbatches > 0)
 		ACT_FAULT("before_claim");
+	if (jobs)
+		ACT_FAULT("before_job");
 	if (delivery->settled != NIL || delivery->finished_claims != NIL)
 		ACT_FAULT("before_settle");
 
@@ -352,17 +407,22 @@ act_delivery_flush(Delivery *delivery)
 
 	forget_settled(delivery);
 	MemoryContextSwitchTo(delivery->context);
+	if (jobs)
+		ACT_FAULT("after_job");
+	act_delivery_jobs_written(delivery);
 	for (int i = 0; i < nbatches; i++)
 	{
-		delivery->ready = lappend(delivery->ready, linitial(delivery->unclaimed));
+		Batch	   *batch = linitial(delivery->unclaimed);
+
+		batch->fresh->claimed = true;
+		delivery->ready = lappend(delivery->ready, batch);
 		delivery->unclaimed = list_delete_first(delivery->unclaimed);
 	}
 	MemoryContextSwitchTo(caller);
 	if (nbatches > 0)
-	{
 		ACT_FAULT("after_claim");
+	if (nbatches > 0 || jobs)
 		await_standby(delivery);
-	}
 	else
 		ACT_FAULT("after_settle");
 	return true;

@@ -14,12 +14,13 @@
 
 #include "deliver_private.h"
 #include "destination_limit.h"
+#include "job.h"
 #include "progress.h"
 #include "settings.h"
 
 /* What keeps it from sending, for whoever wonders; NULL: nothing does. */
 static const char *
-waiting_for(const Delivery *delivery)
+waiting_for(const Delivery *delivery, char *text, size_t len)
 {
 	int64		now = GetCurrentTimestamp() / 1000;
 
@@ -29,6 +30,15 @@ waiting_for(const Delivery *delivery)
 	if (now < delivery->limited_until &&
 		(delivery->in_flight == NIL || act_limit_reason(delivery->run->limit) != LIMIT_CONCURRENCY))
 		return act_limit_reason_name(act_limit_reason(delivery->run->limit));
+	if (act_delivery_only_jobs(delivery))
+	{
+		const Job  *job = act_delivery_first_job(delivery);
+
+		if (job == NULL)
+			return "answer";
+		snprintf(text, len, "job %s at %s", act_job_title(job), delivery->run->destination->name);
+		return text;
+	}
 	if (delivery->in_flight != NIL)
 		return "answer";
 	return delivery->ready != NIL ? "retry" : NULL;
@@ -40,10 +50,11 @@ act_delivery_report(Delivery *delivery)
 	Run		   *run = delivery->run;
 	int64		now = GetCurrentTimestamp() / 1000;
 	int64		done = 0;
+	char		text[NAMEDATALEN * 2];
 
 	for (int i = 0; i < ROW_OUTCOME_COUNT; i++)
 		done += run->counts.outcomes[i];
-	act_progress_deliver(run, done, list_length(delivery->in_flight), waiting_for(delivery));
+	act_progress_deliver(run, done, list_length(delivery->in_flight), waiting_for(delivery, text, sizeof(text)));
 	if (run->in_worker || act_progress_interval == 0 ||
 		now - delivery->reported_at < act_progress_interval)
 		return;

@@ -53,8 +53,8 @@ settle(Delivery *delivery, Row *row)
 	SettledRow *settled = MemoryContextAllocZero(claim->context, sizeof(SettledRow));
 
 	settled->row = row;
-	settled->uncertain = row->uncertain;
-	settled->late_ms = row->late ? delivery->run->destination->policy.timeout_ms : 0;
+	settled->uncertain = row->uncertain && !row->put_by;
+	settled->late_ms = row->late && !row->put_by ? delivery->run->destination->policy.timeout_ms : 0;
 	delivery->settled = lappend(delivery->settled, settled);
 	if (delivery->settled_since == 0)
 		delivery->settled_since = act_delivery_now();
@@ -106,15 +106,23 @@ act_delivery_finish_row(Delivery *delivery, Row *row)
 	keep(row->claim, &row->code);
 	keep(row->claim, &row->message);
 	keep(row->claim, &row->new_external_id);
+	if (row->new_remembered != NIL)
+	{
+		caller = MemoryContextSwitchTo(row->claim->context);
+		row->new_remembered = act_row_values_copy(row->new_remembered);
+		MemoryContextSwitchTo(caller);
+	}
 #ifdef ACT_TEST
 	if (act_fault_claims_off)
 		row->uncertain = false;
 	if (act_fault_late_off)
 		row->late = false;
 #endif
-	if (row->outcome == ROW_DELAYED && row->uncertain)
+	if (row->outcome == ROW_DELAYED && row->uncertain && !row->put_by)
 		row->outcome = row->at_most_once ? ROW_UNKNOWN : ROW_DOUBT;
 	count_outcome(delivery, row);
+	if (row->outcome == ROW_ACCEPTED)
+		act_delivery_note_record(delivery, row);
 	act_canary_note(delivery->run, row);
 	act_brake_note(delivery, row);
 	if ((row->outcome == ROW_REJECTED || row->outcome == ROW_REFUSED) && delivery->run->unit == NULL)
@@ -137,6 +145,7 @@ act_delivery_delay_rows(Delivery *delivery, Row **rows, int nrows)
 	{
 		rows[i]->outcome = ROW_DELAYED;
 		rows[i]->code = rows[i]->message = rows[i]->new_external_id = NULL;
+		rows[i]->new_remembered = NIL;
 		rows[i]->http_status = 0;
 		act_delivery_finish_row(delivery, rows[i]);
 	}
@@ -162,7 +171,10 @@ act_delivery_finish(Delivery *delivery, Batch *batch)
 			finish_claim(delivery, batch->fresh);
 		MemoryContextSwitchTo(caller);
 	}
-	delivery->first_batch_pending = false;
+	if (batch->job != NULL)
+		act_delivery_job_done(delivery, batch);
+	if (batch->nrows > 0 && !batch->lookup)
+		delivery->first_batch_pending = false;
 	act_search_dropped(&delivery->search, batch);
 	for (int i = 0; i < batch->nrows; i++)
 		act_delivery_finish_row(delivery, batch->rows[i]);
@@ -175,6 +187,8 @@ act_delivery_finish_with(Delivery *delivery, Batch *batch, RowOutcome outcome, c
 {
 	if (batch->unit != NULL)
 		batch->unit->outcome = outcome;
+	if (batch->job != NULL && outcome == ROW_DELAYED)
+		act_delivery_job_put_by(delivery, batch);
 	for (int i = 0; i < batch->nrows; i++)
 	{
 		Row		   *row = batch->rows[i];
@@ -213,6 +227,8 @@ act_delivery_drop_waiting(Delivery *delivery)
 	delivery->unclaimed = NIL;
 	while ((waiting = act_batch_take_waiting(&delivery->reader)) != NULL)
 		drop_unclaimed(delivery, waiting);
+	act_delivery_delay_rows(delivery, delivery->reader.onward, delivery->reader.nonward);
+	delivery->reader.nonward = delivery->reader.onward_claimed = 0;
 	act_delivery_delay_rows(delivery, search->pool, search->npool);
 	search->npool = 0;
 }

@@ -57,6 +57,7 @@ enum
 	STORE_CHANGED,
 	STORE_WAS_THERE,
 	STORE_EXTERNAL_ID,
+	STORE_REMEMBERED,
 	STORE_FINGERPRINT,
 	STORE_CHANGE_ID,
 	STORE_ATTEMPTS,
@@ -81,6 +82,7 @@ store_desc(int nkeys)
 	TupleDescInitEntry(desc, STORE_CHANGED, "changed", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_WAS_THERE, "was_there", BOOLOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_EXTERNAL_ID, "external_id", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, STORE_REMEMBERED, "remembered", TEXTOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_FINGERPRINT, "fingerprint", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_CHANGE_ID, "change_id", UUIDOID, -1, 0);
 	TupleDescInitEntry(desc, STORE_ATTEMPTS, "attempts", INT4OID, -1, 0);
@@ -446,6 +448,7 @@ act_diff_next(Diff *diff)
 	row->changed = slot_text(slot, STORE_CHANGED);
 	row->was_there = DatumGetBool(slot_getattr(slot, STORE_WAS_THERE, &isnull));
 	row->external_id = slot_text(slot, STORE_EXTERNAL_ID);
+	row->remembered = act_row_values_parse(slot_text(slot, STORE_REMEMBERED));
 	slot_digest(slot, STORE_FINGERPRINT, row->fingerprint);
 	slot_digest(slot, STORE_CHANGE_ID, row->change_id);
 	row->attempts = slot_int(slot, STORE_ATTEMPTS);
@@ -518,6 +521,7 @@ act_diff_store(Diff *diff, Tuplestorestate *store, int op, const Row *row)
 	put_text(values, nulls, STORE_FIELD_HASHES, row->field_hashes);
 	put_text(values, nulls, STORE_CHANGED, row->changed);
 	put_text(values, nulls, STORE_EXTERNAL_ID, row->external_id);
+	put_text(values, nulls, STORE_REMEMBERED, act_row_values_json(row->remembered));
 	values[STORE_FINGERPRINT - 1] = UUIDPGetDatum(&fingerprint);
 	values[STORE_CHANGE_ID - 1] = UUIDPGetDatum(&change_id);
 	values[STORE_ATTEMPTS - 1] = Int32GetDatum(row->attempts);

@@ -497,7 +497,7 @@ act_diff_query(const Model *model, DiffScope scope)
 		appendStringInfo(&buf, "r.r%d, ", i);
 	appendStringInfoString(&buf,
 						   "j.fp, j.place, d.activate_state, d.activate_in_doubt, d.activate_accepted_at,"
-						   " d.activate_fingerprint, d.activate_external_id, d.activate_tried, d.activate_op,"
+						   " d.activate_fingerprint, d.activate_external_id, d.activate_remembered, d.activate_tried, d.activate_op,"
 						   " d.activate_change_id, d.activate_attempts, d.activate_next_attempt_at,"
 						   " d.activate_missing_since, d.activate_field_hashes, d.activate_payload, d.activate_message,"
 						   " d.activate_late_until, d.activate_muted_at, j.problem FROM (SELECT ");

@@ -429,6 +429,12 @@ render(DiffState *state, TupleTableSlot *slot, const RowState *row_state)
 
 		row->external_id = pg_server_to_any(id, strlen(id), PG_UTF8);
 	}
+	if (!column_isnull(state, slot, DIFF_REMEMBERED))
+	{
+		char	   *values = TextDatumGetCString(column_value(state, slot, DIFF_REMEMBERED));
+
+		row->remembered = act_row_values_parse(pg_server_to_any(values, strlen(values), PG_UTF8));
+	}
 	if (state->group_in_model)
 		memcpy(row->fingerprint, state->group_fingerprint, ACT_DIGEST_LEN);
 	else

@@ -54,6 +54,7 @@ typedef struct Explanation
 	DiffKey		key;
 	bool		in_model;
 	bool		claimed;
+	const Connector *connector; /* NULL: it could not be read */
 	Datum		stored[STORED_COLUMNS];
 	bool		stored_nulls[STORED_COLUMNS];
 } Explanation;
@@ -114,7 +115,10 @@ is_claimed(const Sync *sync, const Row *row)
 		found = act_sql(SPI_OK_SELECT,
 						"SELECT 1 FROM activate.claim AS c,"
 						" pg_catalog.generate_series(1, pg_catalog.cardinality(c.key_values), $2) AS i"
-						" WHERE c.sync_id = $1 AND c.key_values[i:i + $2 - 1] = $3 LIMIT 1",
+						" WHERE c.sync_id = $1 AND c.key_values[i:i + $2 - 1] = $3"
+						" UNION ALL SELECT 1 FROM activate.job AS j,"
+						" pg_catalog.generate_series(1, pg_catalog.cardinality(j.key_values), $2) AS i"
+						" WHERE j.sync_id = $1 AND j.key_values[i:i + $2 - 1] = $3 LIMIT 1",
 						lengthof(args), args) > 0;
 	}
 	act_identity_leave(&identity);
@@ -255,6 +259,7 @@ explain_send(StringInfo buf, const Explanation *explanation)
 {
 	const RowState *state = &explanation->key.state;
 	const Decision *decision = &explanation->key.decision;
+	char	   *way;
 
 	if (decision->in_doubt && !state->has_tried)
 		appendStringInfo(buf, "What the destination has is not known: %s.",
@@ -281,6 +286,10 @@ explain_send(StringInfo buf, const Explanation *explanation)
 						 stored_time(explanation, STORED_ACCEPTED_AT));
 	append_changed(buf, explanation);
 	appendStringInfo(buf, " The next run sends it as %s.", act_row_op_sent_name(decision->op));
+	way = explanation->connector == NULL || explanation->key.row == NULL ? NULL :
+		act_connector_row_way(explanation->connector, explanation->key.row);
+	if (way != NULL)
+		appendStringInfo(buf, " %s", act_text_to_server(way));
 }
 
 static bool
@@ -477,6 +486,7 @@ act_explain_row(PG_FUNCTION_ARGS)
 	preview->run.model = act_model_resolve(preview->run.sync);
 	act_preview_tell_model(preview);
 	act_diff_key(preview->run.model, keys, &explanation.key);
+	explanation.connector = preview->run.model->connector;
 	explanation.in_model = explanation.key.rows > 0;
 	read_stored(&explanation);
 	explanation.claimed = explanation.key.found && is_claimed(explanation.sync, explanation.key.row);

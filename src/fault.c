@@ -20,6 +20,7 @@
 #include "fault.h"
 
 int			act_retry_pause_ms = 0;
+int			act_job_patience_ms = 0;
 
 #ifdef ACT_TEST
 
@@ -43,6 +44,10 @@ act_fault_define_settings(void)
 	DefineCustomIntVariable("pg_activate.debug_retry_pause",
 							"Test build: the first pause between two tries.",
 							NULL, &act_retry_pause_ms, 0, 0, PG_INT32_MAX, PGC_USERSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.debug_job_patience",
+							"Test build: how long a worker does nothing but ask for jobs.",
+							NULL, &act_job_patience_ms, 0, 0, PG_INT32_MAX, PGC_USERSET,
 							GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_activate.debug_late_off",
 							 "Test build: a newer version goes at once, whatever lost request may still be applied.",

@@ -27,6 +27,9 @@ extern bool act_fault_late_off;
 /* Milliseconds of the first pause between two tries; 0: the built-in one. */
 extern int	act_retry_pause_ms;
 
+/* How long a worker does nothing but ask for jobs; 0: the built-in time. */
+extern int	act_job_patience_ms;
+
 /* The time of day, which the test build can move. */
 extern TimestampTz act_now(void);
 

@@ -101,6 +101,9 @@ static const char *const leftovers_sql[] = {
 	"DELETE FROM activate.claim AS t WHERE t.claim_id IN (SELECT c.claim_id FROM activate.claim AS c"
 	" WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = c.sync_id)"
 	" AND c.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s) LIMIT 1000)",
+	"DELETE FROM activate.job AS t WHERE t.job_id IN (SELECT j.job_id FROM activate.job AS j"
+	" WHERE NOT EXISTS (SELECT 1 FROM activate.sync AS s WHERE s.sync_id = j.sync_id)"
+	" AND j.sync_id < (SELECT pg_catalog.max(s.sync_id) FROM activate.sync AS s) LIMIT 1000)",
 	"DELETE FROM activate.destination_state AS d WHERE NOT d.closed"
 	" AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_server AS f WHERE f.srvname = d.destination::pg_catalog.name)",
 };

@@ -15,16 +15,14 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "destination_halt.h"
 #include "fault.h"
 #include "link.h"
+#include "record_owner.h"
 #include "renewal.h"
 #include "request_log.h"
 #include "request_retry.h"
@@ -35,9 +33,6 @@
 #define SETTLE_ROWS 5000
 #define FINISHED_BATCHES 200
 #define LOCKED_TABLE_PAUSE_MS 100
-
-/* Longer ids are told apart by their digest. */
-#define ID_DIGEST ACT_DIGEST_LEN
 
 /* Rows asked for with one request. */
 typedef struct LinkBatch
@@ -53,20 +48,13 @@ typedef struct LinkBatch
 	int64		not_before;		/* milliseconds */
 } LinkBatch;
 
-/* A record, and whose it is. */
-typedef struct LinkedId
-{
-	uint8		id[ID_DIGEST];
-	char	   *key;			/* of the row; NULL: one that was linked before */
-} LinkedId;
-
 typedef struct Link
 {
 	Run		   *run;
 	LinkCounts *counts;
 	MemoryContext context;
 	HttpLoop   *loop;
-	HTAB	   *ids;			/* of LinkedId */
+	RecordOwners *owners;
 	int			limit;			/* rows in a request */
 	int			concurrency;
 	bool		read_all;
@@ -134,22 +122,6 @@ finish_batch(Link *link, LinkBatch *batch)
 		link->finished = lappend(link->finished, batch->context);
 }
 
-/* The record's row; NULL: it is nobody's yet, and this one's from now on. */
-static LinkedId *
-take_id(Link *link, const char *id, const char *key)
-{
-	uint8		digest[ID_DIGEST];
-	LinkedId   *entry;
-	bool		found;
-
-	act_digest(id, strlen(id), digest);
-	entry = hash_search(link->ids, digest, HASH_ENTER, &found);
-	if (found)
-		return entry;
-	entry->key = key != NULL ? MemoryContextStrdup(link->context, key) : NULL;
-	return NULL;
-}
-
 static void
 settle(Link *link, LinkBatch *batch, Row *row, RowOutcome outcome, bool differs,
 	   const char *code, char *message, int http_status)
@@ -169,10 +141,10 @@ settle(Link *link, LinkBatch *batch, Row *row, RowOutcome outcome, bool differs,
 static void
 link_row(Link *link, LinkBatch *batch, Row *row, const ConnectorFound *found, int http_status)
 {
-	LinkedId   *taken = NULL;
+	const char *taken = NULL;
 
 	if (found->count == 1)
-		taken = take_id(link, found->external_id, row->key);
+		taken = act_owners_take(link->owners, link->run, found->external_id, row->key);
 	if (found->count > 1)
 	{
 		link->counts->unclear++;
@@ -185,7 +157,7 @@ link_row(Link *link, LinkBatch *batch, Row *row, const ConnectorFound *found, in
 		link->counts->unclear++;
 		settle(link, batch, row, ROW_REFUSED, false, "record_taken",
 			   psprintf("record %s of the destination matches the row and is %s%s already", found->external_id,
-						taken->key != NULL ? "that of row " : "another row's", taken->key != NULL ? taken->key : ""),
+						*taken != '\0' ? "that of row " : "another row's", taken),
 			   http_status);
 	}
 	else if (found->count == 1)
@@ -567,23 +539,13 @@ link_create(Run *run, LinkCounts *counts)
 {
 	MemoryContext context = AllocSetContextCreate(run->context, "pg_activate link", ALLOCSET_DEFAULT_SIZES);
 	Link	   *link = MemoryContextAllocZero(context, sizeof(Link));
-	HASHCTL		control = {.keysize = ID_DIGEST,.entrysize = sizeof(LinkedId),.hcxt = context};
-	List	   *known = act_link_known_ids(run);
-	ListCell   *cell;
 
 	link->run = run;
 	link->counts = counts;
 	link->context = context;
-	link->ids = hash_create("pg_activate linked records", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	link->owners = act_owners_create(context);
 	link->limit = act_connector_lookup_rows(run->destination->connector, run->destination->batch_size);
 	link->concurrency = Min(Max(run->destination->concurrency, 1), act_max_in_flight);
-	foreach(cell, known)
-	{
-		char	   *id = lfirst(cell);
-
-		(void) take_id(link, pg_server_to_any(id, strlen(id), PG_UTF8), NULL);
-	}
-	list_free_deep(known);
 	return link;
 }
 

@@ -28,7 +28,8 @@ act_link_known_ids(Run *run)
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
 	(void) act_sync_table_open(sync, AccessShareLock, false);
 	count = act_sql(SPI_OK_SELECT,
-					psprintf("SELECT activate_external_id FROM %s WHERE activate_external_id IS NOT NULL",
+					psprintf("SELECT activate_external_id FROM %s WHERE activate_external_id IS NOT NULL"
+							 " AND activate_state OPERATOR(pg_catalog.<>) ALL (ARRAY['left', 'removed', 'gone'])",
 							 act_sync_table_name(sync)), 0, NULL);
 	caller = MemoryContextSwitchTo(run->context);
 	for (uint64 i = 0; i < count; i++)

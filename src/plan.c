@@ -81,9 +81,21 @@ estimate_volume(Run *run)
 	int64		total = run->diff.counts.to_send;
 	Batch	   *batch;
 
+	act_connector_expect(run->destination->connector, total);
 	while ((batch = act_batch_read(&reader)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (batch->lookup)
+		{
+			if (act_onward_assume_missing(&reader, batch))
+			{
+				act_batch_render(run, batch);
+				whole.requests++;
+				whole.bytes += batch->request.body_len;
+			}
+			act_batch_free(batch);
+			continue;
+		}
 		act_batch_render(run, batch);
 		whole.rows += last.rows;
 		whole.requests += last.requests;

@@ -332,6 +332,21 @@ put_request(Preview *preview, const Batch *batch)
 	act_preview_put(preview, values, nulls);
 }
 
+/* Rows that would be rejected, since their request lacks something of them, are not in it; false: none is left. */
+static bool
+leave_unready(const Run *run, Batch *batch)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		if (act_connector_row_unready(run->destination->connector, &run->scope, batch->rows[i]) == NULL)
+			batch->rows[kept++] = batch->rows[i];
+	}
+	batch->nrows = kept;
+	return kept > 0;
+}
+
 static void
 put_requests(Preview *preview, int max_requests)
 {
@@ -347,11 +362,27 @@ put_requests(Preview *preview, int max_requests)
 		batch = run->unit != NULL && !run->unit->send ? NULL : act_batch_read(&reader);
 		if (batch == NULL)
 			break;
+		if (batch->lookup && !act_onward_assume_missing(&reader, batch))
+		{
+			act_batch_free(batch);
+			i--;
+			continue;
+		}
+		if (run->unit == NULL && !batch->lookup && !leave_unready(run, batch))
+		{
+			act_batch_discard(batch);
+			i--;
+			continue;
+		}
 		act_batch_render(run, batch);
 		caller = MemoryContextSwitchTo(batch->context);
 		put_request(preview, batch);
 		MemoryContextSwitchTo(caller);
-		act_batch_discard(batch);
+		/* The rows of a lookup go on. */
+		if (batch->lookup)
+			act_batch_free(batch);
+		else
+			act_batch_discard(batch);
 	}
 }
 
@@ -405,6 +436,7 @@ act_preview_requests(PG_FUNCTION_ARGS)
 			preview_unit(run);
 		else
 			act_diff_preview(run->model, rows_for(run, max_requests), true, &run->diff);
+		act_connector_expect(run->destination->connector, run->diff.counts.to_send);
 		put_requests(preview, max_requests);
 	}
 	PG_FINALLY();

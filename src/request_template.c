@@ -83,6 +83,7 @@ static void
 note_template(RequestTemplate *request, const Template *template, bool in_url)
 {
 	request->may_fail |= act_template_may_fail(template);
+	request->may_lack |= act_template_may_lack(template);
 	request->several_rows |= act_template_names_rows(template);
 	request->rows_in_url |= in_url && act_template_names_rows(template);
 }
@@ -121,6 +122,7 @@ compile_columns(const Document *document, const cJSON *columns, RequestTemplate 
 			column->value = act_template_compile_json(document, at, place | TEMPLATE_IN_ROW, NULL);
 		}
 		request->may_fail |= act_template_may_fail(column->value);
+		request->may_lack |= act_template_may_lack(column->value);
 	}
 	request->several_rows = true;
 }
@@ -170,6 +172,7 @@ compile_body(const Document *document, const cJSON *at, RequestTemplate *request
 			request->row = request->lines = act_template_compile_lines(document, body, place | TEMPLATE_IN_ROW);
 			request->several_rows = true;
 			request->may_fail |= act_template_may_fail(request->lines);
+			request->may_lack |= act_template_may_lack(request->lines);
 			return;
 		case FORMAT_CSV:
 			compile_columns(document, body, request, place);

@@ -4,13 +4,14 @@
  *	  The names and the few properties of operations and outcomes.
  *
  * One table each: a new operation or outcome is one line here.  Nothing
- * throws and nothing is allocated.
+ * throws; only copies of rows and their named values are allocated.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "http.h"
+#include "json_text.h"
 #include "row.h"
 
 typedef struct OpProperties
@@ -93,8 +94,8 @@ act_row_op_keeps(RowOp op)
 	return ops[op].keeps;
 }
 
-static List *
-copy_values(const List *values)
+List *
+act_row_values_copy(const List *values)
 {
 	List	   *copies = NIL;
 	ListCell   *cell;
@@ -109,6 +110,71 @@ copy_values(const List *values)
 		copies = lappend(copies, copy);
 	}
 	return copies;
+}
+
+List *
+act_row_values_over(List *values, List *more)
+{
+	List	   *all = NIL;
+	ListCell   *cell;
+	ListCell   *other;
+
+	foreach(cell, values)
+	{
+		const char *name = ((HttpHeader *) lfirst(cell))->name;
+		bool		replaced = false;
+
+		foreach(other, more)
+			replaced = replaced || strcmp(((HttpHeader *) lfirst(other))->name, name) == 0;
+		if (!replaced)
+			all = lappend(all, lfirst(cell));
+	}
+	foreach(other, more)
+		all = lappend(all, lfirst(other));
+	return all;
+}
+
+char *
+act_row_values_json(const List *values)
+{
+	StringInfoData json;
+	ListCell   *cell;
+
+	if (values == NIL)
+		return NULL;
+	initStringInfo(&json);
+	foreach(cell, values)
+	{
+		const HttpHeader *value = lfirst(cell);
+
+		appendStringInfoString(&json, json.len > 0 ? ", " : "{");
+		act_json_append_string(&json, value->name, strlen(value->name));
+		appendStringInfo(&json, ": %s", value->value);
+	}
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
+List *
+act_row_values_parse(const char *object)
+{
+	const char *next = object;
+	const char *end = object == NULL ? NULL : object + strlen(object);
+	List	   *values = NIL;
+	JsonMember	member;
+
+	while (object != NULL && act_json_next_member(&next, end, &member))
+	{
+		HttpHeader *value = palloc(sizeof(HttpHeader));
+		StringInfoData name;
+
+		initStringInfo(&name);
+		act_json_append_unescaped(&name, member.name, member.name_len);
+		value->name = name.data;
+		value->value = pnstrdup(member.value, member.value_len);
+		values = lappend(values, value);
+	}
+	return values;
 }
 
 Row *
@@ -127,9 +193,9 @@ act_row_copy(const Row *row)
 
 		*string = *string ? pstrdup(*string) : NULL;
 	}
-	copy->remembered = copy_values(row->remembered);
-	copy->found = copy_values(row->found);
-	copy->new_remembered = copy_values(row->new_remembered);
+	copy->remembered = act_row_values_copy(row->remembered);
+	copy->found = act_row_values_copy(row->found);
+	copy->new_remembered = act_row_values_copy(row->new_remembered);
 	copy->key_values = palloc0(sizeof(char *) * row->nkeys);
 	for (int i = 0; i < row->nkeys; i++)
 		copy->key_values[i] = row->key_values[i] ? pstrdup(row->key_values[i]) : NULL;

@@ -91,8 +91,17 @@ typedef struct Row
 	bool		at_most_once;	/* not sent again once it may have been applied */
 	bool		uncertain;		/* a try of it in this run may have been applied */
 	bool		late;			/* and may still be */
+	bool		put_by;			/* the destination works on it: what comes of it is asked for by a later run */
 	size_t		bytes;			/* that it adds to a request, about */
 	struct Claim *claim;		/* batch.h */
+
+	/* made by delivery, of what it found at the destination (connector_flow.c) */
+	bool		in_lookup;		/* the batch that it travels in asks for it, and changes nothing */
+	bool		looked_up;		/* and need not be again */
+	bool		look_up;		/* whatever is known of it: it is there, and which it is was not told */
+	bool		forgot_id;		/* the record of its id was gone */
+	bool		id_changed;		/* external_id and remembered are not those of the snapshot any more */
+	int			turns;			/* so often it turned out to be there */
 
 	/* made by reading the answer; strings in UTF-8 */
 	RowOutcome	outcome;
@@ -107,6 +116,16 @@ typedef struct Row
 
 /* With all its strings, in the current memory context. */
 extern Row *act_row_copy(const Row *row);
+
+/* Named values (of HttpHeader), with all their strings, in the current memory context. */
+extern List *act_row_values_copy(const List *values);
+
+/* Named values (of HttpHeader), those of more in place of those of that name; their strings are shared. */
+extern List *act_row_values_over(List *values, List *more);
+
+/* As a JSON object in UTF-8, and back; NULL: there are none. */
+extern char *act_row_values_json(const List *values);
+extern List *act_row_values_parse(const char *object);
 
 extern const char *act_row_op_name(RowOp op);	/* as stored; each its own */
 extern RowOp act_row_op_parse(const char *name);	/* ROW_OP_NONE: no such op */

@@ -73,7 +73,7 @@ accept(const NamedRows *rows, const NamedRow *row, const char *external_id)
 		update_row(rows, "activate_state = 'removed'," ACT_SNAPSHOT_NOTHING_THERE, NULL);
 	else
 		/* The next run forgets it, when nothing of it can arrive any more. */
-		update_row(rows, "activate_state = 'gone', activate_external_id = NULL," ACT_SNAPSHOT_NOTHING_THERE, NULL);
+		update_row(rows, "activate_state = 'gone', activate_external_id = NULL, activate_remembered = NULL," ACT_SNAPSHOT_NOTHING_THERE, NULL);
 }
 
 static void

@@ -39,6 +39,7 @@
 #include "fault.h"
 #include "field_types.h"
 #include "identity.h"
+#include "job.h"
 #include "model_wait.h"
 #include "progress.h"
 #include "reference.h"
@@ -46,6 +47,8 @@
 #include "retry.h"
 #include "run.h"
 #include "run_event.h"
+#include "run_job.h"
+#include "run_limits.h"
 #include "run_lock.h"
 #include "settings.h"
 #include "snapshot.h"
@@ -237,7 +240,9 @@ run_recover(Run *run)
 	if (!act_run_begin_settling(run))
 		return;
 	act_run_event_unknown(run, act_claim_recover(run->sync, run->settler));
-	act_cluster_doubts(run);
+	if (act_cluster_doubts(run))
+		act_job_distrust(run->sync);
+	run->has_jobs = act_job_exists(run->sync->sync_id);
 	ACT_FAULT("before_recover");
 	act_transaction_commit(true);
 	ACT_FAULT("after_recover");
@@ -406,7 +411,10 @@ run_deliver(Run *run)
 {
 	act_progress_phase(run, PHASE_DELIVER);
 	act_unit_run_wait(run);
-	act_deliver(run);
+	if (run->diff.counts.to_send > 0)
+		act_run_limits(run);
+	if (!run->stop.set)
+		act_deliver(run);
 }
 
 /* Rows that delivery never came to; counted once, though finishing may fail and be done again. */
@@ -442,6 +450,7 @@ run_finish(Run *run)
 	RunStatus	status;
 
 	act_progress_phase(run, PHASE_SETTLE);
+	act_run_jobs_counted(run);
 	count_rest(run);
 	status = final_status(run);
 	if (run->settler != NULL)
@@ -470,13 +479,13 @@ static void
 run_stages(Run *run)
 {
 	static void (*const stages[]) (Run *run) = {
-		run_recover, run_resolve, act_account_require, act_run_first, act_run_diff, run_guard, run_deliver
+		run_recover, run_resolve, act_account_require, act_run_jobs, act_run_first, act_run_diff, run_guard, run_deliver
 	};
 
 	for (int i = 0; i < lengthof(stages); i++)
 	{
 		act_run_poll(run);
-		if (run->stop.set)
+		if (run->stop.set || run->only_jobs)
 			return;
 		stages[i] (run);
 	}

@@ -108,6 +108,14 @@ typedef struct Run
 	RunCounts	counts;
 	RunStop		stop;
 	TimestampTz deadline;		/* 0: none */
+	int			told_rows;		/* in a request, as the destination tells; 0: it did not */
+	bool		has_jobs;		/* earlier runs left some to the destination */
+	List	   *jobs;			/* of Job (job.h): an earlier run left them to the destination */
+	bool		resuming;		/* they are asked for; nothing was compared yet */
+	bool		only_jobs;		/* it was made for them alone */
+	TimestampTz job_due_at;		/* a job that was put by is to be asked for then; 0: there is none */
+	RunCounts	resumed;		/* what came of them; added to the rest at the end */
+	int64		resumed_causes[ROW_REMOVED + 1];	/* their rows, by cause */
 	struct Delivery *delivery;	/* NULL: nothing under way */
 	struct Limit *limit;		/* what the destination can take; NULL: nothing was sent yet */
 	bool		resolving;		/* an error now is about the model or the destination */

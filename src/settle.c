@@ -41,6 +41,7 @@ struct Settler
 	char	   *accepted_sql;
 	char	   *refused_sql;
 	char	   *delete_sql;
+	char	   *forget_record_sql;
 	char	   *gone_sql;
 	char	   *mark_sql;
 	char	   *hold_sql;
@@ -105,20 +106,22 @@ accepted_sql(const Settler *settler)
 	appendStringInfo(&buf, "INSERT INTO %s AS s (", act_sync_table_name(settler->sync));
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ", activate_external_id, activate_fingerprint, activate_accepted_at,"
-						   " activate_state, activate_late_until, activate_field_hashes, activate_payload) SELECT ");
+						   " activate_state, activate_late_until, activate_remembered, activate_field_hashes,"
+						   " activate_payload) SELECT ");
 	append_cast_keys(&buf, settler);
 	/* Columns of what is not kept are cleared, and none are made for them. */
-	appendStringInfo(&buf, ", u.id, u.fp, u.at, 'accepted', u.late, %s, %s",
+	appendStringInfo(&buf, ", u.id, u.fp, u.at, 'accepted', u.late, u.remembered, %s, %s",
 					 options->changed_fields_only ? "u.hashes" : "NULL",
 					 options->keep_payload ? "u.payload" : "NULL");
 	append_unnest(&buf, settler,
-				  psprintf("id, fp, at, late%s%s", options->changed_fields_only ? ", hashes" : "",
+				  psprintf("id, fp, at, late, remembered%s%s", options->changed_fields_only ? ", hashes" : "",
 						   options->keep_payload ? ", payload" : ""),
-				  4 + options->changed_fields_only + options->keep_payload);
+				  5 + options->changed_fields_only + options->keep_payload);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET"
 						   " activate_external_id = COALESCE(EXCLUDED.activate_external_id, s.activate_external_id),"
+						   " activate_remembered = COALESCE(EXCLUDED.activate_remembered, s.activate_remembered),"
 						   " activate_fingerprint = EXCLUDED.activate_fingerprint,"
 						   " activate_accepted_at = EXCLUDED.activate_accepted_at,"
 						   " activate_state = 'accepted', activate_in_doubt = false, activate_tried = NULL,"
@@ -144,12 +147,12 @@ refused_sql(const Settler *settler)
 	appendStringInfoString(&buf, ", activate_state, activate_in_doubt, activate_tried, activate_op,"
 						   " activate_change_id, activate_attempts, activate_first_at, activate_last_at,"
 						   " activate_next_attempt_at, activate_http_status, activate_code, activate_message,"
-						   " activate_late_until, activate_request_id) SELECT ");
+						   " activate_late_until, activate_request_id, activate_external_id, activate_remembered) SELECT ");
 	append_cast_keys(&buf, settler);
 	appendStringInfoString(&buf, ", u.state, u.doubt, u.tried, u.op, u.change, u.attempts, u.at, u.at,"
-						   " u.next, u.status, u.code, u.message, u.late, u.request");
+						   " u.next, u.status, u.code, u.message, u.late, u.request, u.id, u.remembered");
 	append_unnest(&buf, settler,
-				  "state, doubt, tried, op, change, attempts, at, next, status, code, message, late, request", 13);
+				  "state, doubt, tried, op, change, attempts, at, next, status, code, message, late, request, id, remembered", 15);
 	appendStringInfoString(&buf, " ON CONFLICT (");
 	append_key_list(&buf, settler, "");
 	appendStringInfoString(&buf, ") DO UPDATE SET activate_state = EXCLUDED.activate_state,"
@@ -171,7 +174,25 @@ refused_sql(const Settler *settler)
 						   " activate_http_status = EXCLUDED.activate_http_status,"
 						   " activate_code = EXCLUDED.activate_code, activate_message = EXCLUDED.activate_message,"
 						   " activate_late_until = GREATEST(s.activate_late_until, EXCLUDED.activate_late_until),"
-						   " activate_request_id = EXCLUDED.activate_request_id");
+						   " activate_request_id = EXCLUDED.activate_request_id,"
+						   " activate_external_id = COALESCE(EXCLUDED.activate_external_id, s.activate_external_id),"
+						   " activate_remembered = COALESCE(EXCLUDED.activate_remembered, s.activate_remembered)");
+	return buf.data;
+}
+
+/* The record is gone, or another one: what was known of it goes before what is known now is written. */
+static char *
+forget_record_sql(const Settler *settler)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "UPDATE %s AS s SET activate_external_id = NULL, activate_remembered = NULL",
+					 act_sync_table_name(settler->sync));
+	appendStringInfoString(&buf, " FROM (SELECT u.*");
+	append_unnest(&buf, settler, "", 0);
+	appendStringInfoString(&buf, ") AS u WHERE ");
+	append_match_keys(&buf, settler);
 	return buf.data;
 }
 
@@ -197,7 +218,7 @@ gone_sql(const Settler *settler)
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "UPDATE %s AS s SET activate_state = 'gone', activate_late_until = u.late,"
-					 " activate_external_id = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(settler->sync));
+					 " activate_external_id = NULL, activate_remembered = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(settler->sync));
 	appendStringInfoString(&buf, " FROM (SELECT u.*");
 	append_unnest(&buf, settler, "late", 1);
 	appendStringInfoString(&buf, ") AS u WHERE ");
@@ -332,6 +353,7 @@ act_settler_create(const Sync *sync)
 	settler->accepted_sql = accepted_sql(settler);
 	settler->refused_sql = refused_sql(settler);
 	settler->delete_sql = delete_sql(settler);
+	settler->forget_record_sql = forget_record_sql(settler);
 	settler->gone_sql = gone_sql(settler);
 	settler->mark_sql = mark_sql(settler);
 	settler->hold_sql = hold_sql(settler);
@@ -440,6 +462,40 @@ run_columns(const Sync *sync, int expected, const char *sql, const Column *keys,
 	return run_planned(sync, NULL, expected, sql, keys, nkeys, columns, ncolumns);
 }
 
+/* What is known of the record now; NULL: nothing that the table does not have. */
+static char *
+record_id(const Row *row)
+{
+	const char *id = row->new_external_id != NULL ? row->new_external_id : row->id_changed ? row->external_id : NULL;
+
+	return act_text_to_server_exact(unconstify(char *, id));
+}
+
+static char *
+record_values(const Row *row)
+{
+	if (row->new_remembered == NIL && !row->id_changed)
+		return NULL;
+	return act_text_to_server_exact(act_row_values_json(act_row_values_over(row->remembered, row->new_remembered)));
+}
+
+static void
+forget_records(const Settler *settler, List *rows)
+{
+	int			nkeys = settler->sync->nkeys;
+	Column	   *keys = make_keys(nkeys, list_length(rows));
+	ListCell   *cell;
+
+	foreach(cell, rows)
+	{
+		const Row  *row = ((SettledRow *) lfirst(cell))->row;
+
+		if (row->id_changed)
+			add_keys(keys, nkeys, row->key_values);
+	}
+	(void) run_columns(settler->sync, SPI_OK_UPDATE, settler->forget_record_sql, keys, nkeys, NULL, 0);
+}
+
 /* What is made or found by its key is so in the same way, whatever the table's size. */
 static void
 settle_accepted(Settler *settler, List *rows, TimestampTz now)
@@ -448,9 +504,10 @@ settle_accepted(Settler *settler, List *rows, TimestampTz now)
 	int			nkeys = settler->sync->nkeys;
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
-	Column		columns[6] = {act_column_make(TEXTOID, capacity), act_column_make(UUIDOID, capacity),
-	act_column_make(TIMESTAMPTZOID, capacity), act_column_make(TIMESTAMPTZOID, capacity)};
-	int			ncolumns = 4;
+	Column		columns[7] = {act_column_make(TEXTOID, capacity), act_column_make(UUIDOID, capacity),
+		act_column_make(TIMESTAMPTZOID, capacity), act_column_make(TIMESTAMPTZOID, capacity),
+	act_column_make(JSONOID, capacity)};
+	int			ncolumns = 5;
 	Column	   *hashes = options->changed_fields_only ? &columns[ncolumns++] : NULL;
 	Column	   *payloads = options->keep_payload ? &columns[ncolumns++] : NULL;
 	ListCell   *cell;
@@ -468,10 +525,11 @@ settle_accepted(Settler *settler, List *rows, TimestampTz now)
 		if (row->outcome != ROW_ACCEPTED || act_row_op_removes(row->op))
 			continue;
 		add_keys(keys, nkeys, row->key_values);
-		act_column_add_text(&columns[0], act_text_to_server_exact(row->new_external_id));
+		act_column_add_text(&columns[0], record_id(row));
 		act_column_add_digest(&columns[1], row->fingerprint, settled->differs);
 		act_column_add_time(&columns[2], now);
 		act_column_add_time(&columns[3], act_late_until(row, settled->late_ms, now));
+		act_column_add_text(&columns[4], record_values(row));
 		if (hashes != NULL)
 			act_column_add_text(hashes, settled->differs ? NULL : row->field_hashes);
 		if (payloads != NULL)
@@ -522,7 +580,7 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 	int			capacity = list_length(rows);
 	Column	   *keys = make_keys(nkeys, capacity);
 	Oid			types[] = {TEXTOID, BOOLOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID};
+	TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, JSONOID};
 	Column		columns[lengthof(types)];
 	ListCell   *cell;
 
@@ -561,6 +619,8 @@ settle_refused(Settler *settler, List *rows, TimestampTz now)
 		act_column_add_time(&columns[11], state.late_until);
 		act_column_add(&columns[12], Int64GetDatum(row->request_id ? *row->request_id : 0),
 					   accepted || row->request_id == NULL);
+		act_column_add_text(&columns[13], record_id(row));
+		act_column_add_text(&columns[14], record_values(row));
 	}
 	run_planned(settler->sync, &settler->refused_plan, SPI_OK_INSERT, settler->refused_sql, keys, nkeys,
 				columns, lengthof(columns));
@@ -577,6 +637,7 @@ act_settler_rows(Settler *settler, List *rows)
 	if (rows == NIL)
 		return;
 	act_identity_owner(&identity, sync->owner, NULL, NULL);
+	forget_records(settler, rows);
 	settle_accepted(settler, rows, now);
 	settle_gone(settler, rows, now);
 	settle_refused(settler, rows, now);

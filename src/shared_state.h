@@ -113,7 +113,7 @@ typedef struct RunSlot
 	int64		rows_done;
 	int			in_flight;
 	TimestampTz deliver_started_at;
-	char		waiting_for[32];	/* '' nothing */
+	char		waiting_for[2 * NAMEDATALEN];	/* '' nothing */
 	char		sync_name[NAMEDATALEN];
 } RunSlot;
 

@@ -53,7 +53,8 @@ static const char engine_columns[] =
 " activate_muted_by pg_catalog.text,"
 " activate_muted_reason pg_catalog.text,"
 " activate_field_hashes pg_catalog.text,"
-" activate_payload pg_catalog.json";
+" activate_payload pg_catalog.json,"
+" activate_remembered pg_catalog.json";
 
 static const struct
 {
@@ -62,6 +63,7 @@ static const struct
 }			column_comments[] =
 {
 	{"activate_external_id", "the destination's id of the record; null: it told none"},
+	{"activate_remembered", "what else the connector remembers of the record, such as its revision; null: nothing"},
 	{"activate_state", "accepted, rejected, refused, absent, doubt, unknown, waiting, leaving, left, removed, skipped or gone"},
 	{"activate_accepted_at", "when the destination last accepted the row, or a baseline took it for accepted; null: never, or nothing of it is left there"},
 	{"activate_fingerprint", "digest of the mapped values that the destination has; null: not known"},
@@ -322,13 +324,14 @@ act_snapshot_forget(const Sync *sync, bool moved)
 			lengthof(late), late);
 	act_sql(SPI_OK_UPDATE, psprintf("UPDATE %s SET activate_state = 'gone',"
 									" activate_late_until = CASE WHEN $1 IS NOT NULL THEN activate_late_until END,"
-									" activate_external_id = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(sync)),
+									" activate_external_id = NULL, activate_remembered = NULL," ACT_SNAPSHOT_NOTHING_THERE, act_sync_table_name(sync)),
 			lengthof(late), late);
 	act_identity_leave(&identity);
 
 	/* What a run that died left in doubt was sent to what is forgotten now. */
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_DELETE, "DELETE FROM activate.claim WHERE sync_id = $1", 1, id);
+	act_sql(SPI_OK_DELETE, "DELETE FROM activate.job WHERE sync_id = $1", 1, id);
 	act_sql(SPI_OK_DELETE, "DELETE FROM activate.invalid_row WHERE sync_id = $1", 1, id);
 	act_identity_leave(&identity);
 }

@@ -353,6 +353,7 @@ static const struct
 	{"activate_muted_reason", TEXTOID},
 	{"activate_field_hashes", TEXTOID},
 	{"activate_payload", JSONOID},
+	{"activate_remembered", JSONOID},
 };
 
 /* InvalidOid: there is none. */

@@ -23,6 +23,7 @@
 #include "event.h"
 #include "fault.h"
 #include "identity.h"
+#include "job.h"
 #include "model_wait.h"
 #include "run_lock.h"
 #include "settings.h"
@@ -656,6 +657,23 @@ finish_whole(const Run *run, RunStatus status, SyncState *state)
 		try_again(state, state->failures > 1 ? retry_pause(state->failures - 1) : 0, false);
 }
 
+/*
+ * What it left to the destination is asked for by a run of the whole, which
+ * begins with it; of a sync that runs only when called by one of nothing else.
+ */
+static void
+resume_jobs(const Run *run, RunStatus status, SyncState *state)
+{
+	if (status == RUN_PARTIAL || status == RUN_POSTPONED)
+	{
+		state->retry_at = run->job_due_at;
+		state->failures = 0;
+	}
+	else
+		state->retry_at = earlier(state->retry_at, run->job_due_at);
+	state->retry_rows = is_manual(run->sync->schedule) && !(run->in_worker && run->cause == CAUSE_MANUAL);
+}
+
 /* What the schedule does as early needs nothing else. */
 static void
 leave_to_schedule(const char *schedule, bool resume, SyncState *state)
@@ -669,8 +687,10 @@ act_sync_state_interrupted(SyncState *state, const char *schedule, bool by_worke
 {
 	move_ids(state);
 	state->failures++;
-	try_again(state, state->failures > 1 ? retry_pause(state->failures - 1) : 0, false);
-	leave_to_schedule(schedule, by_worker, state);
+	/* What it left to the destination is asked for, though nobody has the rest of it made again. */
+	try_again(state, state->failures > 1 ? retry_pause(state->failures - 1) : 0,
+			  is_manual(schedule) && !by_worker);
+	leave_to_schedule(schedule, by_worker || act_job_exists(state->sync_id), state);
 }
 
 /* What is known of the other rows stays known after a run of a few. */
@@ -699,8 +719,10 @@ act_sync_state_finish(const Run *run, RunStatus status)
 		finish_part(run, &state);
 	else
 		finish_whole(run, status, &state);
-	leave_to_schedule(run->sync->schedule,
-					  (status == RUN_INTERRUPTED || run->destination_paused) && run->in_worker, &state);
+	if (run->job_due_at != 0)
+		resume_jobs(run, status, &state);
+	leave_to_schedule(run->sync->schedule, run->job_due_at != 0 ||
+					  ((status == RUN_INTERRUPTED || run->destination_paused) && run->in_worker), &state);
 	note_waiting(run, &state);
 	move_ids(&state);
 	if (run->model_problem != NULL)

@@ -22,6 +22,7 @@ typedef struct Builder
 	int			place;
 	bool		within_rows;
 	bool		may_fail;
+	bool		may_lack;
 	bool		names_rows;
 	bool		has_ops;
 	const Template *row;		/* of the first $rows or $row met */
@@ -145,6 +146,27 @@ act_template_is_optional(const Template *template)
 {
 	return template->nsegments == 1 && template->segments[0].kind == SEGMENT_TEXT &&
 		!template->segments[0].expression->each;
+}
+
+/* What is known of a row's record, as far as it is. */
+static bool
+tells_record(const Expression *expression)
+{
+	return expression->path == PATH_ROW_EXTERNAL_ID || expression->path == PATH_ROW_REMEMBERED ||
+		expression->path == PATH_ROW_FOUND;
+}
+
+bool
+act_template_names_record(const Template *template)
+{
+	return act_template_is_optional(template) &&
+		(tells_record(template->segments[0].expression) || template->segments[0].expression->path == PATH_SAVED);
+}
+
+bool
+act_template_may_lack(const Template *template)
+{
+	return template->may_lack;
 }
 
 bool
@@ -287,6 +309,7 @@ add_segment(Builder *builder, SegmentKind kind, const Expression *expression)
 	if (expression == NULL)
 		return;
 	builder->names_rows |= expression->each;
+	builder->may_lack |= tells_record(expression) && (expression->may_fail || kind == SEGMENT_TEXT);
 	builder->may_fail |= expression->may_fail || expression->each ||
 		(kind == SEGMENT_TEXT && may_be_absent(expression)) ||
 		((kind == SEGMENT_SPREAD || kind == SEGMENT_WRAP || kind == SEGMENT_VALUES) &&
@@ -300,9 +323,15 @@ add_construct(Builder *builder, Segment segment)
 	flush_literal(builder);
 	push_segment(builder, segment);
 	if (segment.template != NULL)
+	{
 		builder->may_fail |= segment.template->may_fail;
+		builder->may_lack |= segment.template->may_lack;
+	}
 	for (int i = 0; segment.wrap != NULL && i < segment.wrap->nitems; i++)
+	{
 		builder->may_fail |= segment.wrap->items[i].template->may_fail;
+		builder->may_lack |= segment.wrap->items[i].template->may_lack;
+	}
 	if (segment.expression != NULL)
 		builder->may_fail |= segment.expression->may_fail || segment.expression->path == PATH_ROW_FIELD;
 }
@@ -318,6 +347,7 @@ builder_finish(Builder *builder)
 	template->nsegments = builder->nsegments;
 	template->segments = builder->segments;
 	template->may_fail = builder->may_fail;
+	template->may_lack = builder->may_lack;
 	template->names_rows = builder->names_rows;
 	template->has_ops = builder->has_ops;
 	template->row = builder->row;

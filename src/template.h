@@ -109,6 +109,7 @@ ACT_NORETURN extern void act_template_fail(const Template *template, const Templ
 
 /* Is it nothing but one expression, which may drop out?  Never one of all rows: a row's part would be missing. */
 extern bool act_template_is_optional(const Template *template);
+extern bool act_template_names_record(const Template *template); /* is nothing but an id, or what else a destination told */
 extern bool act_template_is_constant(const Template *template);
 /* The same of JSON: one expression, or one construct such as $rows. */
 extern bool act_template_is_value(const Template *template);
@@ -119,6 +120,7 @@ extern bool act_template_names_token(const Template *template);
 extern bool act_template_names_rows(const Template *template);
 /* Whether some row might not be rendered: worth a trial. */
 extern bool act_template_may_fail(const Template *template);
+extern bool act_template_may_lack(const Template *template);	/* of what is known of records, which may be nothing */
 
 /*
  * Whether some $rows takes rows of that operation; true, too, where there is

@@ -136,6 +136,7 @@ struct Template
 	int			nsegments;
 	Segment    *segments;
 	bool		may_fail;		/* not every row can be rendered */
+	bool		may_lack;		/* nor every one whose record is not known */
 	bool		names_rows;		/* all rows of the request: $rows, rows.* */
 	bool		has_ops;		/* some $rows takes rows of some operations only */
 	const Template *row;		/* of the first $rows or $row, or NULL */

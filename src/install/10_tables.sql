@@ -279,6 +279,65 @@ CREATE INDEX claim_sync_idx ON activate.claim (sync_id);
 SELECT pg_catalog.pg_extension_config_dump('activate.claim', '');
 SELECT pg_catalog.pg_extension_config_dump('activate.claim_claim_id_seq', '');
 
+CREATE TABLE activate.job (
+	job_id		pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sync_id		pg_catalog.int8 NOT NULL,
+	run_id		pg_catalog.int8 NOT NULL,
+	destination	pg_catalog.text NOT NULL,
+	operation	pg_catalog.text NOT NULL,
+	state		pg_catalog.text NOT NULL CHECK (state IN ('filling', 'sending', 'starting', 'polling', 'aborting', 'lost')),
+	step		pg_catalog.int4 NOT NULL,
+	saved		pg_catalog.text[] NOT NULL,
+	submitted_at pg_catalog.timestamptz,
+	next_poll_at pg_catalog.timestamptz,
+	deadline	pg_catalog.timestamptz,
+	row_count	pg_catalog.int4 NOT NULL,
+	ops			pg_catalog.text[] NOT NULL,
+	key_values	pg_catalog.text[] NOT NULL,
+	keys		pg_catalog.text[] NOT NULL,
+	fields		pg_catalog.text[] NOT NULL,
+	payloads	pg_catalog.text[] NOT NULL,
+	hashes		pg_catalog.text[] NOT NULL,
+	external_ids pg_catalog.text[] NOT NULL,
+	fingerprints pg_catalog.uuid[] NOT NULL,
+	change_ids	pg_catalog.uuid[] NOT NULL,
+	flags		pg_catalog.int4[] NOT NULL,
+	attempts	pg_catalog.int4[] NOT NULL,
+	late_until	pg_catalog.int8[] NOT NULL,
+	asks		pg_catalog.text[] NOT NULL,
+	remembered	pg_catalog.text[] NOT NULL
+);
+COMMENT ON TABLE activate.job IS 'rows that a destination was handed in steps and works on: written before each request after the first, gone when what became of the rows is settled';
+COMMENT ON COLUMN activate.job.job_id IS 'number of the job; later ones have higher ones';
+COMMENT ON COLUMN activate.job.sync_id IS 'the sync whose rows it has';
+COMMENT ON COLUMN activate.job.run_id IS 'the run that handed them over';
+COMMENT ON COLUMN activate.job.destination IS 'where they are';
+COMMENT ON COLUMN activate.job.operation IS 'operation of the connector that describes the job';
+COMMENT ON COLUMN activate.job.state IS 'filling: nothing is applied yet; sending: the request that begins it has the rows; starting: it has not; polling: it is asked for; aborting: given up, and the destination is still to be told; lost: what it says is not believed, its rows are in doubt';
+COMMENT ON COLUMN activate.job.step IS 'which of its steps is next, from 0';
+COMMENT ON COLUMN activate.job.saved IS 'what the answers to its steps gave, names and values in turn';
+COMMENT ON COLUMN activate.job.submitted_at IS 'when its last step was done';
+COMMENT ON COLUMN activate.job.next_poll_at IS 'when it is asked for next';
+COMMENT ON COLUMN activate.job.deadline IS 'when it is given up';
+COMMENT ON COLUMN activate.job.row_count IS 'how many rows it has';
+COMMENT ON COLUMN activate.job.ops IS 'operation on each row';
+COMMENT ON COLUMN activate.job.key_values IS 'key columns of the rows, row after row, as text';
+COMMENT ON COLUMN activate.job.keys IS 'of each row, its key as JSON';
+COMMENT ON COLUMN activate.job.fields IS 'of each row, its match fields as JSON: what results name it by';
+COMMENT ON COLUMN activate.job.payloads IS 'of each row, all that was sent, where option keep_payload keeps it';
+COMMENT ON COLUMN activate.job.hashes IS 'of each row, hashes of its fields, where option changed_fields_only keeps them';
+COMMENT ON COLUMN activate.job.external_ids IS 'of each row, the id of its record, where it was known';
+COMMENT ON COLUMN activate.job.fingerprints IS 'of each row, digest of the values sent';
+COMMENT ON COLUMN activate.job.change_ids IS 'of each row, the id of the version sent; another one for each version';
+COMMENT ON COLUMN activate.job.flags IS 'of each row, what its run knew of it (job.c)';
+COMMENT ON COLUMN activate.job.attempts IS 'of each row, how often its version was refused before';
+COMMENT ON COLUMN activate.job.late_until IS 'of each row, until when a lost request may still be applied, in microseconds since 2000; 0: none may';
+COMMENT ON COLUMN activate.job.asks IS 'of each row, what was asked for instead of its operation, by what a lookup found; null: its operation';
+COMMENT ON COLUMN activate.job.remembered IS 'of each row, what else was known of its record, as JSON';
+CREATE INDEX job_sync_idx ON activate.job (sync_id);
+SELECT pg_catalog.pg_extension_config_dump('activate.job', '');
+SELECT pg_catalog.pg_extension_config_dump('activate.job_job_id_seq', '');
+
 CREATE TABLE activate.invalid_row (
 	sync_id		pg_catalog.int8 NOT NULL,
 	key			pg_catalog.jsonb NOT NULL,

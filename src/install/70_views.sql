@@ -79,6 +79,13 @@ WHERE p.state OPERATOR(pg_catalog.=) ANY (ARRAY['rejected', 'refused', 'invalid'
 COMMENT ON VIEW activate.rejections IS 'pending rows that the destination or the mapping refused';
 GRANT SELECT ON activate.rejections TO PUBLIC;
 
+CREATE VIEW activate.jobs WITH (security_barrier) AS
+SELECT j.job_id, s.name AS sync, j.destination, j.saved[2] AS job, j.operation, j.state, j.row_count AS rows, j.run_id,
+	j.submitted_at, j.next_poll_at, j.deadline
+FROM activate.job AS j JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) j.sync_id;
+COMMENT ON VIEW activate.jobs IS 'rows that a destination was handed as a job and works on';
+GRANT SELECT ON activate.jobs TO PUBLIC;
+
 CREATE FUNCTION activate.request_curl(headers pg_catalog.jsonb, method pg_catalog.text, url pg_catalog.text,
 	body pg_catalog.text)
 RETURNS pg_catalog.text

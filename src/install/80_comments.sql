@@ -174,6 +174,17 @@ COMMENT ON COLUMN activate.pending.code IS 'the destination''s word for the reas
 COMMENT ON COLUMN activate.pending.message IS 'the reason as a sentence, mostly the destination''s own; null: none given';
 COMMENT ON COLUMN activate.pending.request_id IS 'number of the request that decided it, in activate.requests; null: none did, or it is not logged';
 
+COMMENT ON COLUMN activate.jobs.job_id IS 'number of the job';
+COMMENT ON COLUMN activate.jobs.sync IS 'name of the sync';
+COMMENT ON COLUMN activate.jobs.destination IS 'where its rows are';
+COMMENT ON COLUMN activate.jobs.job IS 'what the destination calls it: the first value that its steps saved';
+COMMENT ON COLUMN activate.jobs.operation IS 'operation of the connector that describes it';
+COMMENT ON COLUMN activate.jobs.state IS 'filling, sending, starting: being handed over; polling: asked for; aborting: given up; lost: what it says is not believed';
+COMMENT ON COLUMN activate.jobs.rows IS 'how many rows it has';
+COMMENT ON COLUMN activate.jobs.run_id IS 'the run that handed them over';
+COMMENT ON COLUMN activate.jobs.submitted_at IS 'when its last step was done; null: it was not';
+COMMENT ON COLUMN activate.jobs.next_poll_at IS 'when it is asked for next, where no run waits for it';
+COMMENT ON COLUMN activate.jobs.deadline IS 'when it is given up, and its rows are in doubt';
 COMMENT ON COLUMN activate.rejections.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.rejections.key IS 'the row''s key: an object of the key columns';
 COMMENT ON COLUMN activate.rejections.op IS 'operation that was tried last or, of a row that is leaving, that comes: insert, update, upsert, delete, archive or clear; null: none';
@@ -272,6 +283,7 @@ COMMENT ON SEQUENCE activate.sync_sync_id_seq IS 'numbers of syncs';
 COMMENT ON SEQUENCE activate.request_request_id_seq IS 'numbers of requests';
 COMMENT ON SEQUENCE activate.run_run_id_seq IS 'numbers of runs';
 COMMENT ON SEQUENCE activate.claim_claim_id_seq IS 'numbers of claims';
+COMMENT ON SEQUENCE activate.job_job_id_seq IS 'numbers of jobs';
 COMMENT ON SEQUENCE activate.event_event_id_seq IS 'numbers of events';
 
 COMMENT ON COLUMN activate.sync_state.sync_id IS 'the sync';

@@ -64,6 +64,9 @@ typedef struct Conn
 	Buf			results;		/* elements of the results array */
 	long		nresults;
 	bool		is_lookup;		/* results are records */
+	Buf			body;			/* of the answer, where it is made at once */
+	bool		raw;			/* results are the whole body */
+	const char *content_type;	/* of that; NULL: JSON */
 	int64_t		due;
 	struct Conn *next;
 	struct Conn *prev;
@@ -76,6 +79,9 @@ typedef struct Config
 	long		delay_ms;
 	long		max_rows;
 	bool		log;
+	long		job_polls;		/* so often a job is still being worked on */
+	char	   *job_state;		/* its state then; NULL: done */
+	long		page_rows;		/* results on a page; 0: all of them */
 	bool		careless;		/* says yes without looking: for benchmarks */
 } Config;
 
@@ -114,9 +120,16 @@ extern void process(Conn *conn);
 extern void count_request(Conn *conn);
 extern void handle_request(Conn *conn);
 extern void answer(Conn *conn);
+extern bool evaluate_row(Conn *conn, const char *object, Span row, bool apply);
+
+/* jobs.c */
+extern void job_request(Conn *conn, bool apply);
+extern void jobs_json(Buf *out);
+extern void jobs_forget(void);
 
 /* lookup.c */
 extern void look_up(Conn *conn, const char *object, Span lookup);
+extern bool crm(Conn *conn, const char *object, Span body, bool apply);
 
 /* control.c */
 extern void control(Conn *conn);

@@ -80,6 +80,8 @@ reset_everything(void)
 	log_reset();
 	script_reset();
 	free(config.require_auth);
+	free(config.job_state);
+	jobs_forget();
 	config = (Config) {.log = true};
 	stats.requests = stats.rows = stats.connections = stats.faults = stats.repeats = 0;
 	stats.max_busy = stats.busy;
@@ -109,6 +111,17 @@ set_config(Span object)
 			config.delay_ms = json_long(value, 0);
 		else if (json_is(name, "max_rows"))
 			config.max_rows = json_long(value, 0);
+		else if (json_is(name, "job_polls"))
+			config.job_polls = json_long(value, 0);
+		else if (json_is(name, "page_rows"))
+			config.page_rows = json_long(value, 0);
+		else if (json_is(name, "job_state"))
+		{
+			free(config.job_state);
+			config.job_state = *value.at == '"' ? json_text(value) : NULL;
+		}
+		else if (json_is(name, "forget_jobs"))
+			jobs_forget();
 		else if (json_is(name, "careless"))
 			config.careless = json_true(value);
 		else if (json_is(name, "log"))
@@ -141,6 +154,8 @@ control_get(const char *path, const char *name, size_t len, Buf *out)
 		records_json(out, object);
 	else if (IS("/_requests"))
 		log_json(out, since);
+	else if (IS("/_jobs"))
+		jobs_json(out);
 	else if (IS("/_stats"))
 		stats_json(out);
 	else if (IS("/_text/records"))

@@ -99,7 +99,10 @@ forget_request(Conn *conn)
 	conn->status = 0;
 	conn->nresults = 0;
 	conn->is_lookup = false;
+	conn->raw = false;
+	conn->content_type = NULL;
 	buf_free(&conn->results);
+	buf_free(&conn->body);
 	conn->state = CONN_HEAD;
 }
 

@@ -21,8 +21,8 @@ add_record(Conn *conn, const Record *record)
 {
 	Buf		   *out = &conn->results;
 
-	buf_format(out, "%s{\"id\":\"%s\",\"key\":%s,\"fields\":%s}", conn->nresults++ ? ",\n" : "",
-			   record->external_id, record->key, record->fields);
+	buf_format(out, "%s{\"id\":\"%s\",\"rev\":\"%ld\",\"key\":%s,\"fields\":%s}", conn->nresults++ ? ",\n" : "",
+			   record->external_id, record->writes, record->key, record->fields);
 }
 
 static long

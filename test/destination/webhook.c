@@ -56,8 +56,12 @@ answer_body(Buf *body, const Conn *conn, const Behaviour *behaviour, int status)
 		buf_add(body, behaviour->gzip.at, behaviour->gzip.len);
 	else if (behaviour && behaviour->body)
 		buf_text(body, behaviour->body);
+	else if (conn->body.len > 0 && status == conn->status)
+		buf_add(body, conn->body.at, conn->body.len);
 	else if (status >= 300)
 		buf_format(body, "{\"error\":\"status %d\"}", status);
+	else if (conn->raw)
+		buf_text(body, conn->results.at ? conn->results.at : "{}");
 	else if (strcmp(conn->request.method, "POST") != 0)
 		buf_text(body, "{\"ok\":true}");
 	else
@@ -65,7 +69,7 @@ answer_body(Buf *body, const Conn *conn, const Behaviour *behaviour, int status)
 }
 
 static void
-answer_head(Buf *out, const Behaviour *behaviour, int status, size_t body_len)
+answer_head(Buf *out, const Conn *conn, const Behaviour *behaviour, int status, size_t body_len)
 {
 	bool		html = behaviour && behaviour->results == RESULTS_HTML;
 
@@ -73,7 +77,7 @@ answer_head(Buf *out, const Behaviour *behaviour, int status, size_t body_len)
 	if (behaviour)
 		buf_add(out, behaviour->headers.at, behaviour->headers.len);
 	if (behaviour == NULL || !behaviour->content_type)
-		buf_format(out, "Content-Type: %s\r\n", html ? "text/html" : "application/json");
+		buf_format(out, "Content-Type: %s\r\n", html ? "text/html" : conn->content_type ? conn->content_type : "application/json");
 	if (behaviour && behaviour->gzip.len > 0)
 		buf_text(out, "Content-Encoding: gzip\r\n");
 	if (behaviour && behaviour->header_bytes > 0)
@@ -155,7 +159,7 @@ apply_row(Conn *conn, const char *object, const char *op, const char *key, Span 
  * One row's part of the answer, and of the records unless apply is false.
  * false: the row was turned away.
  */
-static bool
+bool
 evaluate_row(Conn *conn, const char *object, Span row, bool apply)
 {
 	const RowRule *rule = script_row_rule(conn->behaviour, row);
@@ -251,6 +255,11 @@ evaluate(Conn *conn, bool apply)
 	char	   *object;
 
 	conn->evaluated = true;
+	if (strcmp(request->path, "/jobs") == 0 || strncmp(request->path, "/jobs/", 6) == 0)
+	{
+		job_request(conn, apply);
+		return;
+	}
 	if (strcmp(request->method, "POST") != 0)
 		return;
 	if (lookup.at)
@@ -260,6 +269,15 @@ evaluate(Conn *conn, bool apply)
 		free(object);
 		return;
 	}
+	object = url_decode(request->path + 1, strcspn(request->path + 1, "?/"));
+	if (crm(conn, object, body, apply))
+	{
+		if (conn->status == 0)
+			conn->status = 200;
+		free(object);
+		return;
+	}
+	free(object);
 	while (json_next(&iter, &name, &row))
 		nrows++;
 	if (entry)
@@ -307,7 +325,7 @@ answer(Conn *conn)
 	if (entry)
 		entry->status = status;
 	answer_body(&body, conn, behaviour, status);
-	answer_head(&conn->out, behaviour, status, body.len);
+	answer_head(&conn->out, conn, behaviour, status, body.len);
 	if (behaviour && behaviour->chunked_bad)
 		buf_text(&conn->out, "zz\r\nnot a chunk\r\n");
 	else if (behaviour && behaviour->close == CLOSE_MID)

@@ -22,6 +22,7 @@ Destination - a test destination (test/destination) for TAP tests
   $crm->wait_for_requests(3);            # dies after 30 s (or the second argument)
   $crm->stats;                           # { requests, rows, connections, open, busy, max_busy, faults, repeats }
   $crm->config({ idempotency => 1 });
+  $crm->jobs;                            # [{ id, object, state, rows }], the newest first
   $crm->reset;                           # records, log, script, config, statistics
   $crm->stop; $crm->restart;             # the same port, everything forgotten
 
@@ -43,7 +44,7 @@ use Time::HiRes qw(sleep time);
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
 # Members of scripts and configurations that are booleans.
-my %boolean = map { $_ => 1 } qw(hang reset chunked_bad endless idempotency log retry);
+my %boolean = map { $_ => 1 } qw(hang reset chunked_bad endless forget_jobs idempotency log retry);
 
 sub start
 {
@@ -155,6 +156,7 @@ sub script_more
 }
 
 sub config { return $_[0]->_control(POST => '/_config', _booleans($_[1])) }
+sub jobs { return $_[0]->_control(GET => '/_jobs') }
 sub reset { return $_[0]->_control(POST => '/_reset') }
 sub stats { return $_[0]->_control(GET => '/_stats') }
 

@@ -153,6 +153,31 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 	abort();
 }
 
+void
+act_connector_render_lookup(const Connector *connector, const ConnectorScope *scope, Row **batch_rows, int count,
+							HttpRequest *request)
+{
+	abort();
+}
+
+char *
+act_connector_lookup_problem(const Connector *connector, int nmatch)
+{
+	abort();
+}
+
+bool
+act_connector_lookup_has(const Connector *connector, const ConnectorScope *scope, const Row *row)
+{
+	abort();
+}
+
+void
+act_connector_row_missing(const Connector *connector, Row *row, bool asked)
+{
+	abort();
+}
+
 const char *
 act_row_op_sent_name(RowOp op)
 {
