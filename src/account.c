@@ -21,6 +21,7 @@
 #include "fault.h"
 #include "renewal.h"
 #include "request_retry.h"
+#include "token.h"
 
 char *
 act_account_name(const ConnectorAccount *account)
@@ -240,7 +241,7 @@ ask(AccountCheck *check)
 	while (!check->done && !run->stop.set)
 	{
 		act_destination_heed(run);
-		if (!run->stop.set)
+		if (!run->stop.set && act_token_ready(run))
 			ask_once(check);
 		act_run_poll(run);
 	}

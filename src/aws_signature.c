@@ -3,12 +3,12 @@
  * aws_signature.c
  *	  AWS Signature Version 4 of a request.
  *
- * Ours rather than CURLOPT_AWS_SIGV4: the libcurl of the oldest supported
- * systems (7.88) signs the query as it stands, neither sorted nor encoded
- * anew, escapes no path a second time for services other than S3, and sets
- * x-amz-content-sha256 for none but S3, so that OpenSearch and addresses with
- * parameters are refused.  And what is signed here can be held against
- * published vectors without a socket.
+ * Ours rather than CURLOPT_AWS_SIGV4: what libcurl 7.88.1 sends was captured
+ * and signed again.  Its signature is wrong where parameters are not in their
+ * order or one has no "=", and where a path has escapes and the service is not
+ * S3 (they are to be escaped a second time there); and it never sends
+ * x-amz-content-sha256, without which S3 takes nothing.  What is signed here is
+ * held against published vectors.
  *
  * Called for each try by connector_auth.c; touches neither database nor
  * network.  Results are in the current memory context.  Throws XX000 where

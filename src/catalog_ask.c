@@ -22,6 +22,7 @@
 #include "exchange.h"
 #include "fault.h"
 #include "request_retry.h"
+#include "token.h"
 #include "server_text.h"
 
 /* More are no list that a person could read, but a server that goes in circles. */
@@ -158,6 +159,18 @@ ask_all(CatalogQuestion *question, bool fields)
 }
 
 static void
+ask_token(CatalogQuestion *question)
+{
+	char	   *why = act_token_ready_once(question->destination, &question->scope, true);
+
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("destination \"%s\" gives no token", question->destination->name),
+				 errdetail_internal("%s", act_destination_redact(question->destination, why))));
+}
+
+static void
 tell_passed_over(const CatalogQuestion *question)
 {
 	if (question->passed_over > 0)
@@ -185,6 +198,7 @@ act_catalog_ask(Destination *destination, const char *object, bool *has_unique, 
 	{
 		question.limit = act_limit_attach(destination, 0, act_now());
 		question.exchange = act_exchange_open(destination, question.limit, MAX_WAIT_MS);
+		ask_token(&question);
 		ask_all(&question, object != NULL);
 	}
 	PG_CATCH();

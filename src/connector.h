@@ -188,6 +188,8 @@ extern const char *act_connector_time_zone(const Connector *connector);
  * own; NULL where neither says.  Needs nothing of the scope but options.
  */
 extern char *act_connector_base_url(const Connector *connector, const ConnectorScope *scope);
+/* Where option base_url does not say, a token's answer does: NULL until there is one. */
+extern bool act_connector_token_leads(const Connector *connector);
 
 /* Options (beyond the common ones) and secrets it knows; NULL-name ended. */
 extern const ConnectorOption *act_connector_options(const Connector *connector);
@@ -254,6 +256,8 @@ typedef struct ConnectorToken
 	bool		later;			/* it may well be there when it is asked for again */
 } ConnectorToken;
 
+/* A token for requests that are not sent, all of its values the same. */
+extern List *act_connector_sample_token(const Connector *connector, const ConnectorScope *scope, const char *value);
 extern bool act_connector_needs_token(const Connector *connector, const ConnectorScope *scope);
 /* The secret that a token's answer may replace for good; NULL: none. */
 extern const char *act_connector_rotating_secret(const Connector *connector, const ConnectorScope *scope);

@@ -345,6 +345,7 @@ render_masked(void *arg)
 	for (int i = 0; i < lengthof(others); i++)
 	{
 		check->secret = i == 0 ? ACT_REQUEST_ONE_SECRET : ACT_REQUEST_OTHER_SECRET;
+		check->sample->scope.token = act_connector_sample_token(check->connector, &check->sample->scope, check->secret);
 		render(check);
 		act_connector_authorize(check->connector, &check->sample->scope, &check->request, now_s);
 		others[i] = check->request;

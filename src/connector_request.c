@@ -371,10 +371,20 @@ act_connector_base_url(const Connector *connector, const ConnectorScope *scope)
 	return url.data;
 }
 
+bool
+act_connector_token_leads(const Connector *connector)
+{
+	return connector->base_url != NULL && act_template_names_token(connector->base_url);
+}
+
 static char *
 base_url(const Connector *connector, const ConnectorScope *scope)
 {
 	char	   *url = act_connector_base_url(connector, scope);
+
+	/* For previews and sizes; nothing is sent before there is a token. */
+	if (url == NULL && act_connector_token_leads(connector))
+		return pstrdup("https://{token}");
 
 	/* What a token's answer chose was not looked at before. */
 	if (url != NULL && scope->token != NIL && act_url_problem(url) != NULL)

@@ -2,7 +2,7 @@
  *
  * connector_token.c
  *	  Tokens that credentials are exchanged for: kinds "oauth2" and
- *	  "token_request" of a document's auth.
+ *	  "token_request" of a document's auth, how they are asked for and used.
  *
  * Compiled with the document, in its memory context.  Requests and what
  * their answers say are allocated in the current one; neither database nor
@@ -19,59 +19,8 @@
 #include "json_text.h"
 #include "url.h"
 
-/* All that is kept of one answer; servers refuse larger headers anyway. */
-#define TOKEN_MAX_BYTES ACT_TOKEN_MAX_BYTES
-/* No answer makes a token last longer. */
-#define TOKEN_MAX_SECONDS (366 * 24 * 60 * 60)
-/* It is asked for anew so long before its end, or at half of its time. */
-#define TOKEN_MARGIN_SECONDS 60
-#define REASON_MAX_BYTES 400
 #define JWT_DEFAULT_TTL_MS (5 * 60 * 1000)
 #define JWT_MAX_TTL_MS (24 * 60 * 60 * 1000)
-
-/* The order is that of grant_names[]. */
-typedef enum TokenGrant
-{
-	GRANT_CLIENT_CREDENTIALS,
-	GRANT_REFRESH_TOKEN,
-	GRANT_JWT_BEARER
-} TokenGrant;
-
-typedef struct KeptValue
-{
-	const char *name;
-	const JsonPointer *at;
-	bool		is_secret;
-} KeptValue;
-
-struct TokenSource
-{
-	bool		is_request;		/* token_request; else oauth2 */
-	TokenGrant	grant;
-	const Template *url;
-	bool		basic;			/* who asks stands in a header, not in the body */
-	const Template *client_id;
-	const Template *client_secret;
-	const Template *refresh_token;
-	bool		rotates;
-	const char *refresh_secret; /* the secret that refresh_token is, or NULL */
-	const Template *scope;
-	const Template *audience;
-	NamedTemplates extra;
-	const Template *jwt_key;
-	const Template *jwt_header;	/* an object, or NULL */
-	const Template *jwt_claims;
-	int			jwt_ttl_ms;
-
-	const RequestTemplate *request;
-	const JsonPointer *token;
-	const JsonPointer *expires_in;
-	int			ttl_ms;			/* 0: until it is refused */
-	int			nkept;
-	KeptValue  *kept;
-	const char *header_name;
-	const Template *header;
-};
 
 const char *const act_token_oauth2_members[] = {
 	"when", "kind", "grant", "token_url", "client_auth", "client_id", "client_secret", "refresh_token", "rotates",
@@ -474,8 +423,8 @@ render_request(const Connector *connector, const TokenSource *source, const Conn
 		render_oauth2(connector, source, scope, now_s, request);
 }
 
-static pg_noinline const TokenSource *
-chosen_source(const Connector *connector, const ConnectorScope *scope)
+pg_noinline const TokenSource *
+act_token_source(const Connector *connector, const ConnectorScope *scope)
 {
 	const Auth *auth = act_auth_choose(connector, scope);
 
@@ -485,13 +434,31 @@ chosen_source(const Connector *connector, const ConnectorScope *scope)
 bool
 act_connector_needs_token(const Connector *connector, const ConnectorScope *scope)
 {
-	return chosen_source(connector, scope) != NULL;
+	return act_token_source(connector, scope) != NULL;
+}
+
+List *
+act_connector_sample_token(const Connector *connector, const ConnectorScope *scope, const char *value)
+{
+	const TokenSource *source = act_token_source(connector, scope);
+	List	   *values = NIL;
+	const char *open = "token.example";
+
+	if (source == NULL)
+		return NIL;
+	/* What is no secret may be an address, and is one that nobody has. */
+	if (connector->base_url != NULL && act_template_is_optional(connector->base_url))
+		open = "https://token.example";
+	values = act_token_add_value(values, "access_token", value);
+	for (int i = 0; i < source->nkept; i++)
+		values = act_token_add_value(values, source->kept[i].name, source->kept[i].is_secret ? value : open);
+	return values;
 }
 
 const char *
 act_connector_rotating_secret(const Connector *connector, const ConnectorScope *scope)
 {
-	const TokenSource *source = chosen_source(connector, scope);
+	const TokenSource *source = act_token_source(connector, scope);
 
 	return source != NULL && source->rotates ? source->refresh_secret : NULL;
 }
@@ -499,14 +466,14 @@ act_connector_rotating_secret(const Connector *connector, const ConnectorScope *
 void
 act_connector_render_token(const Connector *connector, const ConnectorScope *scope, int64 now_s, HttpRequest *request)
 {
-	render_request(connector, chosen_source(connector, scope), scope, now_s, request);
+	render_request(connector, act_token_source(connector, scope), scope, now_s, request);
 }
 
 /* The request that would be made, but for the time in it. */
 void
 act_connector_token_digest(const Connector *connector, const ConnectorScope *scope, uint8 *digest)
 {
-	const TokenSource *source = chosen_source(connector, scope);
+	const TokenSource *source = act_token_source(connector, scope);
 	HttpRequest request;
 	StringInfoData text;
 	ListCell   *cell;
@@ -549,173 +516,6 @@ act_connector_token_origins(const Connector *connector, const ConnectorScope *sc
 			origins = lappend(origins, origin);
 	}
 	return origins;
-}
-
-/* ----------------------------------------------------------------
- *		The answer
- * ----------------------------------------------------------------
- */
-
-static char *
-text_at(const JsonPointer *pointer, const cJSON *root)
-{
-	const cJSON *value = pointer == NULL ? NULL : act_json_pointer_resolve(pointer, root);
-
-	return value == NULL ? NULL : act_json_scalar_text(value);
-}
-
-/* What an answer says of why: as OAuth has it, as many others do, or as it stands. */
-static char *
-answer_reason(const cJSON *root)
-{
-	static const char *const pointers[] = {
-		"/error_description", "/error/message", "/message", "/errors/0/message", "/error"
-	};
-
-	for (int i = 0; root != NULL && i < lengthof(pointers); i++)
-	{
-		char	   *text = text_at(act_json_pointer_compile(pointers[i]), root);
-
-		if (text != NULL && *text != '\0')
-		{
-			text[act_utf8_clip(text, strlen(text), REASON_MAX_BYTES)] = '\0';
-			return text;
-		}
-	}
-	return NULL;
-}
-
-static char *
-safe_text(char *text)
-{
-	StringInfoData safe;
-
-	if (text == NULL)
-		return NULL;
-	initStringInfo(&safe);
-	act_utf8_append(&safe, text, strlen(text));
-	return safe.data;
-}
-
-static void
-refuse(const HttpResponse *response, const cJSON *root, ConnectorToken *token)
-{
-	char	   *code = root == NULL ? NULL : text_at(act_json_pointer_compile("/error"), root);
-	char	   *reason = safe_text(answer_reason(root));
-
-	if (code != NULL && (strlen(code) > 64 || act_request_value_problem(code, strlen(code)) != NULL))
-		code = NULL;
-	token->later = response->status == 429 || response->status == 408 || response->status >= 500;
-	token->code = code;
-	token->problem = reason == NULL || (code != NULL && strcmp(code, reason) == 0) ?
-		psprintf("the token endpoint answered %d%s%s", response->status, code ? " " : "", code ? code : "") :
-		psprintf("the token endpoint answered %d%s%s: %s", response->status, code ? " " : "", code ? code : "", reason);
-}
-
-static bool
-keep_value(ConnectorToken *token, const char *name, char *value, bool is_secret, size_t *bytes)
-{
-	HttpHeader *kept;
-
-	*bytes += strlen(name) + strlen(value) + 2;
-	if (*value == '\0' || act_request_value_problem(value, strlen(value)) != NULL)
-		token->problem = psprintf("the token endpoint's answer has a value of \"%s\" that cannot be used", name);
-	else if (*bytes > TOKEN_MAX_BYTES)
-		token->problem = psprintf("the token endpoint's answer has more than %d bytes to keep", TOKEN_MAX_BYTES);
-	if (token->problem != NULL)
-		return false;
-	kept = palloc(sizeof(HttpHeader));
-	kept->name = pstrdup(name);
-	kept->value = value;
-	token->values = lappend(token->values, kept);
-	if (is_secret)
-		token->secrets = lappend(token->secrets, kept);
-	return true;
-}
-
-/* Seconds that it lasts, by its answer; 0: it does not say. */
-static int64
-seconds_left(const TokenSource *source, const cJSON *root)
-{
-	char	   *text = text_at(source->expires_in, root);
-	char	   *end;
-	double		seconds;
-
-	if (text == NULL || *text == '\0')
-		return source->ttl_ms / 1000;
-	seconds = strtod(text, &end);
-	if (*end != '\0' || !(seconds >= 1))
-		return source->ttl_ms / 1000;
-	return (int64) Min(seconds, TOKEN_MAX_SECONDS);
-}
-
-static void
-read_values(const TokenSource *source, const cJSON *root, int64 now_s, ConnectorToken *token)
-{
-	const cJSON *value = act_json_pointer_resolve(source->token, root);
-	size_t		bytes = 0;
-	int64		seconds;
-
-	if (value == NULL || !(cJSON_IsString(value) || cJSON_IsNumber(value)))
-	{
-		token->problem = psprintf("the token endpoint's answer has no token at %s", source->token->text);
-		return;
-	}
-	if (!keep_value(token, "access_token", act_json_scalar_text(value), true, &bytes))
-		return;
-	for (int i = 0; i < source->nkept; i++)
-	{
-		char	   *text = text_at(source->kept[i].at, root);
-
-		if (text != NULL && !keep_value(token, source->kept[i].name, text, source->kept[i].is_secret, &bytes))
-			return;
-	}
-	seconds = seconds_left(source, root);
-	if (seconds > 0)
-		token->expires_s = now_s + Max(seconds - TOKEN_MARGIN_SECONDS, (seconds + 1) / 2);
-	if (source->grant == GRANT_REFRESH_TOKEN && !source->is_request)
-		token->refresh_token = text_at(act_json_pointer_compile("/refresh_token"), root);
-	if (token->refresh_token != NULL && (strlen(token->refresh_token) > TOKEN_MAX_BYTES ||
-										 *token->refresh_token == '\0'))
-		token->problem = "the token endpoint's answer has a refresh token that cannot be used";
-}
-
-void
-act_connector_read_token(const Connector *connector, const ConnectorScope *scope, const HttpResponse *response,
-						 int64 now_s, ConnectorToken *token)
-{
-	const TokenSource *source = chosen_source(connector, scope);
-	cJSON	   *volatile root = NULL;
-	char	   *problem = NULL;
-
-	memset(token, 0, sizeof(ConnectorToken));
-	if (response->transport != HTTP_ANSWERED)
-	{
-		token->problem = psprintf("the token endpoint cannot be asked: %s", response->problem);
-		token->hint = response->hint;
-		token->later = response->transport != HTTP_FORBIDDEN && response->transport != HTTP_UNTRUSTED &&
-			response->transport != HTTP_TOO_LARGE;
-		return;
-	}
-	PG_TRY();
-	{
-		root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &problem);
-		if (response->status < 200 || response->status > 299)
-			refuse(response, root, token);
-		else if (root == NULL)
-			token->problem = psprintf("the token endpoint's answer cannot be read: as JSON, %s", problem);
-		else
-			read_values(source, root, now_s, token);
-		/* Some say no with a yes. */
-		if (token->problem != NULL && !token->code && response->status < 300 && root != NULL &&
-			text_at(act_json_pointer_compile("/error"), root) != NULL)
-			refuse(response, root, token);
-	}
-	PG_FINALLY();
-	{
-		cJSON_Delete(root);
-	}
-	PG_END_TRY();
 }
 
 /* ----------------------------------------------------------------

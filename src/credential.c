@@ -64,6 +64,7 @@
 #include "destination.h"
 #include "fault.h"
 #include "identity.h"
+#include "stored_secret.h"
 #include "transaction.h"
 #include "wakeup.h"
 
@@ -288,12 +289,8 @@ act_credential_bind_all(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/*
- * Something was set here, by this user: the options of a mapping or, where
- * that is InvalidOid, of the server.
- */
-static void
-open_destination(const ForeignServer *server, Oid mapping, Oid user)
+void
+act_credential_open(const ForeignServer *server, Oid mapping, Oid user)
 {
 	SqlArgument args[] = {
 		SQL_TEXT(server->servername), SQL_OID(mapping),
@@ -312,6 +309,7 @@ open_destination(const ForeignServer *server, Oid mapping, Oid user)
 	{
 		bind_all();
 		act_sql(SPI_OK_UPDATE, CLOSE_EACH, 2, &args[2]);
+		act_stored_secrets_close(server->servername);
 		act_sql(SPI_OK_UPDATE, OPEN_DESTINATION, 1, args);
 	}
 	act_sql(SPI_OK_UPDATE, OPEN_CREDENTIAL, 1, &args[1]);
@@ -363,7 +361,7 @@ follow_mapping(Oid mapping, const Node *command, Oid user)
 	if (created)
 		act_sql(SPI_OK_DELETE, CLEAN_UP, 0, NULL);
 	if (sets_options(command))
-		open_destination(GetForeignServer(server), mapping, user);
+		act_credential_open(GetForeignServer(server), mapping, user);
 }
 
 /* What is known of a destination by its name goes along with it. */
@@ -374,6 +372,7 @@ follow_rename(const RenameStmt *rename)
 
 	act_sql(SPI_OK_DELETE, FORGET_DESTINATION, 1, &args[1]);
 	act_sql(SPI_OK_UPDATE, RENAME_DESTINATION, lengthof(args), args);
+	act_stored_secrets_rename(strVal(rename->object), rename->newname);
 	act_catalog_rename(strVal(rename->object), rename->newname);
 }
 
@@ -388,7 +387,27 @@ follow_options(Oid oid, const Node *command, Oid user)
 	if (IsA(command, RenameStmt))
 		follow_rename((const RenameStmt *) command);
 	else if (sets_options(command))
-		open_destination(server, InvalidOid, user);
+		act_credential_open(server, InvalidOid, user);
+}
+
+/* The same of what set_secret() stored. */
+static Datum *
+stored_elsewhere(const ForeignServer *server, const char *origin, MemoryContext context)
+{
+	char	   *host = act_stored_secret_other_host(server->serverid, origin);
+	MemoryContext caller;
+	Datum	   *refusal;
+
+	if (host == NULL)
+		return NULL;
+	caller = MemoryContextSwitchTo(context);
+	refusal = palloc(sizeof(Datum) * 2);
+	refusal[0] = CStringGetTextDatum(psprintf("server \"%s\" has credentials that were stored for %s",
+											  server->servername, host));
+	refusal[1] = CStringGetTextDatum(psprintf("Remove them, change the server, and store them for its new host: SELECT activate.set_secret(%s, '...', NULL);",
+											  quote_literal_cstr(server->servername)));
+	MemoryContextSwitchTo(caller);
+	return refusal;
 }
 
 /* A server was altered: {message, hint} where that moves secrets, else NULL. */
@@ -397,12 +416,11 @@ follow_server(Oid oid, MemoryContext context)
 {
 	SqlArgument args[] = {SQL_INT8(act_system_identifier()), SQL_OID(oid)};
 	uint64		n = act_sql(SPI_OK_SELECT, SELECT_CREDENTIALS, lengthof(args), args);
-	ForeignServer *server;
+	ForeignServer *server = GetForeignServer(oid);
 	char	   *origin;
 
-	if (n == 0)
+	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, "activate") != 0)
 		return NULL;
-	server = GetForeignServer(oid);
 	origin = act_destination_origin(server->options);
 	for (uint64 i = 0; origin != NULL && i < n; i++)
 	{
@@ -421,7 +439,7 @@ follow_server(Oid oid, MemoryContext context)
 			return refusal;
 		}
 	}
-	return NULL;
+	return origin == NULL ? NULL : stored_elsewhere(server, origin, context);
 }
 
 /*

@@ -32,4 +32,11 @@ extern void act_credential_check(const Credential *credential, bool bind);
  */
 extern void act_credential_require_open(const Credential *credential, const char *option);
 
+/*
+ * Something was set by this user, the options of a mapping or (InvalidOid) the
+ * server's own: what a sandbox keeps closed opens.  Within SPI, as the extension.
+ */
+struct ForeignServer;
+extern void act_credential_open(const struct ForeignServer *server, Oid mapping, Oid user);
+
 #endif							/* ACT_CREDENTIAL_H */

@@ -25,6 +25,7 @@
 #include "request_log.h"
 #include "run_lock.h"
 #include "settings.h"
+#include "token.h"
 #include "unit_run.h"
 
 /* Answers are written down at the latest after so long, or so many rows. */
@@ -101,6 +102,8 @@ send_ready(Delivery *delivery)
 	delivery->jobs_full = false;
 	if (delivery->ready != NIL)
 		act_destination_heed(delivery->run);
+	if (delivery->ready != NIL && !delivery->run->stop.set)
+		(void) act_token_ready(delivery->run);
 	foreach(cell, delivery->ready)
 	{
 		Batch	   *batch = lfirst(cell);
@@ -413,6 +416,8 @@ act_deliver(Run *run)
 	act_canary_choose(run);
 	act_connector_expect(run->destination->connector, run->diff.counts.to_send);
 	act_destination_begin(run);
+	/* Before anything is claimed: what fails here leaves nothing in doubt. */
+	(void) act_token_ready(run);
 	run->delivery = delivery_create(run);
 	deliver_rows(run->delivery);
 	if (run->canary != NULL && act_canary_passed(run))

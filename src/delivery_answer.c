@@ -21,6 +21,7 @@
 #include "renewal.h"
 #include "request_log.h"
 #include "request_retry.h"
+#include "token.h"
 #include "unit_run.h"
 
 int64
@@ -519,5 +520,7 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	batch->late = batch->late || act_delivery_may_come_late(response);
 	if (response->repeated && !batch->lookup)
 		act_batch_doubt(batch, true);
+	if (answer.verdict == VERDICT_ROWS)
+		act_token_worked(run, batch->generation);
 	act_delivery_follow(delivery, batch, &answer);
 }

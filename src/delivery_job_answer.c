@@ -20,6 +20,7 @@
 #include "fault.h"
 #include "request_log.h"
 #include "request_retry.h"
+#include "token.h"
 
 /* Pages of results that one job may have. */
 #define MAX_PAGES 100000
@@ -409,6 +410,8 @@ act_delivery_job_judge(Delivery *delivery, Batch *batch, const HttpResponse *res
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
 	log_request(delivery, batch, response, &answer);
+	if (answer.verdict == VERDICT_ROWS)
+		act_token_worked(run, batch->generation);
 	batch->late = batch->late || (stage == JOB_STEP && act_delivery_job_may_apply(job) && act_delivery_may_come_late(response));
 	if (response->repeated && stage == JOB_STEP && act_delivery_job_may_apply(job))
 		act_batch_doubt(batch, true);

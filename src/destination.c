@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -31,6 +32,7 @@
 #include "schedule.h"
 #include "secret.h"
 #include "settings.h"
+#include "stored_secret.h"
 #include "url.h"
 
 #define DEFAULT_TIMEOUT_MS (30 * 1000)
@@ -78,6 +80,34 @@ const char *
 act_destination_secret(void *arg, const char *name)
 {
 	return find_value(((Destination *) arg)->secrets, name);
+}
+
+/* Of secrets without one, their value tells them. */
+const char *
+act_destination_secret_identity(void *arg, const char *name)
+{
+	const char *identity = find_value(((Destination *) arg)->secret_identities, name);
+
+	return identity != NULL ? identity : act_destination_secret(arg, name);
+}
+
+void
+act_destination_replace_secret(Destination *destination, const char *name, const char *value)
+{
+	MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(destination));
+	List	   *secrets = NIL;
+	ListCell   *cell;
+
+	foreach(cell, destination->secrets)
+	{
+		const HttpHeader *secret = lfirst(cell);
+
+		secrets = lappend(secrets, make_pair(secret->name, pstrdup(strcmp(secret->name, name) == 0 ? value : secret->value)));
+	}
+	if (strcmp(act_destination_secret(destination, name), value) != 0)
+		destination->old_secrets = lappend(destination->old_secrets, destination->secrets);
+	destination->secrets = secrets;
+	MemoryContextSwitchTo(caller);
 }
 
 ForeignServer *
@@ -147,6 +177,10 @@ collect_options(Destination *destination)
 static void
 require_base_url(const Destination *destination)
 {
+	/* A token's answer is yet to say. */
+	if (destination->base_url == NULL && destination->connector != NULL &&
+		act_connector_token_leads(destination->connector))
+		return;
 	if (destination->base_url == NULL || act_url_problem(destination->base_url) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -157,6 +191,30 @@ require_base_url(const Destination *destination)
 						 quote_identifier(destination->name))));
 }
 
+/* Where its secrets go: to base_url, and where tokens come from; NULL where that is not known. */
+static char *
+origins(Destination *destination)
+{
+	ConnectorScope scope = {.option = act_destination_option, .arg = destination};
+	char	   *base = destination->base_url == NULL ? NULL : act_url_origin(destination->base_url);
+	List	   *others = destination->connector == NULL ? NIL :
+		act_connector_token_origins(destination->connector, &scope);
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	if (base != NULL)
+		appendStringInfoString(&text, base);
+	foreach(cell, others)
+	{
+		const char *other = lfirst(cell);
+
+		if (base == NULL || strcmp(base, other) != 0)
+			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", other);
+	}
+	return text.len > 0 ? text.data : NULL;
+}
+
 char *
 act_destination_origin(List *server_options)
 {
@@ -165,12 +223,12 @@ act_destination_origin(List *server_options)
 	char	   *spec = NULL;
 
 	/* The document is asked only where the options do not say it all. */
-	if (act_option_get(server_options, "base_url") == NULL && connector != NULL)
+	if (connector != NULL)
 		spec = act_registry_spec(connector);
-	if (spec != NULL)
+	if (spec != NULL && (act_option_get(server_options, "base_url") == NULL || strstr(spec, "token_url") != NULL))
 		destination.connector = act_connector_compile(connector, spec);
 	collect_options(&destination);
-	return destination.base_url == NULL ? NULL : act_url_origin(destination.base_url);
+	return origins(&destination);
 }
 
 /* The mapping of the role, else PUBLIC's; its options in *options. */
@@ -198,6 +256,18 @@ find_mapping(Oid role, Oid server, Credential *credential, List **options)
 		*options = untransformRelOptions(value);
 	ReleaseSysCache(tuple);
 	return true;
+}
+
+const char *
+act_destination_public_secret(Oid server, const char *name)
+{
+	Credential	credential = {0};
+	char	   *in_file = psprintf("%s_file", name);
+	List	   *options;
+
+	if (!find_mapping(InvalidOid, server, &credential, &options))
+		return NULL;
+	return act_option_get(options, name) != NULL ? name : act_option_get(options, in_file) != NULL ? in_file : NULL;
 }
 
 static char *
@@ -245,6 +315,69 @@ add_secret(Destination *destination, DefElem *option, bool need_secrets)
 	else
 		value = to_utf8(value);
 	destination->secrets = lappend(destination->secrets, make_pair(name, value));
+	destination->secret_identities =
+		lappend(destination->secret_identities, make_pair(name, psprintf("%c%s", DESTINATION_MAPPED, value)));
+}
+
+/* What set_secret() stored stands for the server: who has a mapping of his own has that alone. */
+static void
+add_stored(Destination *destination, const StoredSecret *stored)
+{
+	if (act_destination_secret(destination, stored->name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("destination \"%s\" has its \"%s\" twice: stored, and in a user mapping", destination->name, stored->name),
+				 errhint("SELECT activate.set_secret(%s, %s, NULL); or drop the option of the user mapping.",
+						 quote_literal_cstr(destination->name), quote_literal_cstr(stored->name))));
+	destination->secrets = lappend(destination->secrets,
+								   make_pair(stored->name, stored->value != NULL ? stored->value : pstrdup(MASK)));
+	destination->secret_identities =
+		lappend(destination->secret_identities, make_pair(stored->name, psprintf("%c%s", DESTINATION_STORED, stored->id)));
+}
+
+/* A value that came in place of the one in the mapping, as long as that is there. */
+static void
+follow_rotation(Destination *destination, const StoredSecret *stored)
+{
+	const char *value = act_destination_secret(destination, stored->name);
+	uint8		replaces[STORED_REPLACES_LEN];
+	ListCell   *cell;
+
+	if (value == NULL || stored->value == NULL)
+		return;
+	act_stored_secret_replaces(stored->name, value, replaces);
+	if (memcmp(replaces, stored->replaces, STORED_REPLACES_LEN) != 0)
+		return;
+	foreach(cell, destination->secrets)
+	{
+		HttpHeader *secret = lfirst(cell);
+
+		if (strcmp(secret->name, stored->name) == 0)
+			secret->value = stored->value;
+	}
+}
+
+static void
+add_stored_secrets(Destination *destination, const Credential *credential, bool need_secrets)
+{
+	List	   *all = act_stored_secrets(credential, need_secrets);
+	ListCell   *cell;
+
+	/* Those of mappings first: they are known by their values. */
+	foreach(cell, all)
+	{
+		const StoredSecret *stored = lfirst(cell);
+
+		if (stored->by_mapping)
+			follow_rotation(destination, stored);
+	}
+	foreach(cell, all)
+	{
+		const StoredSecret *stored = lfirst(cell);
+
+		if (!stored->by_mapping && !OidIsValid(credential->role))
+			add_stored(destination, stored);
+	}
 }
 
 /* credential is NULL where the role has none at all. */
@@ -283,7 +416,7 @@ collect_secrets(Destination *destination, Oid role, bool need_secrets)
 	Credential	credential = {
 		.server = destination->server_oid,
 		.destination = destination->name,
-		.origin = act_url_origin(destination->base_url)
+		.origin = destination->origin
 	};
 	ConnectorScope scope = {
 		.option = act_destination_option,
@@ -302,10 +435,11 @@ collect_secrets(Destination *destination, Oid role, bool need_secrets)
 		act_credential_check(&credential, need_secrets);
 	foreach(cell, options)
 		add_secret(destination, lfirst(cell), need_secrets);
+	add_stored_secrets(destination, &credential, need_secrets);
 
 	problem = act_connector_secret_problem(destination->connector, &scope);
 	if (problem != NULL)
-		report_secret_problem(destination, role, mapped && options != NIL ? &credential : NULL, problem);
+		report_secret_problem(destination, role, (mapped && options != NIL) || destination->secrets != NIL ? &credential : NULL, problem);
 }
 
 static char *
@@ -422,6 +556,13 @@ load(const char *name, Oid role, bool of_sync, const char *object, bool need_sec
 
 	collect_options(destination);
 	require_base_url(destination);
+	destination->origin = origins(destination);
+	if (destination->origin == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("destination \"%s\" has no address that its credentials go to", destination->name),
+				 errdetail("Its connector asks for a token first, and where is not known."),
+				 errhint("SELECT * FROM activate.connectors WHERE connector = %s;", quote_literal_cstr(destination->connector_name))));
 	destination->extra_headers = act_option_headers(server->options);
 	destination->batch_size = act_option_integer(server->options, "batch_size", 0);
 	destination->concurrency = Min(act_max_in_flight,
@@ -491,6 +632,10 @@ act_destination_wipe(Destination *destination)
 	ListCell   *cell;
 
 	wipe(destination->secrets);
+	wipe(destination->token);
+	wipe(destination->secret_identities);
+	foreach(cell, destination->token_secrets)
+		wipe(lfirst(cell));
 	foreach(cell, destination->old_secrets)
 		wipe(lfirst(cell));
 }

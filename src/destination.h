@@ -36,6 +36,17 @@ typedef struct Destination
 	pg_tz	   *zone;			/* of its account: where the days of its quotas end */
 	int			generation;		/* of the secrets: how often they were renewed in this run */
 	List	   *old_secrets;	/* of List: those before (renewal.c) */
+	List	   *secret_identities;	/* of HttpHeader: by name, what stands for the one that was set */
+	char	   *origin;			/* the hosts that secrets go to: what credentials are bound to */
+
+	/* token.c: what the credentials were exchanged for; NIL: nothing yet, or no more */
+	List	   *token;			/* of HttpHeader, for scopes */
+	List	   *token_secrets;	/* of List: what of it, and of those before, nobody may see */
+	uint64		token_serial;
+	int64		token_expires_s;	/* Unix seconds; 0: when it is refused */
+	bool		token_worked;	/* something was accepted with it */
+	bool		token_renewed;	/* it came in place of one that was refused */
+	uint8		token_key[32];
 } Destination;
 
 /*
@@ -74,6 +85,20 @@ extern void act_require_sending_host(const char *name);
 extern const char *act_destination_option(void *arg, const char *name);
 extern const char *act_destination_secret(void *arg, const char *name);
 
+/*
+ * What stands for a secret while tokens take the place of its value: a
+ * letter, and the value in the mapping or the id of the one that is stored.
+ */
+#define DESTINATION_STORED 's'
+#define DESTINATION_MAPPED 'm'
+extern const char *act_destination_secret_identity(void *arg, const char *name);
+
+/* A new value of a secret, for the rest of the run; the old one is masked on. */
+extern void act_destination_replace_secret(Destination *destination, const char *name, const char *value);
+
+/* The option of the mapping FOR PUBLIC that is this secret (name, name_file), or NULL. */
+extern const char *act_destination_public_secret(Oid server, const char *name);
+
 /* Overwrites secrets in memory. Never throws. */
 extern void act_destination_wipe(Destination *destination);
 
@@ -89,7 +114,8 @@ extern char *act_destination_redact_bytes(const Destination *destination, const 
 
 /*
  * scheme://host:port that a server with these options (List of DefElem)
- * sends to; NULL where that is not known (its connector is not there).
+ * sends to, behind a comma those that its tokens come from; NULL where that
+ * is not known (its connector is not there).
  */
 extern char *act_destination_origin(List *server_options);
 

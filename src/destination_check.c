@@ -29,6 +29,7 @@
 #include "settings.h"
 #include "settle.h"
 #include "sync.h"
+#include "token.h"
 
 /* For all that is asked, name resolution included. */
 #define CHECK_TIMEOUT_MS (10 * 1000)
@@ -129,6 +130,12 @@ ask(Destination *destination, Exchange *exchange, Check *check)
 	HttpRequest request = {0};
 	TimestampTz start = GetCurrentTimestamp();
 
+	check->detail = act_token_ready_once(destination, &scope, false);
+	if (check->detail != NULL)
+	{
+		check->detail = act_destination_redact(destination, check->detail);
+		return;
+	}
 	act_connector_render_check(destination->connector, &scope, &request);
 	check->detail = describe(destination->connector, &request,
 							 act_exchange_ask(exchange, &scope, &request, CHECK_TIMEOUT_MS), check);

@@ -23,6 +23,7 @@
 #include "event.h"
 #include "fault.h"
 #include "identity.h"
+#include "stored_secret.h"
 #include "sync_state_private.h"
 #include "wakeup.h"
 
@@ -152,6 +153,7 @@ act_destination_forget_gone(PG_FUNCTION_ARGS)
 	act_sql(SPI_OK_DELETE,
 			"DELETE FROM activate.destination_state AS d WHERE NOT d.closed AND NOT EXISTS"
 			" (SELECT 1 FROM pg_catalog.pg_foreign_server AS f WHERE f.srvname = d.destination::pg_catalog.name)", 0, NULL);
+	act_stored_secrets_clean_up();
 	act_catalog_forget_gone();
 	act_identity_leave(&identity);
 	SPI_finish();

@@ -27,6 +27,7 @@
 #include "request_log.h"
 #include "request_retry.h"
 #include "settings.h"
+#include "token.h"
 
 /* As in a delivery. */
 #define SETTLE_ROWS 5000
@@ -313,6 +314,7 @@ take_answer(Link *link, LinkBatch *batch, const HttpResponse *response)
 	{
 		case VERDICT_ROWS:
 			link->throttles = 0;
+			act_token_worked(run, batch->generation);
 			if (answer.limited_ms > 0)
 				act_limit_throttle(run->limit, act_now() + answer.limited_ms * 1000);
 			for (int i = 0; i < batch->nrows; i++)
@@ -425,6 +427,8 @@ ask_more(Link *link)
 	read_more(link);
 	if (link->ready != NIL)
 		act_destination_heed(link->run);
+	if (link->ready != NIL && !link->run->stop.set)
+		(void) act_token_ready(link->run);
 	foreach(cell, link->ready)
 	{
 		LinkBatch  *batch = lfirst(cell);

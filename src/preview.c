@@ -79,6 +79,7 @@ act_preview_destination(Preview *preview)
 	act_destination_require_allowed(run->destination, sync->object,
 									act_sync_mode_name(sync->mode), act_on_removed_name(sync->on_removed));
 	act_run_scope(run);
+	run->scope.token = act_connector_sample_token(run->destination->connector, &run->scope, ACT_REQUEST_MASK);
 }
 
 static void

@@ -115,7 +115,7 @@ add_secrets(List *forms, List *secrets)
 	return forms;
 }
 
-/* Those that were renewed, too: an answer to an earlier request may repeat them. */
+/* Those that were renewed, and tokens, too: an answer to an earlier request may repeat them. */
 static List *
 secret_forms(const Destination *destination)
 {
@@ -123,6 +123,8 @@ secret_forms(const Destination *destination)
 	ListCell   *cell;
 
 	foreach(cell, destination->old_secrets)
+		forms = add_secrets(forms, lfirst(cell));
+	foreach(cell, destination->token_secrets)
 		forms = add_secrets(forms, lfirst(cell));
 	list_sort(forms, by_length);
 	return forms;
@@ -154,6 +156,11 @@ shorter_than_secrets(const Destination *destination, const char *text)
 	ListCell   *cell;
 
 	foreach(cell, destination->old_secrets)
+	{
+		if (!shorter_than(text, lfirst(cell)))
+			return false;
+	}
+	foreach(cell, destination->token_secrets)
 	{
 		if (!shorter_than(text, lfirst(cell)))
 			return false;

@@ -10,8 +10,9 @@
  * since one that was refused in this run is not tried again.  The
  * destination, its address above all, stays what the run began with.
  *
- * This is also where a token that expires is to be exchanged for a new one
- * (read_again): once, and then the run stops.
+ * A token that is refused is exchanged for a new one first (token.c); where
+ * that one is refused, too, before anything was accepted with it, the
+ * credentials are read again, and then the run stops.
  *
  * Called by the loops of deliver.c and link.c, whose other requests stay under
  * way meanwhile.
@@ -23,6 +24,7 @@
 #include "utils/memutils.h"
 
 #include "renewal.h"
+#include "token.h"
 #include "transaction.h"
 
 static bool
@@ -64,12 +66,13 @@ same_place(const Destination *destination, const Destination *now)
 {
 	return now->server_oid == destination->server_oid &&
 		strcmp(now->connector_name, destination->connector_name) == 0 &&
-		strcmp(now->base_url, destination->base_url) == 0;
+		strcmp(now->origin, destination->origin) == 0 &&
+		(now->base_url == NULL || destination->base_url == NULL ? now->base_url == destination->base_url :
+		 strcmp(now->base_url, destination->base_url) == 0);
 }
 
-/* The destination as it is set up now; NULL, with *problem: it cannot be used. */
-static Destination *
-read_again(Run *run, char **problem)
+Destination *
+act_renewal_read(Run *run, char **problem)
 {
 	Destination *volatile now = NULL;
 
@@ -109,7 +112,9 @@ act_renewal_try(Run *run, int generation, char **problem)
 	*problem = NULL;
 	if (generation < destination->generation)
 		return true;
-	now = read_again(run, problem);
+	if (act_token_refused(run))
+		return true;
+	now = act_renewal_read(run, problem);
 	MemoryContextSwitchTo(caller);
 	if (now == NULL)
 		return false;
@@ -119,6 +124,8 @@ act_renewal_try(Run *run, int generation, char **problem)
 		MemoryContextSwitchTo(run->context);
 		destination->old_secrets = lappend(destination->old_secrets, destination->secrets);
 		destination->secrets = now->secrets;
+		destination->secret_identities = now->secret_identities;
+		act_token_drop(run);
 		destination->generation++;
 		MemoryContextSwitchTo(caller);
 	}

@@ -21,4 +21,10 @@
  */
 extern bool act_renewal_try(Run *run, int generation, char **problem);
 
+/*
+ * The destination as it is set up now, in the run's memory; NULL, with
+ * *problem: it cannot be used.  A transaction of its own, too.
+ */
+extern Destination *act_renewal_read(Run *run, char **problem);
+
 #endif							/* ACT_RENEWAL_H */

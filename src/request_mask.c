@@ -65,6 +65,8 @@ authorize(const Run *run, const HttpRequest *bare, int64 now_s,
 	ConnectorScope scope = run->scope;
 
 	scope.secret = secret;
+	scope.token = act_connector_sample_token(run->destination->connector, &run->scope,
+											 secret == one_secret ? ACT_REQUEST_ONE_SECRET : ACT_REQUEST_OTHER_SECRET);
 	request.headers = copy_headers(copy_headers(NIL, bare->headers), run->destination->extra_headers);
 	act_connector_authorize(run->destination->connector, &scope, &request, now_s);
 	return request;

@@ -23,6 +23,7 @@
 bool		act_enabled = true;
 char	   *act_allowed_hosts = NULL;
 char	   *act_secrets_directory = NULL;
+char	   *act_key_file = NULL;
 char	   *act_environment = NULL;
 char	   *act_hosts = NULL;
 char	   *act_approver_role = NULL;
@@ -125,6 +126,11 @@ define_texts(void)
 	DefineCustomStringVariable("pg_activate.secrets_directory",
 							   "Directory that options naming a file are relative to.",
 							   NULL, &act_secrets_directory, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_activate.key_file",
+							   "File with the key that secrets in the database are sealed with.",
+							   "Lines of 64 hexadecimal digits: the first seals, the others open what is older.",
+							   &act_key_file, "", PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_activate.environment",
 							   "Environment of this server; destinations that name another one are refused.",

@@ -11,6 +11,7 @@
 extern bool act_enabled;
 extern char *act_allowed_hosts;
 extern char *act_secrets_directory;
+extern char *act_key_file;
 extern char *act_environment;
 extern char *act_hosts;
 extern char *act_approver_role;

@@ -19,6 +19,7 @@
 #include "destination_limit.h"
 #include "launcher.h"
 #include "shared_state.h"
+#include "token_store.h"
 
 #define BACKOFF_FIRST (5 * USECS_PER_SEC)
 #define BACKOFF_LIMIT (5 * 60 * USECS_PER_SEC)
@@ -38,6 +39,7 @@ request_memory(void)
 		next_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
 	RequestAddinShmemSpace(MAXALIGN(act_limit_memory()));
+	RequestAddinShmemSpace(MAXALIGN(act_token_store_memory()));
 }
 
 /* In the postmaster, at its start and again after a crash. */
@@ -59,6 +61,7 @@ set_up_memory(void)
 		pg_atomic_init_u32(&act_shared->destination_changes, 0);
 	}
 	act_limit_set_up();
+	act_token_store_set_up();
 	LWLockRelease(AddinShmemInitLock);
 	LWLockRegisterTranche(act_shared->lock.tranche, "pg_activate");
 }

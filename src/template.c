@@ -233,6 +233,19 @@ act_template_takes(const Template *template, RowOp op)
 	return false;
 }
 
+bool
+act_template_names_token(const Template *template)
+{
+	for (int i = 0; i < template->nsegments; i++)
+	{
+		const Expression *expression = template->segments[i].expression;
+
+		if (expression != NULL && expression->path == PATH_TOKEN)
+			return true;
+	}
+	return false;
+}
+
 static Builder
 builder_start(const Document *document, const cJSON *at, int place)
 {

@@ -114,6 +114,7 @@ extern bool act_template_is_constant(const Template *template);
 /* The same of JSON: one expression, or one construct such as $rows. */
 extern bool act_template_is_value(const Template *template);
 extern bool act_template_names_secret(const Template *template, const char *secret);
+extern bool act_template_names_token(const Template *template);
 
 /* Whether it speaks of all rows of a request, in an array or by rows.*. */
 extern bool act_template_names_rows(const Template *template);

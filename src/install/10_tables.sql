@@ -415,4 +415,27 @@ CREATE TABLE activate.credential (
 );
 COMMENT ON TABLE activate.credential IS 'the host that each stored credential was stored for';
 
+/*
+ * Secrets that set_secret() stored, and what destinations gave in place of
+ * others: sealed with a key that is not in the database.  OIDs tell the server
+ * within this database of this cluster; a restored row belongs to the server
+ * of the destination's name, until it is first used.
+ */
+CREATE TABLE activate.secret (
+	secret_id	pg_catalog.uuid PRIMARY KEY,
+	destination	pg_catalog.text NOT NULL,
+	server_oid	pg_catalog.oid NOT NULL,
+	database_oid pg_catalog.oid NOT NULL,
+	system_identifier pg_catalog.int8 NOT NULL,
+	name		pg_catalog.text NOT NULL,
+	replaces	pg_catalog.bytea NOT NULL,
+	host		pg_catalog.text NOT NULL,
+	key_id		pg_catalog.bytea NOT NULL,
+	sealed		pg_catalog.bytea NOT NULL,
+	closed		pg_catalog.bool NOT NULL,
+	changed_at	pg_catalog.timestamptz NOT NULL
+);
+COMMENT ON TABLE activate.secret IS 'secrets of destinations, sealed with the key in pg_activate.key_file';
+SELECT pg_catalog.pg_extension_config_dump('activate.secret', '');
+
 REVOKE ALL ON ALL TABLES IN SCHEMA activate FROM PUBLIC;

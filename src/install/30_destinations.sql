@@ -88,6 +88,15 @@ CREATE FUNCTION activate.check_destination(destination pg_catalog.text)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'act_check_destination';
 COMMENT ON FUNCTION activate.check_destination(pg_catalog.text) IS 'one harmless authenticated request to the destination: whether it can be reached with these options and credentials';
 
+CREATE FUNCTION activate.set_secret(destination pg_catalog.text, name pg_catalog.text, value pg_catalog.text)
+	RETURNS pg_catalog.void
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_set_secret';
+COMMENT ON FUNCTION activate.set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS 'stores a secret of a destination, sealed with the key in pg_activate.key_file; null removes it';
+
+CREATE FUNCTION activate.rotate_key() RETURNS pg_catalog.int8
+	LANGUAGE C AS 'MODULE_PATHNAME', 'act_rotate_key';
+COMMENT ON FUNCTION activate.rotate_key() IS 'seals all stored secrets with the first key in pg_activate.key_file; returns how many had another one';
+
 CREATE FUNCTION activate.connector_objects(connector pg_catalog.text)
 	RETURNS TABLE (object pg_catalog.text, title pg_catalog.text, kind pg_catalog.text,
 		match_fields pg_catalog.text[], modes pg_catalog.text[], on_removed pg_catalog.text[])

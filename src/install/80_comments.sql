@@ -62,6 +62,18 @@ COMMENT ON COLUMN activate.credential.server_oid IS 'OID of the mapping''s forei
 COMMENT ON COLUMN activate.credential.system_identifier IS 'of the cluster in which the OIDs mean something';
 COMMENT ON COLUMN activate.credential.host IS 'scheme, host and port that the secrets were stored for: scheme://host:port';
 COMMENT ON COLUMN activate.credential.closed IS 'true: the secrets came with a copy that is a sandbox, and are not used; false: they were set there; null: it is as with the destination';
+COMMENT ON COLUMN activate.secret.secret_id IS 'another one each time that the secret is stored by somebody';
+COMMENT ON COLUMN activate.secret.destination IS 'name of the foreign server whose secret it is';
+COMMENT ON COLUMN activate.secret.server_oid IS 'with database_oid and system_identifier: OID of that server';
+COMMENT ON COLUMN activate.secret.database_oid IS 'OID of the database in which server_oid means something';
+COMMENT ON COLUMN activate.secret.system_identifier IS 'of the cluster in which the OIDs mean something';
+COMMENT ON COLUMN activate.secret.name IS 'name of the secret, as in the options of a user mapping';
+COMMENT ON COLUMN activate.secret.replaces IS 'digest of the value in a user mapping that the destination gave this one in place of; empty: it was stored by set_secret()';
+COMMENT ON COLUMN activate.secret.host IS 'scheme, host and port that it was stored for, and those that its tokens come from';
+COMMENT ON COLUMN activate.secret.key_id IS 'which key it is sealed with';
+COMMENT ON COLUMN activate.secret.sealed IS 'nonce, ciphertext and tag of AES-256-GCM; bound to secret_id, name, host and replaces';
+COMMENT ON COLUMN activate.secret.closed IS 'it came with a copy that is a sandbox, and is not used';
+COMMENT ON COLUMN activate.secret.changed_at IS 'when it was stored';
 
 /* Runs. */
 COMMENT ON COLUMN activate.run.run_id IS 'number of the run; later runs have higher ones';
