@@ -91,10 +91,11 @@ SELECT json_agg(a) AS script FROM (VALUES
 	(pg_temp.answer('/lists', :'lists1')),
 	(pg_temp.answer('/properties/contacts?page=2', :'contacts2')),
 	(pg_temp.answer('/properties/contacts', :'contacts1')),
+	(pg_temp.answer('/properties/deals', '{"results": [{"name": "deal_id", "type": "string", "hasUniqueValue": true}, {"name": "title", "type": "string"}]}')),
 	(pg_temp.answer('/properties/p_pets', '{"category": "OBJECT_NOT_FOUND"}', -1, 404))) AS s (a) \gset
 \setenv SCRIPT :script
 \! $DESTINATION_ASK script "$SCRIPT"
-CALL activate.refresh_destination('crm', '{contacts}');
+CALL activate.refresh_destination('crm', '{contacts,deals}');
 SELECT * FROM activate.objects('crm');
 SELECT * FROM activate.fields('crm', 'contacts');
 SELECT field, position, document FROM activate.destination_field WHERE field IN ('tier', 'email') ORDER BY position;
@@ -120,6 +121,8 @@ SELECT options FROM activate.syncs WHERE sync = 'health';
 -- a match that is not unique
 SELECT activate.create_sync('unclear', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'full_name',
 	mapping => 'email, full_name, tier') > 0 AS created;
+SELECT activate.create_sync('unclear', 'catalog_test.customers', 'id', 'crm', 'deals', match => 'title',
+	mapping => 'full_name AS title, email AS deal_idd') > 0 AS created;
 -- a title stands for its object where one has it
 SELECT activate.create_sync('members', 'catalog_test.customers', 'id', 'crm', 'Newsletter / winback', match => 'email', mapping => 'email') > 0 AS created;
 SELECT object FROM activate.syncs WHERE sync = 'members';

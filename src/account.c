@@ -69,6 +69,9 @@ act_account_ask(Destination *destination, ConnectorAccount *account)
 	ConnectorAnswer answer = {.verdict = VERDICT_UNREACHED};
 	Exchange   *volatile exchange = NULL;
 
+	answer.message = act_token_ready_once(destination, &scope, true);
+	if (answer.message != NULL)
+		return act_destination_redact(destination, answer.message);
 	PG_TRY();
 	{
 		exchange = act_exchange_open(destination, NULL, destination->policy.timeout_ms);
@@ -212,6 +215,7 @@ ask_once(AccountCheck *check)
 	{
 		case VERDICT_ROWS:
 			check->done = true;
+			act_token_worked(run, generation);
 			compare(run, &account);
 			break;
 		case VERDICT_THROTTLED:

@@ -17,7 +17,6 @@
 #include "utils/builtins.h"
 
 #include "catalog.h"
-#include "connector_object.h"
 #include "mapping.h"
 #include "nearest.h"
 #include "registry.h"
@@ -100,6 +99,7 @@ listed_field(const ObjectField *listed, const CatalogField *told)
 	field->writable = listed->writable && (told == NULL || told->writable);
 	field->is_unique = field->is_unique || listed->unique;
 	field->listed = true;
+	field->listed_required = listed->required;
 	if (listed->values != NULL)
 		field->values = NIL;
 	for (int i = 0; listed->values != NULL && listed->values[i] != NULL; i++)
@@ -218,6 +218,37 @@ act_catalog_match_fields(const Catalog *catalog, const Connector *connector)
 			names = lappend(names, pstrdup(quote_identifier(field->name)));
 	}
 	return names;
+}
+
+/* A document's list is read by definition_match.c; what was told is a longer one. */
+const ConnectorObject *
+act_catalog_object(const Sync *sync, const Connector *connector)
+{
+	const ConnectorObject *object = act_connector_object(connector);
+	Catalog    *catalog;
+	ConnectorObject *known;
+	ListCell   *cell;
+
+	if (object == NULL || !object->match_any)
+		return object;
+	catalog = act_catalog_load(sync->destination, connector, sync->object);
+	known = palloc(sizeof(ConnectorObject));
+	*known = *object;
+	known->nfields = 0;
+	known->fields = palloc0(sizeof(ObjectField) * Max(1, list_length(catalog->fields)));
+	foreach(cell, catalog->fields)
+	{
+		const CatalogField *field = lfirst(cell);
+		ObjectField *one = &known->fields[known->nfields++];
+		const ObjectField *listed = act_object_field(object, to_utf8(field->name));
+
+		if (listed != NULL)
+			*one = *listed;
+		one->name = to_utf8(field->name);
+		one->unique = field->is_unique;
+		one->writable = field->writable;
+	}
+	return known;
 }
 
 static bool

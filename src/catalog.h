@@ -12,6 +12,7 @@
 #define ACT_CATALOG_H
 
 #include "connector_discover.h"
+#include "connector_object.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "run.h"
@@ -24,7 +25,8 @@ typedef struct CatalogField
 	bool		required;
 	bool		writable;
 	bool		is_unique;
-	bool		listed;			/* the document has it */
+	bool		listed;			/* the document has it, */
+	bool		listed_required;	/* and says so */
 	List	   *values;			/* of char *; NIL: any */
 	char	   *document;		/* JSON, as it was told; or NULL */
 } CatalogField;
@@ -63,6 +65,12 @@ extern const char *act_catalog_nearest(const Catalog *catalog, const char *name,
  */
 extern List *act_catalog_match_fields(const Catalog *catalog, const Connector *connector);
 
+/*
+ * The object of the connector, with the fields that were told besides those
+ * that it lists, where any that is unique may be matched by.
+ */
+extern const ConnectorObject *act_catalog_object(const Sync *sync, const Connector *connector);
+
 /* Those of the document and those that were told (List of CatalogObject), by name. */
 extern List *act_catalog_all_objects(const char *destination, const char *connector);
 
@@ -79,6 +87,7 @@ typedef struct CatalogProblem
 	const char *field;			/* or NULL */
 	const char *problem;
 	const char *hint;			/* or NULL */
+	bool		of_document;	/* what the document says: a definition tells it anyway */
 } CatalogProblem;
 
 /*

@@ -21,7 +21,7 @@
 
 #include "catalog.h"
 #include "compat.h"
-#include "definition.h"
+#include "definition_object.h"
 #include "option.h"
 #include "registry.h"
 #include "transaction.h"
@@ -68,30 +68,26 @@ connector_name(const char *destination)
  */
 
 static List *
-modes(const Connector *connector)
+modes(const ConnectorObject *object)
 {
 	List	   *names = NIL;
 
 	for (SyncMode mode = MODE_UPSERT; mode < SYNC_MODE_COUNT; mode++)
 	{
-		bool		removes = mode != MODE_MIRROR;
-
-		for (OnRemoved removed = REMOVED_IGNORE + 1; removed < ON_REMOVED_COUNT && !removes; removed++)
-			removes = act_connector_operation(connector, act_on_removed_op(removed)) != NULL;
-		if (removes && act_connector_operation(connector, act_sync_mode_op(mode, REMOVED_IGNORE)) != NULL)
+		if (act_object_serves_mode(object, mode))
 			names = lappend(names, unconstify(char *, act_sync_mode_name(mode)));
 	}
 	return names;
 }
 
 static List *
-removals(const Connector *connector)
+removals(const ConnectorObject *object)
 {
-	List	   *names = list_make1(unconstify(char *, act_on_removed_name(REMOVED_IGNORE)));
+	List	   *names = NIL;
 
-	for (OnRemoved removed = REMOVED_IGNORE + 1; removed < ON_REMOVED_COUNT; removed++)
+	for (OnRemoved removed = REMOVED_IGNORE; removed < ON_REMOVED_COUNT; removed++)
 	{
-		if (act_connector_operation(connector, act_on_removed_op(removed)) != NULL)
+		if (act_object_serves_removal(object, removed))
 			names = lappend(names, unconstify(char *, act_on_removed_name(removed)));
 	}
 	return names;
@@ -110,8 +106,8 @@ put_object(ReturnSetInfo *result, const CatalogObject *object, const Catalog *ca
 	nulls[3] = match == NIL;
 	if (match != NIL)
 		values[3] = text_array(match);
-	values[4] = text_array(modes(connector));
-	values[5] = text_array(removals(connector));
+	values[4] = text_array(modes(act_connector_object(connector)));
+	values[5] = text_array(removals(act_connector_object(connector)));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

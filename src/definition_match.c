@@ -14,6 +14,7 @@
 
 #include "utils/builtins.h"
 
+#include "catalog.h"
 #include "definition_object.h"
 #include "nearest.h"
 #include "server_text.h"
@@ -301,7 +302,7 @@ check_allowed(const Sync *sync, const ConnectorObject *object, const Mapping *ma
 void
 act_definition_apply_match(Sync *sync, const char *match, const Model *model, const Destination *destination)
 {
-	const ConnectorObject *object = act_connector_object(destination->connector);
+	const ConnectorObject *object = act_catalog_object(sync, destination->connector);
 	bool		needs_none = needs_no_match(sync, object);
 
 	if (match != NULL && match[strspn(match, " ")] != '\0')
