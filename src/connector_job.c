@@ -328,6 +328,33 @@ act_job_name(const JobPlan *plan)
 	return plan->name;
 }
 
+static bool
+is_saved(List *saved, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, saved)
+	{
+		if (strcmp(((const HttpHeader *) lfirst(cell))->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+act_job_has_saved(const JobPlan *plan, List *saved)
+{
+	for (int n = 0; n < plan->nsteps; n++)
+	{
+		for (int i = 0; i < plan->steps[n].nsaves; i++)
+		{
+			if (!is_saved(saved, plan->steps[n].saves[i].name))
+				return false;
+		}
+	}
+	return true;
+}
+
 int
 act_job_steps(const JobPlan *plan)
 {
