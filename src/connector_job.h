@@ -46,7 +46,7 @@ extern int	act_job_steps(const JobPlan *plan);
 extern bool act_job_step_has_rows(const JobPlan *plan, int step);
 extern bool act_job_polls(const JobPlan *plan);
 extern int	act_job_results(const JobPlan *plan);
-extern bool act_job_aborts(const JobPlan *plan);
+extern bool act_job_aborts(const JobPlan *plan, List *saved);	/* whether it can be told, with that saved */
 extern int	act_job_timeout_ms(const JobPlan *plan);
 extern int	act_job_pause_ms(const JobPlan *plan, int polls);	/* before the poll of that number, from 0 */
 
