@@ -22,6 +22,7 @@
 
 #include "compat.h"
 #include "document_problem.h"
+#include "connector_job.h"
 #include "connector_object.h"
 #include "connector_sample.h"
 #include "definition.h"
@@ -78,7 +79,7 @@ typedef struct Check
 	const char *name;
 	const char *spec;			/* with all that it extends, once that is known */
 	cJSON	   *document;
-	const Connector *connector; /* for the object that is looked at */
+	Connector  *connector;		/* for the object that is looked at */
 	ConnectorSample *sample;
 	const char *object;			/* that is looked at */
 	const char *operation;		/* only this one; NULL: each */
@@ -90,6 +91,9 @@ typedef struct Check
 	RowOp		op;
 	bool		is_lookup;
 	bool		is_check;
+	bool		is_large;		/* the variant for many rows */
+	const JobPlan *plan;		/* of a job; NULL: it is none */
+	JobPlace	place;			/* its request */
 	HttpRequest request;
 } Check;
 
@@ -130,7 +134,9 @@ put_line(const Check *check, const CheckLine *line)
 static const char *
 operation_name(const Check *check)
 {
-	return check->is_check ? "check" : check->is_lookup ? "lookup" : act_row_op_sent_name(check->op);
+	const char *name = act_row_op_sent_name(check->op);
+
+	return check->is_check ? "check" : check->is_lookup ? "lookup" : check->is_large ? psprintf("%s/large", name) : name;
 }
 
 /* The place that an error of rendering names, or NULL. */
@@ -327,6 +333,8 @@ render(void *arg)
 		act_connector_render_check(check->connector, scope, request);
 	else if (check->is_lookup)
 		act_connector_render_lookup(check->connector, scope, check->sample->rows, nrows, request);
+	else if (check->plan != NULL)
+		act_job_render(check->connector, scope, check->plan, &check->place, check->sample->rows, nrows, request);
 	else if (check->op == ROW_OP_REPLACE)
 		act_connector_render_unit(check->connector, scope, check->sample->rows, nrows,
 								  check->sample->rows[0]->change_id, request);
@@ -537,6 +545,57 @@ judge_lookup(Check *check)
 	}
 }
 
+/* What a job's results, or where it has none of its own its last answer, say of the rows. */
+static void
+judge_results(Check *check, int number)
+{
+	ConnectorAnswer answer = {0};
+	int			nrows = row_count(check);
+	int64		now_ms = check->sample->scope.now_ms;
+	JobResults *results = act_job_results_begin(check->connector, &check->sample->scope, check->plan,
+												check->sample->rows, nrows);
+	const char *why = NULL;
+	char	   *next;
+
+	act_job_read_results(results, number, check->response, now_ms, &next, &answer);
+	if (answer.verdict == VERDICT_ROWS)
+		why = act_job_results_finish(results, &answer);
+	if (why != NULL)
+	{
+		answer.verdict = VERDICT_UNCERTAIN;
+		answer.message = pstrdup(why);
+	}
+	put_answer(check, &answer);
+	for (int i = 0; i < nrows; i++)
+		put_row(check, i, &answer);
+}
+
+/* An answer that has the state of the job is one to the question for it; else it is results. */
+static void
+judge_job(Check *check)
+{
+	static const char *const states[] = {"running", "done", "failed"};
+	ConnectorAnswer answer = {0};
+	JobPoll		poll = {.state = JOB_STRANGE};
+
+	if (act_job_polls(check->plan))
+		act_job_read_poll(check->connector, check->plan, check->response, check->sample->scope.now_ms, &poll, &answer);
+	if (poll.state != JOB_STRANGE)
+	{
+		CheckLine	line = {
+			.kind = "answer",.operation = operation_name(check),.row = -1,
+			.outcome = states[poll.state],.code = poll.state_text,.message = poll.message
+		};
+
+		put_line(check, &line);
+	}
+	if (act_job_results(check->plan) == 0 && (poll.state == JOB_DONE || !act_job_polls(check->plan)))
+		judge_results(check, -1);
+	else if (poll.state == JOB_STRANGE)
+		for (int i = 0; i < act_job_results(check->plan); i++)
+			judge_results(check, i);
+}
+
 static void
 judge(void *arg)
 {
@@ -556,6 +615,8 @@ judge(void *arg)
 	}
 	else if (check->is_lookup)
 		judge_lookup(check);
+	else if (check->plan != NULL)
+		judge_job(check);
 	else
 		judge_rows(check);
 }
@@ -565,10 +626,11 @@ judge(void *arg)
  * ----------------------------------------------------------------
  */
 
-static void
-show_request(Check *check)
+/* false: it cannot be made. */
+static bool
+show_one_request(Check *check, const char *kind)
 {
-	CheckLine	line = {.kind = "request",.operation = operation_name(check),.row = -1};
+	CheckLine	line = {.kind = kind,.operation = operation_name(check),.row = -1};
 	ErrorData  *error = act_transaction_attempt(render_masked, check);
 
 	if (error == NULL)
@@ -577,9 +639,56 @@ show_request(Check *check)
 		line.request = request_json(&check->request);
 		line.external_id = check->is_check ? NULL : check->sample->rows[0]->external_id;
 		put_line(check, &line);
-		if (check->response != NULL)
-			error = act_transaction_attempt(judge, check);
 	}
+	else
+		put_error(check, error);
+	return error == NULL;
+}
+
+/* All that a job asks for, in its order. */
+static bool
+show_job(Check *check)
+{
+	bool		shown = true;
+	List	   *saved = NIL;
+	ListCell   *cell;
+
+	/* The first page of results is no next one. */
+	foreach(cell, check->sample->scope.saved)
+	{
+		if (strcmp(((const HttpHeader *) lfirst(cell))->name, "next") != 0)
+			saved = lappend(saved, lfirst(cell));
+	}
+	for (int i = 0; i < act_job_steps(check->plan); i++)
+	{
+		check->place = (JobPlace) {.stage = JOB_STEP,.number = i,.saved = saved};
+		shown &= show_one_request(check, "step");
+	}
+	check->place = (JobPlace) {.stage = JOB_POLL,.saved = saved};
+	if (act_job_polls(check->plan))
+		shown &= show_one_request(check, "poll");
+	for (int i = 0; i < act_job_results(check->plan); i++)
+	{
+		check->place = (JobPlace) {.stage = JOB_RESULTS,.number = i,.saved = saved};
+		shown &= show_one_request(check, "results");
+	}
+	check->place = (JobPlace) {.stage = JOB_ABORT,.saved = saved};
+	if (act_job_aborts(check->plan, saved))
+		shown &= show_one_request(check, "abort");
+	return shown;
+}
+
+static void
+show_request(Check *check)
+{
+	ErrorData  *error = NULL;
+
+	check->plan = check->is_check || check->is_lookup || check->op == ROW_OP_REPLACE ? NULL :
+		act_connector_job(check->connector, check->sample->rows[0]);
+	if (!(check->plan != NULL ? show_job(check) : show_one_request(check, "request")))
+		return;
+	if (check->response != NULL)
+		error = act_transaction_attempt(judge, check);
 	if (error != NULL)
 		put_error(check, error);
 }
@@ -592,8 +701,10 @@ show_operation(Check *check)
 	const ConnectorOperation *with;
 	bool		shown;
 
-	if (check->operation != NULL && strcmp(check->operation, operation_name(check)) != 0)
+	if (check->operation != NULL && strcmp(check->operation, operation_name(check)) != 0 &&
+		!(check->is_large && strcmp(check->operation, act_row_op_sent_name(check->op)) == 0))
 		return;
+	check->plan = NULL;
 	if (check->is_check || check->is_lookup || check->rows != NULL)
 	{
 		act_sample_ask(check->sample, check->op, check->is_check ? 0 : check->sample->nrows, false);
@@ -604,7 +715,8 @@ show_operation(Check *check)
 	with = sample_operation(check);
 	act_sample_ask(check->sample, check->op, check->sample->nrows, false);
 	without = sample_operation(check);
-	shown = without != NULL && act_transaction_try(render_masked, check);
+	/* Without an id some are looked up first, or not sent at all. */
+	shown = without != NULL && without->op != ROW_OP_NONE && act_transaction_try(render_masked, check);
 	if (shown)
 		show_request(check);
 	if (with != NULL && (with != without || !shown))
@@ -634,6 +746,25 @@ make_sample(Check *check, const cJSON *entry)
 	check->sample->scope.run_started_ms = check->sample->scope.now_ms;
 }
 
+/* Those of runs with many rows, where they are others. */
+static void
+show_large_operations(Check *check)
+{
+	const ConnectorOperation *usual[ROW_OP_COUNT];
+
+	for (int op = 0; op < ROW_OP_COUNT; op++)
+		usual[op] = act_connector_operation(check->connector, (RowOp) op);
+	act_connector_expect(check->connector, INT64_MAX);
+	check->is_large = true;
+	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
+	{
+		check->op = (RowOp) op;
+		if (act_row_op_sent(check->op) == check->op && act_connector_operation(check->connector, check->op) != usual[op])
+			show_operation(check);
+	}
+	check->is_large = false;
+}
+
 static void
 show_operations(Check *check)
 {
@@ -655,6 +786,7 @@ show_operations(Check *check)
 		if (act_row_op_sent(check->op) == check->op && act_connector_operation(check->connector, check->op) != NULL)
 			show_operation(check);
 	}
+	show_large_operations(check);
 }
 
 static const cJSON *
