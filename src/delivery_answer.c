@@ -465,6 +465,7 @@ act_delivery_follow(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
 	switch (answer->verdict)
 	{
 		case VERDICT_ROWS:
+			act_token_worked(delivery->run, batch->generation);
 			heed_limit(delivery, answer);
 			if (batch->lookup)
 				looked_up(delivery, batch);
@@ -520,7 +521,5 @@ act_delivery_judge(Delivery *delivery, Batch *batch, const HttpResponse *respons
 	batch->late = batch->late || act_delivery_may_come_late(response);
 	if (response->repeated && !batch->lookup)
 		act_batch_doubt(batch, true);
-	if (answer.verdict == VERDICT_ROWS)
-		act_token_worked(run, batch->generation);
 	act_delivery_follow(delivery, batch, &answer);
 }
