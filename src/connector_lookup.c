@@ -69,7 +69,7 @@ compile_test(const Document *document, const cJSON *answer, const char *name, An
 }
 
 const Lookup *
-act_lookup_compile(const Document *document, const cJSON *at)
+act_lookup_compile(const Document *document, const cJSON *at, const Filter *const *match_compare)
 {
 	Lookup	   *lookup = palloc0(sizeof(Lookup));
 	const cJSON *answer;
@@ -101,6 +101,8 @@ act_lookup_compile(const Document *document, const cJSON *at)
 		act_document_error(document, act_document_member(answer, "none"), NULL,
 						   "\"none\", which goes with \"by\": \"position\",");
 	lookup->identity.kind = lookup->by == LOOKUP_BY_KEY ? IDENTITY_KEY : IDENTITY_MATCH;
+	if (lookup->by == LOOKUP_BY_MATCH)
+		lookup->identity.compare = match_compare;
 	compile_compare(document, answer, &lookup->identity);
 	match = act_document_member(answer, "match");
 	key = act_document_member(answer, "key");

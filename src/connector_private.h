@@ -338,7 +338,7 @@ extern void act_body_compress(HttpRequest *request);
 /*
  * connector_lookup.c
  */
-extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
+extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at, const Filter *const *match_compare);
 
 /*
  * connector_limits.c

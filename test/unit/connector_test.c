@@ -1101,6 +1101,9 @@ static void
 test_lookups_find_whose_record_it_is(void)
 {
 	static const char by_match[] = LOOKUP_DOCUMENT(BY_MATCH);
+	static const char by_default[] = "{\"match\": {\"compare\": [\"lower\"]}, "
+		"\"operations\": {\"upsert\": {\"request\": {\"method\": \"POST\"}}, \"lookup\": {\"request\": {\"method\": \"GET\"},"
+		" \"answer\": {\"by\": \"match\", \"match\": \"/m\", \"items\": \"/r\", \"external_id\": \"/id\"}}}}";
 	static const char by_place[] = LOOKUP_DOCUMENT("{\"by\": \"position\", \"items\": \"/r\", \"external_id\": \"/id\"}");
 	static const char told[] = LOOKUP_DOCUMENT("{\"by\": \"position\", \"items\": \"/r\", \"external_id\": \"/id\","
 											   " \"none\": {\"at\": \"/status\", \"in\": [404]}}");
@@ -1121,6 +1124,9 @@ test_lookups_find_whose_record_it_is(void)
 	body = "{\"r\": [{\"m\": \"bob\", \"id\": 9}, {\"m\": \"bob\", \"id\": 8}, {\"m\": \"eve\", \"id\": 7}, {\"m\": \"eve\", \"id\": 7}]}";
 	CHECK(look_up(by_match, body, strlen(body), found) == VERDICT_ROWS);
 	CHECK(found[1].count == 2 && found[2].count == 1);
+
+	body = "{\"r\": [{\"m\": \"BOB\", \"id\": 9}]}";	/* as the document compares match values */
+	CHECK(look_up(by_default, body, strlen(body), found) == VERDICT_ROWS && found[1].count == 1);
 
 	body = "{\"r\": [null, {\"id\": 5}, {\"id\": null}]}";
 	CHECK(look_up(by_place, body, strlen(body), found) == VERDICT_ROWS);
