@@ -362,7 +362,7 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 
 		if (op == ROW_OP_NONE)
 		{
-			connector->lookup = act_lookup_compile(document, at);
+			connector->lookup = act_lookup_compile(document, at, connector->match_compare);
 			continue;
 		}
 		any = true;

@@ -63,6 +63,7 @@ typedef struct RequestTemplate
 	int			ncolumns;		/* of CSV */
 	CsvColumn  *columns;
 	const char *null_as;
+	const char *empty_as;		/* what an empty text becomes, or NULL: itself */
 	const Template *row;		/* what the first $rows, or lines, stands for; NULL: neither */
 	bool		several_rows;	/* it can carry more than one */
 	bool		rows_in_url;	/* and its address says so of each */
@@ -171,6 +172,7 @@ typedef struct Lookup
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
 	AnswerTest	where;			/* items that it does not hold for are passed over */
+	AnswerTest	none;			/* by position: what says that there is none; nothing: having no id */
 	NamedPointers set;			/* what rows have of it from then on */
 } Lookup;
 
@@ -336,7 +338,7 @@ extern void act_body_compress(HttpRequest *request);
 /*
  * connector_lookup.c
  */
-extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
+extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at, const Filter *const *match_compare);
 
 /*
  * connector_limits.c

@@ -65,6 +65,7 @@ extern bool act_filter_number(const char *argument, const StringInfoData *from, 
 extern bool act_filter_int(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_bool(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_strings(const char *argument, const StringInfoData *from, StringInfo to);
+extern bool act_filter_nest(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_join(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_split(const char *argument, const StringInfoData *from, StringInfo to);
 
