@@ -14,6 +14,7 @@
 
 #include "connector_job_private.h"
 #include "duration.h"
+#include "fault.h"
 
 #define MAX_STEPS 20
 #define MAX_RESULTS 20
@@ -25,6 +26,8 @@ static const char *const poll_members[] = {
 };
 static const char *const result_members[] = {"request", "when", "next", "answer", NULL};
 static const char *const place_members[] = {"header", NULL};
+
+int			act_poll_pause_ms = 0;	/* of the test build, see fault.h */
 
 static const int default_every_ms[] = {2000, 5000, 15000, 30000};
 
@@ -460,5 +463,7 @@ act_job_timeout_ms(const JobPlan *plan)
 int
 act_job_pause_ms(const JobPlan *plan, int polls)
 {
-	return plan->poll == NULL ? 0 : plan->every_ms[Min(polls, plan->nevery - 1)];
+	if (plan->poll == NULL)
+		return 0;
+	return act_poll_pause_ms > 0 ? act_poll_pause_ms : plan->every_ms[Min(polls, plan->nevery - 1)];
 }

@@ -531,6 +531,15 @@ act_sample_take_rows(ConnectorSample *sample, const cJSON *rows)
  * ----------------------------------------------------------------
  */
 
+/* A number, where a filter takes it for one. */
+static char *
+sample_external_id(const ConnectorSample *sample, int number)
+{
+	List	   *filters = find_names(NIL, sample->document, "row.external_id|");
+
+	return psprintf(has_name(filters, "int") || has_name(filters, "number") ? "%d" : EXTERNAL_ID, number);
+}
+
 void
 act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids)
 {
@@ -541,7 +550,7 @@ act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids)
 		row->op = op;
 		row->cause = act_row_op_removes(op) ? ROW_REMOVED : ROW_ADDED;
 		if (!sample->rows_given)
-			row->external_id = with_ids ? psprintf(EXTERNAL_ID, i + 1) : NULL;
+			row->external_id = with_ids ? sample_external_id(sample, i + 1) : NULL;
 		/* What a lookup would find is made up, too. */
 		row->looked_up = with_ids || sample->rows_given;
 		memset(row->change_id, i + 1, ACT_DIGEST_LEN);

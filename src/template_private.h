@@ -68,7 +68,7 @@ typedef struct Expression
 	PathKind	path;
 	bool		each;			/* rows.*: of all rows, as an array */
 	const char *name;			/* of the option, secret, column ... */
-	const char *fallback;		/* of an option that is not set, or NULL */
+	const ConnectorOption *option;	/* of the document's */
 	char	  **fields;			/* row.fields.a.b: NULL-ended */
 	int			nfilters;
 	FilterCall *filters;

@@ -228,7 +228,16 @@ act_value_option(const Expression *expression, const ConnectorScope *scope)
 {
 	const char *text = scope->option(scope->arg, expression->name);
 
-	return text == NULL ? expression->fallback : text;
+	const ConnectorOption *option = expression->option;
+
+	if (text == NULL)
+		text = option->default_value;
+	for (int i = 0; text != NULL && option->values != NULL && option->values[i] != NULL; i++)
+	{
+		if (strcmp(text, option->values[i]) == 0)
+			return option->meanings[i];
+	}
+	return text;
 }
 
 /* Of a list of HttpHeader; NULL: it is not in there. */
