@@ -91,7 +91,6 @@ sub of { my ($method, $path) = @_; return grep { $_->{method} eq $method && $_->
 is_deeply($t->rows(q{SELECT pointer, message FROM activate.check_connector((SELECT spec FROM activate.connector WHERE name = 'mailchimp')) WHERE kind = 'error'}),
 	[], 'the document has no problems');
 $t->sql(q{CALL activate.refresh_destination('d', ARRAY['L1/members'])});
-diag join ' ', map { $_->{target} } $t->requests;
 is_deeply($t->rows(q{SELECT object, title FROM activate.objects('d') WHERE object LIKE 'L1%'}), [ { object => 'L1/members', title => 'Newsletter' } ],
 	'audiences are found');
 is_deeply([ map { "$_->{field} $_->{type}" } @{ $t->rows(q{SELECT field, type FROM activate.fields('d', 'L1/members') WHERE field ~ '^[A-Z]+$' ORDER BY field}) } ],
@@ -129,7 +128,7 @@ ok(!exists $patch->{json}{status_if_new}, 'which is no new contact');
 # ------------------------------------------------------------- what answers mean
 my $both = { 1 => 'accepted', 2 => 'accepted' };
 $t->means('a throttle', 's', [ [ 429, { 'Retry-After' => 1 }, '' ] ], status => 'succeeded', rows => $both);
-$t->means('a contact that is gone', 's', [ (problem(404, 'Resource Not Found', 'x')) x 2 ], status => 'succeeded', rows => $both);
+$t->means('a contact that is gone', 's', [ problem(404, 'Resource Not Found', 'x') ], status => 'succeeded', rows => $both);
 $t->means('a server in trouble', 's', [ ([ 500, {}, 'oops' ]) x 12 ], status => 'failed');
 $t->means('a key that is revoked', 's', [ (problem(401, 'API Key Invalid', 'Your API key may be invalid')) x 4 ], status => 'failed');
 $t->means('an answer that is none', 's', [ ([ 200, { 'Content-Type' => 'application/json' }, '{"id": ' ]) x 2 ]);
@@ -148,11 +147,12 @@ foreach my $case ([ 'clear', undef ], [ 'update', q{'unsubscribed' AS status} ])
 {
 	my ($how, $removed) = @$case;
 	my $name = "s_$how";
-	$t->model("m_$how", { id => 1, email => "$how\@example.com", name => 'X' });
-	$t->sync($name, "m_$how", key => 'id', object => 'L1/members', match => 'email_address', mode => 'mirror', on_removed => $how, removed_mapping => $removed,
-		mapping => q{email AS email_address, 'transactional' AS status_if_new, name AS "FNAME"}, options => '{"max_removed": null}');
-	is($t->run($name)->{accepted}, 1, "on_removed $how: first");
-	$t->sql("DELETE FROM m_$how");
+	$t->model("m_$how", { id => 1, email => "$how\@example.com", name => 'X' }, { id => 2, email => "stays_$how\@example.com", name => 'Y' });
+	$t->sync($name, "m_$how", key => 'id', object => 'L1/members', match => 'email_address', mode => 'mirror', on_removed => $how,
+		mapping => q{email AS email_address, 'transactional' AS status_if_new, name AS "FNAME"},
+		options => '{"max_removed": null' . ($removed ? qq(, "removed_mapping": "$removed") : '') . '}');
+	is($t->run($name)->{accepted}, 2, "on_removed $how: first");
+	$t->sql("DELETE FROM m_$how WHERE id = 1");
 	$t->run($name);
 	my ($last) = reverse of(PATCH => qr/members/);
 	is($last->{json}{status} // 'FNAME ' . ($last->{json}{merge_fields}{FNAME} // '-'), $how eq 'clear' ? 'FNAME ' : 'unsubscribed', "on_removed $how");
@@ -163,6 +163,11 @@ $t->model('known', { id => 1, email => 'bob@example.com', name => 'Bob' }, { id 
 $t->sync('u', 'known', key => 'id', object => 'L1/members', match => 'email_address', mapping => q{email AS email_address, name AS "FNAME"}, mode => 'update');
 $t->run('u');
 $t->rows_become('mode update makes nobody', 'u', { 1 => 'accepted', 2 => 'absent' });
+
+$t->sync('nowhere', 'known', key => 'id', object => 'L9/members', match => 'email_address', mapping => q{email AS email_address, 'subscribed' AS status_if_new});
+is($t->run('nowhere')->{sqlstate}, 'PA001', 'an audience that is not there stops the run');
+is(eval { $t->sync('gone', 'known', key => 'id', object => 'L1/members', match => 'email_address', mode => 'mirror', on_removed => 'delete',
+	mapping => q{email AS email_address, 'subscribed' AS status_if_new}); 1 }, undef, 'no mode deletes for good');
 
 # ------------------------------------------------------------------- in bulk
 $t->model('many', map { { id => $_->[0], email => $_->[1], plan => $_->[2] } } [ 1, 'Bob@example.com', 'free' ], [ 2, 'new@example.com', 'free' ],
@@ -181,7 +186,7 @@ foreach my $object ('segments/77', 'tags/Win back/2')
 	$t->sync($name, "m_$name", key => 'email', object => "L1/$object", mapping => 'email AS email_address', mode => 'mirror', on_removed => 'remove',
 		options => '{"max_removed": null}');
 	$t->run($name);
-	$t->rows_become("$name: who is no contact is absent", $name, { 'Bob@example.com' => 'accepted', 'new@example.com' => 'accepted', 'unknown@example.com' => 'absent' });
+	$t->rows_become("$name: who is no contact is absent", $name, { 'Bob@example.com' => 'accepted', 'new@example.com' => 'accepted', 'unknown@example.com' => $name eq 'seg' ? 'absent' : 'absent Resource Not Found' });
 	$t->sql("DELETE FROM m_$name WHERE email LIKE 'Bob%'");
 	is($t->run($name)->{removed}, 1, "$name: one leaves");
 }
