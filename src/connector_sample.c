@@ -89,8 +89,17 @@ text_of(const cJSON *object, const char *name)
 	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
 }
 
+/* A part that a filter takes for a number is one, any other its name. */
+static void
+append_part(StringInfo buf, const cJSON *document, char *name)
+{
+	List	   *filters = find_names(NIL, document, psprintf("object.%s|", name));
+
+	appendStringInfoString(buf, has_name(filters, "int") || has_name(filters, "number") ? "1" : name);
+}
+
 char *
-act_sample_object(const char *pattern)
+act_sample_object(const cJSON *document, const char *pattern)
 {
 	StringInfoData buf;
 
@@ -104,7 +113,7 @@ act_sample_object(const char *pattern)
 			appendStringInfoChar(&buf, *at);
 			continue;
 		}
-		appendBinaryStringInfo(&buf, at + 1, (int) len - 1);
+		append_part(&buf, document, pnstrdup(at + 1, len - 1));
 		at += strcspn(at, "}");
 		if (*at == '\0')
 			break;
