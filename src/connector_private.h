@@ -216,6 +216,7 @@ struct Connector
 	AnswerRules rules;
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
+	AnswerRules check_rules;	/* before that */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
