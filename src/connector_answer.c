@@ -407,7 +407,7 @@ check_by_rules(const Connector *connector, const HttpResponse *response, bool *f
 {
 	ConnectorAnswer answer = {0};
 	Reading		reading = {.connector = connector,.response = response,.answer = &answer};
-	bool		found;
+	volatile bool found;
 
 	if (is_json_type(response))
 		reading.root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &reading.problem);
