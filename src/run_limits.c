@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "run_limits.h"
 #include "settings.h"
+#include "token.h"
 
 /* The most rows that a request of the run can have. */
 static int
@@ -112,7 +113,7 @@ act_run_limits(Run *run)
 		return;
 	act_destination_begin(run);
 	act_destination_heed(run);
-	if (run->stop.set)
+	if (run->stop.set || !act_token_ready(run))
 		return;
 	PG_TRY();
 	{
