@@ -136,7 +136,7 @@ typedef struct Auth
 	const char *const *spare_secrets;	/* that it names and can do without */
 	const Template *token;
 	const Template *username;
-	const Template *password;
+	const Template *password;	/* of a basic one NULL: "" */
 	const Template *key;
 	const Template *payload;
 	const Template *path;		/* what follows the request's own */
