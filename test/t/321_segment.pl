@@ -53,6 +53,7 @@ isnt((calls())[-1]{messageId}, $message{8}, 'is another message');
 $t->sql('DELETE FROM users WHERE id = 8');
 is($t->run('users')->{accepted}, 1, 'a user that left');
 is_deeply((calls())[-1]{traits}, { email => undef, score => undef, plan => undef, address => { city => undef } }, 'is cleared of what was sent');
+is_deeply([ sort keys %{ (calls())[-1] } ], [ qw(messageId traits type userId) ], 'and of nothing else');
 is((calls())[-1]{userId}, '8', 'by its userId');
 refused(q(SELECT activate.create_sync('gone', 'users', 'id', 'd', object => 'identify', mapping => 'id AS "userId"', mode => 'mirror', on_removed => 'delete')),
 	qr/delete/, 'Segment deletes nobody');
@@ -60,7 +61,7 @@ refused(q(SELECT activate.create_sync('nobody', 'users', 'id', 'd', object => 'i
 $t->model('nameless', { id => 1, uid => 'u1' }, { id => 2, uid => undef });
 $t->sync('nameless', 'nameless', key => 'id', object => 'identify', match => '"userId"', mapping => q({"userId": "uid"}), options => '{"max_invalid": "100 %"}');
 $t->run('nameless');
-$t->rows_become('a user without an id is never sent', 'nameless', { 1 => 'accepted', 2 => 'invalid match' });
+$t->rows_become('a user without an id is never sent', 'nameless', { 1 => 'accepted', 2 => 'invalid match_is_null' });
 
 # Events, each once
 $t->model('orders', { id => 1, customer => 'u1', amount => '12.50' }, { id => 2, customer => 'u2', amount => '9007199254740993.01' });
@@ -86,10 +87,10 @@ foreach my $object (qw(page screen))
 	is($t->run("s_$object")->{accepted}, 1, "a $object");
 	is_deeply({ %{ (calls())[-1] }, messageId => 'x' }, { type => $object, messageId => 'x', name => 'Pricing', anonymousId => 'a-1', properties => { url => 'https://example.com/pricing' } }, 'of somebody anonymous');
 }
-$t->model('merges', { id => 1, was => 'a-1', is => 'u1' });
-$t->sync('merges', 'merges', key => 'id', object => 'alias', mode => 'append', options => '{"first_run": "send"}', mapping => q({"previousId": "was", "userId": "is"}));
+$t->model('merges', { id => 1, former => 'a-1', uid => 'u1' });
+$t->sync('merges', 'merges', key => 'id', object => 'alias', mode => 'append', options => '{"first_run": "send"}', mapping => q({"previousId": "former", "userId": "uid"}));
 is($t->run('merges')->{accepted}, 1, 'an alias');
-refused(q(SELECT activate.create_sync('merges2', 'merges', 'id', 'd', object => 'alias', mapping => '{"previousId": "was", "userid": "is"}', mode => 'insert')), qr/"userid".*"userId"/s, 'that has no other fields');
+refused(q(SELECT activate.create_sync('merges2', 'merges', 'id', 'd', object => 'alias', mapping => '{"previousId": "former", "userid": "uid"}', mode => 'insert')), qr/"userid".*"userId"/s, 'that has no other fields');
 
 # Sizes
 $t->sql(q(CREATE TABLE large AS SELECT i AS id, repeat('x', CASE WHEN i = 3 THEN 32000 ELSE 20000 END) AS note, 0 AS v FROM generate_series(1, 60) AS i));
@@ -107,12 +108,14 @@ $t->model('one', { id => 'u1', plan => 'pro' });
 $t->sync('one', 'one', key => 'id', object => 'identify', mapping => q({"userId": "id", "plan": "plan", "v": "v"}));
 $t->means('a throttle', 'one', [ [ 429, { 'Retry-After' => 1, 'X-RateLimit-Reset' => 1 }, '' ] ], status => 'succeeded', requests => 2, rows => { u1 => 'accepted' });
 $t->means('a throttle that tells the reset', 'one', [ [ 429, { 'X-RateLimit-Reset' => 1 }, '' ] ], status => 'succeeded', requests => 2, rows => { u1 => 'accepted' });
-$t->means('a server that stumbles', 'one', [ [ 503, {}, 'x' ], undef ], status => 'succeeded', requests => 3, rows => { u1 => 'accepted' });
-my @same = map { $_->{json}{batch}[0]{messageId} } ($t->requests)[ -3 .. -1 ];
-is_deeply([ @same[ 1, 2 ] ], [ @same[ 0, 0 ] ], 'gets the same message again');
-$t->means('an answer of somebody else', 'one', [ ([ 200, { 'Content-Type' => 'text/html' }, '<html>' ]) x 5 ], rows => { u1 => 'delayed' });
 $t->means('a refusal', 'one', [ [ 400, { success => JSON::PP::false, code => 'invalid_request', message => 'malformed JSON' } ] ], rows => { u1 => 'refused invalid_request' });
 $t->means('a write key that is refused', 'one', [ ([ 401, { success => JSON::PP::false, message => 'Unauthorized' } ]) x 2 ], status => 'failed', text => qr/Unauthorized/);
+$t->means('an answer of somebody else', 'one', [ ([ 200, { 'Content-Type' => 'text/html' }, '<html>' ]) x 5 ], rows => { u1 => 'delayed in_doubt' });
+$t->model('lost', { id => 'u1' });
+$t->sync('lost', 'lost', key => 'id', object => 'identify', mapping => q({"userId": "id", "v": "v"}));
+$t->means('a server that stumbles', 'lost', [ [ 503, {}, 'x' ], undef ], status => 'succeeded', requests => 3, rows => { u1 => 'accepted' });
+my @same = map { $_->{json}{batch}[0]{messageId} } ($t->requests)[ -3 .. -1 ];
+is_deeply([ @same[ 1, 2 ] ], [ @same[ 0, 0 ] ], 'gets the same message again');
 $t->model('many', map { { id => "u$_" } } 1 .. 5);
 $t->sync('many', 'many', key => 'id', object => 'identify', mapping => q({"userId": "id", "v": "v"}), options => '{"max_rejected": "100 %"}');
 $t->run('many');
