@@ -26,7 +26,7 @@ static const char *const document_members[] = {
 };
 
 static const char *const option_members[] = {"kind", "required", "default", "values", NULL};
-static const char *const check_members[] = {"request", "fails", NULL};
+static const char *const check_members[] = {"request", "fails", "rules", NULL};
 
 static const char *const operation_members[] = {
 	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "lines", "answer", "absent",
@@ -367,6 +367,7 @@ compile_check(const Document *document, const cJSON *check, Connector *connector
 	act_document_check(document, check, check_members, NULL);
 	connector->check = act_connector_compile_request(document, act_document_need(document, check, "request"), 0);
 	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
+	act_rules_compile(document, act_document_array(document, check, "rules"), &connector->check_rules);
 }
 
 void

@@ -137,7 +137,7 @@ typedef struct Auth
 	const char *const *spare_secrets;	/* that it names and can do without */
 	const Template *token;
 	const Template *username;
-	const Template *password;
+	const Template *password;	/* of a basic one NULL: "" */
 	const Template *key;
 	const Template *payload;
 	const Template *path;		/* what follows the request's own */
@@ -218,6 +218,7 @@ struct Connector
 	AnswerRules rules;
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
+	AnswerRules check_rules;	/* before that */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
