@@ -137,7 +137,7 @@ like($logged, qr{/607/users.*access_token=\*+}, 'the log has the call');
 unlike($logged, qr/EAAB/, 'and not the token');
 
 $t->sql(q{CALL activate.refresh_destination('d')});
-is_deeply($t->rows(q{SELECT object, title FROM activate.objects WHERE destination = 'd' AND title IN ('Buyers', 'Lapsed') ORDER BY 1}),
+is_deeply($t->rows(q{SELECT object, title FROM activate.objects('d') WHERE title IN ('Buyers', 'Lapsed') ORDER BY 1}),
 	[ { object => '601', title => 'Buyers' }, { object => '602', title => 'Lapsed' } ], 'audiences of the ad account are listed, page by page');
 
 is($t->sql(q{SELECT count(*) FROM activate.connector AS c, activate.check_connector(c.spec) AS p WHERE c.name = 'meta_audiences' AND p.kind = 'error'}), 0,
