@@ -136,6 +136,22 @@ convert(TemplateInput *input, ValueKind kind, const Filter *filter)
 	swap_buffers(input);
 }
 
+/* Of a list of HttpHeader; NULL: it is not in there. */
+static const char *
+named_text(const List *values, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, values)
+	{
+		const HttpHeader *value = lfirst(cell);
+
+		if (strcmp(value->name, name) == 0)
+			return value->value;
+	}
+	return NULL;
+}
+
 /* Runs the filters; the value then stands in input->from. */
 static TemplateResult
 apply_filters(const Expression *expression, TemplateInput *input, Value *value)
@@ -153,7 +169,9 @@ apply_filters(const Expression *expression, TemplateInput *input, Value *value)
 			continue;
 		if (filter->takes_argument == FILTER_SECRET)
 			argument = input->scope->secret(input->scope->arg, argument);
-		if (filter->takes_argument == FILTER_SECRET && argument == NULL)
+		if (filter->takes_argument == FILTER_SAVED)
+			argument = named_text(input->scope->saved, argument + strlen("saved."));
+		if (argument == NULL && (filter->takes_argument == FILTER_SECRET || filter->takes_argument == FILTER_SAVED))
 			return TEMPLATE_MISSING;
 		convert(input, kind, filter);
 		if (!filter->apply(argument, &input->from, &input->to))
@@ -238,22 +256,6 @@ act_value_option(const Expression *expression, const ConnectorScope *scope)
 			return option->meanings[i];
 	}
 	return text;
-}
-
-/* Of a list of HttpHeader; NULL: it is not in there. */
-static const char *
-named_text(const List *values, const char *name)
-{
-	ListCell   *cell;
-
-	foreach(cell, values)
-	{
-		const HttpHeader *value = lfirst(cell);
-
-		if (strcmp(value->name, name) == 0)
-			return value->value;
-	}
-	return NULL;
 }
 
 static bool
@@ -403,6 +405,19 @@ resolve_row(const Expression *expression, TemplateInput *input)
 	}
 }
 
+/* The digest of the batch, in scratch; false: there are no rows. */
+static bool
+write_digest(TemplateInput *input)
+{
+	if (input->unit_id != NULL)
+		append_hex(input->unit_id, ACT_DIGEST_LEN, input->scratch);
+	else if (input->nrows == 0)
+		return false;
+	else
+		act_template_batch_digest(input->rows, input->nrows, input->scratch);
+	return true;
+}
+
 static Value
 resolve_batch(const Expression *expression, TemplateInput *input)
 {
@@ -413,15 +428,67 @@ resolve_batch(const Expression *expression, TemplateInput *input)
 			return json_value(input->scratch);
 		case PATH_BATCH_BY:
 			return json_value(input->scope->batch_by);
+		case PATH_BATCH_FIELDS:
+			snprintf(input->scratch, sizeof(input->scratch), "%d", list_length(input->scope->fields));
+			return json_value(input->scratch);
 		default:
-			if (input->unit_id != NULL)
-				append_hex(input->unit_id, ACT_DIGEST_LEN, input->scratch);
-			else if (input->nrows == 0)
+			if (!write_digest(input))
 				return (Value) {VALUE_MISSING};
-			else
-				act_template_batch_digest(input->rows, input->nrows, input->scratch);
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
 	}
+}
+
+static void
+append_time(StringInfo buf, TemplateInput *input, bool day_only)
+{
+	StringInfoData time;
+
+	initStringInfo(&time);
+	act_time_append_ms(&time, input->scope->run_started_ms);
+	if (day_only)
+		appendBinaryStringInfo(buf, time.data, (int) strcspn(time.data, "T"));
+	for (const char *c = time.data; !day_only && *c != '\0' && *c != '.'; c++)
+	{
+		if (*c != '-' && *c != ':')
+			appendStringInfoChar(buf, *c);
+	}
+	if (!day_only)
+		appendStringInfoChar(buf, 'Z');
+}
+
+/* The object as the name of a file: with <date>, <time>, <run> and <batch> filled in. */
+static Value
+file_value(TemplateInput *input)
+{
+	static const char *const names[] = {"<date>", "<time>", "<run>", "<batch>"};
+	const char *at = input->scope->object;
+	StringInfoData buf;
+
+	if (at == NULL)
+		return (Value) {VALUE_MISSING};
+	initStringInfo(&buf);
+	while (*at != '\0')
+	{
+		int			n = 0;
+
+		while (n < lengthof(names) && strncmp(at, names[n], strlen(names[n])) != 0)
+			n++;
+		if (n == lengthof(names))
+		{
+			appendStringInfoChar(&buf, *at++);
+			continue;
+		}
+		at += strlen(names[n]);
+		if (n < 2)
+			append_time(&buf, input, n == 0);
+		else if (n == 2)
+			appendStringInfo(&buf, INT64_FORMAT, input->scope->run_id);
+		else if (write_digest(input))
+			appendStringInfoString(&buf, input->scratch);
+		else
+			return (Value) {VALUE_MISSING};
+	}
+	return text_value(buf.data);
 }
 
 Value
@@ -435,6 +502,8 @@ act_value_resolve(const Expression *expression, TemplateInput *input)
 			return text_value(scope->sync_name);
 		case PATH_SYNC_OBJECT:
 			return text_value(scope->object);
+		case PATH_SYNC_FILE:
+			return file_value(input);
 		case PATH_SYNC_MATCH:
 			return text_value(scope->match);
 		case PATH_OBJECT:
@@ -449,6 +518,7 @@ act_value_resolve(const Expression *expression, TemplateInput *input)
 		case PATH_BATCH_DIGEST:
 		case PATH_BATCH_SIZE:
 		case PATH_BATCH_BY:
+		case PATH_BATCH_FIELDS:
 			return resolve_batch(expression, input);
 		case PATH_OPTION:
 			return text_value(act_value_option(expression, scope));
