@@ -210,6 +210,8 @@ extern TemplateResult act_value_of(const Expression *expression, TemplateInput *
 extern const char *act_value_row_fields(const Row *row);
 /* The member that the names lead to, in an object that is JSON text. */
 extern Value act_value_member(const char *object, char *const *names);
+/* The match fields as an object, however many; MISSING: there are none. */
+extern Value act_value_match_fields(const Row *row, TemplateInput *input);
 extern const char *act_value_option(const Expression *expression, const ConnectorScope *scope);
 /* Not known before the request is made, and so no mistake of the row before. */
 extern bool act_value_comes_later(const Expression *expression);
