@@ -17,7 +17,7 @@
 #include "template_private.h"
 
 static Value resolve_message(const Expression *expression, const TemplateInput *input);
-static TemplateResult apply_filters(const Expression *expression, TemplateInput *input, Value *value);
+static TemplateResult apply_filters(const Expression *expression, int first, int end, TemplateInput *input, Value *value);
 static TemplateResult gather_rows(const Expression *expression, TemplateInput *input, Value *value);
 
 static void
@@ -52,13 +52,23 @@ act_value_of(const Expression *expression, TemplateInput *input, Value *value)
 	if (result == TEMPLATE_DONE && expression->nfilters > 0)
 	{
 		if ((value->kind != VALUE_MISSING && !act_value_is_null(value)) || has_default(expression))
-			result = apply_filters(expression, input, value);
+			result = apply_filters(expression, expression->neach, expression->nfilters, input, value);
 	}
 	if (result == TEMPLATE_DONE && value->kind == VALUE_MISSING)
 		result = TEMPLATE_MISSING;
 	if (result != TEMPLATE_DONE)
 		input->culprit = expression->source;
 	return result;
+}
+
+/* What rows.* has of input->row. */
+TemplateResult
+act_value_of_each(const Expression *expression, TemplateInput *input, Value *value)
+{
+	*value = act_value_resolve(expression, input);
+	if (value->kind == VALUE_MISSING || act_value_is_null(value))
+		return TEMPLATE_MISSING;
+	return expression->neach == 0 ? TEMPLATE_DONE : apply_filters(expression, 0, expression->neach, input, value);
 }
 
 /* rows.*: an array; each row has to have one. */
@@ -77,13 +87,14 @@ gather_rows(const Expression *expression, TemplateInput *input, Value *value)
 
 		input->row = input->rows[i];
 		input->row_index = i;
-		one = act_value_resolve(expression, input);
-		if (one.kind == VALUE_MISSING || act_value_is_null(&one))
+		result = act_value_of_each(expression, input, &one);
+		if (result == TEMPLATE_MISSING && input->trial && act_value_comes_later(expression))
 		{
-			if (!input->trial || !act_value_comes_later(expression))
-				result = TEMPLATE_MISSING;
+			result = TEMPLATE_DONE;
 			continue;
 		}
+		if (result != TEMPLATE_DONE)
+			continue;
 		if (all.len > 1)
 			appendStringInfoChar(&all, ',');
 		act_value_put_json(&all, &one);
@@ -136,13 +147,13 @@ convert(TemplateInput *input, ValueKind kind, const Filter *filter)
 	swap_buffers(input);
 }
 
-/* Runs the filters; the value then stands in input->from. */
+/* Runs the filters from first to before end; the value then stands in input->from. */
 static TemplateResult
-apply_filters(const Expression *expression, TemplateInput *input, Value *value)
+apply_filters(const Expression *expression, int first, int end, TemplateInput *input, Value *value)
 {
-	ValueKind	kind = begin_filters(input, value, expression->filters[0].filter);
+	ValueKind	kind = begin_filters(input, value, expression->filters[first].filter);
 
-	for (int i = 0; i < expression->nfilters; i++)
+	for (int i = first; i < end; i++)
 	{
 		const FilterCall *call = &expression->filters[i];
 		const Filter *filter = call->filter;
@@ -290,17 +301,26 @@ listed_fields(const Row *row, bool wanted, TemplateInput *input)
 	return some_fields(act_value_row_fields(row), names, names == NULL ? 0 : INT_MAX, wanted, input);
 }
 
-/* Of one match field the value; of several, an object: of rows that send no fields, too. */
+/* The match fields as an object: of rows that send no fields, too. */
+static Value
+matched_fields(const Row *row, TemplateInput *input)
+{
+	const ConnectorScope *scope = input->scope;
+
+	if (scope->nmatch == 0)
+		return (Value) {VALUE_MISSING};
+	return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
+}
+
+/* Of one match field the value; of several, such an object. */
 static Value
 match_value(const Row *row, TemplateInput *input)
 {
 	const ConnectorScope *scope = input->scope;
 	char	   *field[2] = {NULL, NULL};
 
-	if (scope->nmatch == 0)
-		return (Value) {VALUE_MISSING};
-	if (scope->nmatch > 1)
-		return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
+	if (scope->nmatch != 1)
+		return matched_fields(row, input);
 	field[0] = scope->match_names[0];
 	return act_value_member(row->fields, field);
 }
@@ -380,6 +400,8 @@ resolve_row(const Expression *expression, TemplateInput *input)
 			return match_value(row, input);
 		case PATH_ROW_MATCH_FIELD:
 			return match_field(row, expression->name, scope);
+		case PATH_ROW_MATCHED:
+			return matched_fields(row, input);
 		case PATH_ROW_EXTERNAL_ID:
 			return text_value(row->external_id);
 		case PATH_ROW_REMEMBERED:
