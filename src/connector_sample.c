@@ -542,6 +542,8 @@ act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids)
 		row->cause = act_row_op_removes(op) ? ROW_REMOVED : ROW_ADDED;
 		if (!sample->rows_given)
 			row->external_id = with_ids ? psprintf(EXTERNAL_ID, i + 1) : NULL;
+		/* What a lookup would find is made up, too. */
+		row->looked_up = with_ids || sample->rows_given;
 		memset(row->change_id, i + 1, ACT_DIGEST_LEN);
 		memset(row->fingerprint, i + 1, ACT_DIGEST_LEN);
 		row->outcome = ROW_UNDECIDED;

@@ -18,6 +18,7 @@
 #include "fault.h"
 #include "run_limits.h"
 #include "settings.h"
+#include "token.h"
 
 /* What the document allows is not exceeded, and what the server's options say stands. */
 static void
@@ -74,7 +75,7 @@ act_run_limits(Run *run)
 		return;
 	act_destination_begin(run);
 	act_destination_heed(run);
-	if (run->stop.set)
+	if (run->stop.set || !act_token_ready(run))
 		return;
 	PG_TRY();
 	{

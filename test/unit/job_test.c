@@ -218,6 +218,10 @@ test_documents(void)
 	CHECK(says(STEPS ", " RESULTS, "\"results\" without \"poll\""));
 	CHECK(says(STEPS ", " POLL ", \"results\": [{\"request\": {}}]", "member \"answer\" is missing"));
 	CHECK(says(STEPS ", \"poll\": {\"request\": {\"path\": \"/{{row.key.id}}\"}, \"state\": \"/s\", \"done\": [1]}", "row.key"));
+	CHECK(says(STEPS ", \"poll\": {\"request\": {\"path\": \"/{{saved.id}}\"}, \"state\": \"/s\", \"done\": [1]}",
+			   "\"saved.id\", which nothing before saves, at /operations/upsert/poll/request"));
+	CHECK(says("\"steps\": [{\"request\": {\"path\": \"/{{saved.a}}\", \"body\": [" ROWS "]}, \"save\": {\"a\": \"/id\"}}]",
+			   "\"saved.a\", which nothing before saves, at /operations/upsert/steps/0/request"));
 }
 
 static void
@@ -230,7 +234,7 @@ test_plan(void)
 	CHECK(act_connector_job_named(connector, "insert") == NULL);
 	CHECK(act_job_steps(plan) == 3 && act_job_step_has_rows(plan, 1) && !act_job_step_has_rows(plan, 2));
 	CHECK(act_job_pause_ms(plan, 0) == 1000 && act_job_pause_ms(plan, 1) == 5000 && act_job_pause_ms(plan, 9) == 5000);
-	CHECK(act_job_timeout_ms(plan) == 3600 * 1000 && !act_job_aborts(plan));
+	CHECK(act_job_timeout_ms(plan) == 3600 * 1000 && !act_job_aborts(plan, NIL));
 	CHECK(plan_of(document("\"request\": {\"body\": [" ROWS "]}")) == NULL);
 }
 
@@ -266,7 +270,10 @@ test_requests(void)
 	CHECK_TEXT(rendered(connector, JOB_RESULTS, 0, "c 2", saved).url, "https://api.test/v1/jobs/a%2Fb/failed?from=c%202");
 	CHECK_TEXT(rendered(connector, JOB_RESULTS, 0, "/x?y=2", saved).url, "https://api.test:443/x?y=2");
 	CHECK_TEXT(rendered(connector, JOB_RESULTS, 0, "https://api.test/z", saved).url, "https://api.test/z");
-	CHECK(THROWS(rendered(connector, JOB_POLL, 0, NULL, NIL)) == false);
+	/* Not what all jobs have in common. */
+	CHECK(THROWS(rendered(connector, JOB_POLL, 0, NULL, NIL)));
+	CHECK(act_job_has_saved(plan_of(connector), lappend(list_copy(saved), header("place", "/jobs/1"))));
+	CHECK(!act_job_has_saved(plan_of(connector), saved));
 
 	/* What a preview shows. */
 	make_rows();
