@@ -89,8 +89,17 @@ text_of(const cJSON *object, const char *name)
 	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
 }
 
+/* A part that a filter takes for a number is one, any other its name. */
+static void
+append_part(StringInfo buf, const cJSON *document, char *name)
+{
+	List	   *filters = find_names(NIL, document, psprintf("object.%s|", name));
+
+	appendStringInfoString(buf, has_name(filters, "int") || has_name(filters, "number") ? "1" : name);
+}
+
 char *
-act_sample_object(const char *pattern)
+act_sample_object(const cJSON *document, const char *pattern)
 {
 	StringInfoData buf;
 
@@ -104,7 +113,7 @@ act_sample_object(const char *pattern)
 			appendStringInfoChar(&buf, *at);
 			continue;
 		}
-		appendBinaryStringInfo(&buf, at + 1, (int) len - 1);
+		append_part(&buf, document, pnstrdup(at + 1, len - 1));
 		at += strcspn(at, "}");
 		if (*at == '\0')
 			break;
@@ -139,6 +148,8 @@ sample_text(const char *name, int row)
 		return psprintf("%s%d@example.com", person, row + 1);
 	if (says(name, "phone"))
 		return psprintf("+3312345%04d", row + 1);
+	if (says(name, "gender") || pg_strcasecmp(name, "gen") == 0)
+		return pstrdup("f");
 	if (says(name, "country"))
 		return pstrdup("FR");
 	if (says(name, "url") || says(name, "website"))

@@ -70,8 +70,10 @@ sub problems
 	my $violations = $answer->{headers}{'sl-violations'};
 	my $said = eval { $json->decode($answer->{content}) };
 
-	# Of the request; what is wrong with the answers that Prism makes up is not asked.
-	if (defined $violations)
+	# Of the request; what is wrong with the answers that Prism makes up is not
+	# asked.  Of too many it says just that; what is wrong with a request stands
+	# in the body, too.
+	if (defined $violations && $violations =~ /^\[/)
 	{
 		# More than a header holds, which happens where many forms are tried one by one.
 		my $all = eval { $json->decode($violations) } // return ($violations);
