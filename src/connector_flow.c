@@ -389,6 +389,12 @@ act_connector_row_found(const Connector *connector, Row *row, const ConnectorFou
 }
 
 bool
+act_connector_finds(const Connector *connector)
+{
+	return connector->finds;
+}
+
+bool
 act_connector_row_is_there(const Connector *connector, Row *row)
 {
 	if (!row->exists || row->outcome != ROW_REJECTED || row->turns >= MAX_TURNS)
