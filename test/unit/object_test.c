@@ -111,6 +111,8 @@ test_patterns_take_names_apart(void)
 		{"files/{bucket}/{path...}", "files/b/x/y.csv", "bucket=b path=x/y.csv"},
 		{"files/{bucket}/{path...}", "files/b/", NULL},
 		{"files/{bucket}/{path...}", "files//x", NULL},
+		{"{path...}.csv", "a/b.csv.csv", "path=a/b.csv"},
+		{"{path...}.csv", "a/b.json", NULL},
 		{"{a}", "\xc3\xa4 \xe2\x82\xac", "a=\xc3\xa4 \xe2\x82\xac"},
 		{"{a}x{b}x{c}", "1x2x3x4", "a=1 b=2 c=3x4"},
 	};
@@ -123,9 +125,9 @@ static void
 test_what_is_no_pattern(void)
 {
 	static const char *const wrong[] = {
-		"", "{", "}", "a}", "{a", "{}", "{A}", "{a b}", "{a}{b}", "{a}/{a}", "{a...}x", "{a...}/{b}", "{...}", "{a}/{a...}"
+		"", "{", "}", "a}", "{a", "{}", "{A}", "{a b}", "{a}{b}", "{a}/{a}", "{...}", "{a}/{a...}"
 	};
-	static const char *const right[] = {"a", "{a}", "{a}/{b}", "{a1_}", "x{a...}", "{ab}/{a}"};
+	static const char *const right[] = {"a", "{a}", "{a}/{b}", "{a1_}", "x{a...}", "{ab}/{a}", "{a...}x", "{a...}.{b}"};
 
 	for (int i = 0; i < lengthof(wrong); i++)
 	{
