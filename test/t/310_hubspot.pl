@@ -230,6 +230,13 @@ is($t->sql(q(SELECT key ->> 'company' || ' ' || state || ' ' || code || ' ' || m
 $t->sql('DELETE FROM links WHERE company <> 501');
 $run = $t->run('links');
 is_deeply([ sort keys %{ $t->vendor->state->{links} } ], ['contacts 71 companies 501 '], 'and taken apart');
+$t->model('employees', { person => 1, company => 1 }, { person => 3, company => 1 });
+$t->sync('employees', 'employees', key => 'person, company', destination => 'e', object => 'contacts/companies', mode => 'mirror', on_removed => 'remove',
+	mapping => q(activate.external_id('known', person) AS from_id, activate.external_id('clear', company) AS to_id), %options);
+$t->run('employees');
+my ($company) = map { $_->{activate_external_id} } @{ $t->rows('SELECT activate_external_id FROM activate_data.clear WHERE id = 1') };
+ok($t->vendor->state->{links}{"contacts 71 companies $company "}, 'by the ids of other syncs');
+is($t->sql(q(SELECT state FROM activate.pending WHERE sync = 'employees')), 'waiting', 'and waits for those that there are not yet');
 $t->model('labels', { contact => 71, company => 501, label => 37 }, { contact => 72, company => 501, label => 37 });
 $t->sync('labels', 'labels', key => 'contact, company, label', destination => 'e', object => 'contacts/companies/labels', mode => 'mirror', on_removed => 'remove',
 	mapping => q(contact AS from_id, company AS to_id, 'USER_DEFINED' AS category, label AS type_id), %options);
