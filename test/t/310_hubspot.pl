@@ -202,6 +202,17 @@ is(paths($since), 'POST /crm/v3/objects/contacts/batch/read POST /crm/v3/objects
 $t->rows_become('who is not there is told', 'known', { 1 => 'accepted', 2 => 'accepted', 3 => 'absent' });
 is($t->sql('SELECT string_agg(activate_external_id, $$ $$ ORDER BY id) FROM activate_data.known WHERE activate_external_id IS NOT NULL'), '71 72', 'ids are kept');
 
+$t->model('owned', { id => 71, score => 8 }, { id => 79, score => 8 });
+$t->sync('owned', 'owned', key => 'id', destination => 'e', object => 'contacts', match => 'hs_object_id', mode => 'mirror', on_removed => 'delete',
+	mapping => 'id AS hs_object_id, score', %options);
+$since = count();
+$t->run('owned');
+is(paths($since), 'POST /crm/v3/objects/contacts/batch/update', 'matched by HubSpot\'s own id nothing is looked up');
+$t->rows_become('and no record made', 'owned', { 71 => 'accepted', 79 => 'absent OBJECT_NOT_FOUND' });
+is_deeply([ sort keys %{ contacts()->{71} } ], [ 'email', 'score' ], 'the id is no property');
+$t->sql('DELETE FROM owned WHERE id = 71');
+$t->run('owned');
+ok(!contacts()->{71}, 'it is archived by it, too');
 $t->model('clear', { id => 1, ref => 'c1', plan => 'pro' }, { id => 2, ref => 'c2', plan => 'pro' });
 $t->sync('clear', 'clear', key => 'id', destination => 'e', object => 'companies', match => 'ref', mode => 'mirror', on_removed => 'clear', mapping => 'ref, plan', %options);
 $t->run('clear');

@@ -256,6 +256,15 @@ $t->sync('made', 'cleared', key => 'id', destination => 'r', object => 'Task', m
 is($t->run('made')->{status}, 'succeeded', 'mode insert') or diag $t->run('made')->{text};
 is(scalar(keys %{ records('Task') }), 1, 'makes records');
 
+my ($owned) = grep { records('Invoice__c')->{$_}{Ext__c} eq '1' } keys %{ records('Invoice__c') };
+$t->sql(qq(CREATE TABLE owned (id text PRIMARY KEY, plan text, v int DEFAULT 0); INSERT INTO owned VALUES ('$owned', 'mine'), ('003xx0000009999AAA', 'lost')));
+$t->sync('owned', 'owned', key => 'id', destination => 'r', object => 'Invoice__c', match => '"Id"', mode => 'upsert', mapping => 'id AS "Id", plan AS "Plan__c"', %options);
+$since = count();
+$t->run('owned');
+is(paths($since), 'PATCH composite/sobjects', 'matched by its own id nothing is looked up');
+$t->rows_become('and no record made', 'owned', { $owned => 'accepted', '003xx0000009999AAA' => 'absent ENTITY_IS_DELETED' });
+is_deeply(records('Invoice__c')->{$owned}, { Ext__c => '1', Plan__c => 'mine' }, 'the id is no field');
+
 $t->vendor->tell(revoked => 1);
 $t->destination('x', options => { base_url => undef, login_url => $url }, secrets => { client_id => 'c', client_secret => 's', refresh_token => 'old' });
 like($t->sql(q(SELECT detail FROM activate.check_destination('x') WHERE NOT ok)), qr/invalid_grant/, 'access that was taken away');
