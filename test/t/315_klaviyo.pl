@@ -112,7 +112,7 @@ my $handler = sub {
 	return problem(404, 'not_found', "no $method $path");
 };
 
-my $t = ConnectorTest->start('klaviyo', $handler, secrets => { api_key => 'pk_1' }, spec => [ map { "klaviyo/$_.json" }
+my $t = ConnectorTest->start('klaviyo', $handler, secrets => { api_key => 'pk_1' }, conf => 'pg_activate.debug_late_off = on', spec => [ map { "klaviyo/$_.json" }
 	'create_or_update_profile.prism', 'bulk_import_profiles.prism', 'get_bulk_import_profiles_job.prism', 'get_errors_for_bulk_import_profiles_job.prism',
 	'add_profiles_to_list', 'create_event', 'request_profile_deletion.prism' ]);
 
