@@ -121,9 +121,9 @@ SELECT activate.alter_sync('health', options => '{"strict": "perhaps"}');
 SELECT activate.alter_sync('health', mapping => 'email, full_name, tier, health_score AS hs_health_score', options => '{"strict": true}');
 SELECT options FROM activate.syncs WHERE sync = 'health';
 -- a match that is not unique
-SELECT activate.create_sync('unclear', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'full_name',
+SELECT activate.create_sync('vague', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'full_name',
 	mapping => 'email, full_name, tier') > 0 AS created;
-SELECT activate.create_sync('unclear_deals', 'catalog_test.customers', 'id', 'crm', 'deals', match => 'title',
+SELECT activate.create_sync('unclear', 'catalog_test.customers', 'id', 'crm', 'deals', match => 'title',
 	mapping => 'full_name AS title, email AS deal_idd') > 0 AS created;
 -- a title stands for its object where one has it
 SELECT activate.create_sync('members', 'catalog_test.customers', 'id', 'crm', 'Newsletter / winback', match => 'email', mapping => 'email') > 0 AS created;

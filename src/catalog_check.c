@@ -158,7 +158,7 @@ typedef struct CatalogCheck
 	List	   *problems;
 } CatalogCheck;
 
-static CatalogProblem *
+static void
 add(CatalogCheck *check, bool is_error, const char *field, char *problem, char *hint)
 {
 	CatalogProblem *found = palloc0(sizeof(CatalogProblem));
@@ -168,7 +168,6 @@ add(CatalogCheck *check, bool is_error, const char *field, char *problem, char *
 	found->problem = problem;
 	found->hint = hint;
 	check->problems = lappend(check->problems, found);
-	return found;
 }
 
 /* contacts of crm */

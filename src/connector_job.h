@@ -36,15 +36,20 @@ typedef struct JobPlan JobPlan;
 /* What is asked for the row, where that is a job; else NULL. */
 extern const JobPlan *act_connector_job(const Connector *connector, const Row *row);
 
+/* What is asked before the unit of operation replace, as a job of one step; NULL: nothing. */
+extern const JobPlan *act_connector_preparation(const Connector *connector);
+
 /* By what stands for it in the database; NULL: there is no such plan (any more). */
 extern const JobPlan *act_connector_job_named(const Connector *connector, const char *name);
 extern const char *act_job_name(const JobPlan *plan);
 
+/* Whether all is there that its steps save: those of another document may have saved something else. */
+extern bool act_job_has_saved(const JobPlan *plan, List *saved);
 extern int	act_job_steps(const JobPlan *plan);
 extern bool act_job_step_has_rows(const JobPlan *plan, int step);
 extern bool act_job_polls(const JobPlan *plan);
 extern int	act_job_results(const JobPlan *plan);
-extern bool act_job_aborts(const JobPlan *plan);
+extern bool act_job_aborts(const JobPlan *plan, List *saved);	/* whether it can be told, with that saved */
 extern int	act_job_timeout_ms(const JobPlan *plan);
 extern int	act_job_pause_ms(const JobPlan *plan, int polls);	/* before the poll of that number, from 0 */
 
