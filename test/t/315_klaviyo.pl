@@ -125,7 +125,7 @@ is_deeply($t->rows(q{SELECT pointer, message FROM activate.check_connector((SELE
 	[], 'the document has no problems');
 $t->sql(q{CALL activate.refresh_destination('d')});
 is($t->sql(q(SELECT string_agg(object, ', ' ORDER BY object COLLATE "C") FROM activate.objects('d') WHERE strpos(object, '{') = 0)),
-	'events/Placed Order, lists/LA, lists/LB, lists/LC, profiles, profiles/bulk', 'lists, page by page, and metrics');
+	'events/Placed Order, lists/LA, lists/LB, lists/LC, profiles', 'lists, page by page, and metrics');
 
 # ------------------------------------------------------------------ profiles
 $t->model('people', map { { id => $_->[0], email => $_->[1], name => $_->[2], spent => $_->[3], place => { city => 'Lyon' } } }
@@ -173,13 +173,26 @@ $t->rows_become('mode update makes nobody', 'u', { 1 => 'accepted', 2 => 'absent
 is(profile('bob@example.com')->{first_name}, 'Robert', 'and finds who is there');
 
 # ------------------------------------------------------------------- in bulk
-$t->model('many', map { { id => $_->[0], email => $_->[1], name => $_->[2] } } [ 1, 'Bob@example.com', undef ], [ 2, 'new@example.com', 'New' ],
-	[ 3, 'a@nowhere', 'A' ], [ 4, 'b@nowhere', 'B' ], [ 5, 'c@nowhere', 'C' ]);
-$t->sync('b', 'many', key => 'id', object => 'profiles/bulk', match => 'email', mapping => 'email, name AS first_name', options => "{$limits}");
+$t->sql(q{CREATE TABLE many AS SELECT i AS id, 'bulk' || i || CASE WHEN i IN (7, 8, 9) THEN '@nowhere' ELSE '@example.com' END AS email,
+	CASE WHEN i > 1 THEN 'N' || i END AS name, 0 AS v FROM generate_series(1, 1000) AS i});
+$t->sync('b', 'many', key => 'id', object => 'profiles', match => 'email', mapping => 'email, name AS first_name, v', options => "{$limits}");
 $t->run('b');
-$t->rows_become('a job: each row has its result, of whichever page', 'b', { 1 => 'accepted', 2 => 'accepted', map { $_ => 'refused invalid' } 3 .. 5 });
-is(scalar(of(POST => qr/bulk-import/)), 1, 'of one job');
-is(profile('bob@example.com')->{first_name}, 'Robert', 'in which NULL leaves what is there');
+my $states = $t->states('b');
+is(scalar(grep { $_ eq 'accepted' } values %$states), 997, 'a job of a thousand');
+is_deeply([ @$states{ 7, 8, 9 } ], [ ('refused invalid') x 3 ], 'each row that failed is refused, of whichever page of errors');
+is(scalar(of(POST => qr/bulk-import/)), 1, 'by one job');
+my ($job) = of(POST => qr/bulk-import/);
+ok(!exists $job->{json}{data}{attributes}{profiles}{data}[0]{id}, 'without ids that nobody knows');
+my $before = () = of(POST => qr/profile-import/);
+$t->sql('UPDATE many SET v = 1, name = CASE WHEN id = 2 THEN NULL ELSE name END');
+$t->run('b');
+is(scalar(of(POST => qr/bulk-import/)), 2, 'once more');
+is(scalar(of(POST => qr/profile-import/)) - $before, 2, 'rows that have something to clear go by themselves, since jobs cannot');
+is(profile('bulk2@example.com')->{first_name}, undef, 'and clear it');
+$t->sql('UPDATE many SET v = 2 WHERE id = 2');
+$t->run('b');
+ok((of(PATCH => qr{/api/profiles/}))[-1]{json}{data}{id}, 'their ids are known from then on');
+$t->vendor->tell(profiles => { %{ $t->vendor->state->{profiles} }, PNEW => { email => 'new@example.com' } });
 
 # --------------------------------------------------------------------- lists
 foreach my $by (qw(email external_id))
@@ -216,7 +229,6 @@ is((grep { $_ > 1 } values %{ $t->vendor->state->{events} }), 0, 'and recorded o
 $t->fits(sub { my ($request) = @_; return $request->{path} =~ m{profile-import|bulk-import|events|relationships} && $request->{method} ne 'DELETE'
 	&& $request->{path} !~ /LX/ });
 $t->broken({ %$import, body => '{"data": {"type": "profile"}}' }, 'a profile without attributes');
-my ($job) = of(POST => qr/bulk-import/);
 $t->broken({ %$job, body => '{"data": {"type": "profile-bulk-import-job", "attributes": {"profiles": []}}}' }, 'a job without its data');
 my ($members) = of(POST => qr/relationships/);
 $t->broken({ %$members, body => '{"data": [{"type": "profile"}]}' }, 'members without ids');
