@@ -88,6 +88,7 @@ my $t = ConnectorTest->start('mailchimp', $handler, spec => 'mailchimp/mailchimp
 sub of { my ($method, $path) = @_; return grep { $_->{method} eq $method && $_->{path} =~ $path } $t->requests }
 
 # ------------------------------------------------------------- what there is
+like($t->sql(q{SELECT * FROM activate.check_destination('d')}), qr/a1.*Acme/s, 'a check says whose account it is');
 is_deeply($t->rows(q{SELECT pointer, message FROM activate.check_connector((SELECT spec FROM activate.connector WHERE name = 'mailchimp')) WHERE kind = 'error'}),
 	[], 'the document has no problems');
 $t->sql(q{CALL activate.refresh_destination('d', ARRAY['L1/members'])});

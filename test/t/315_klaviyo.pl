@@ -121,6 +121,7 @@ sub profile { my ($email) = @_; my $all = $t->vendor->state->{profiles}; return 
 my $limits = '"max_rejected": null, "max_removed": null, "max_changed": null';
 
 # ------------------------------------------------------------- what there is
+like($t->sql(q{SELECT * FROM activate.check_destination('d')}), qr/ACC1.*Acme/s, 'a check says whose account it is');
 is_deeply($t->rows(q{SELECT pointer, message FROM activate.check_connector((SELECT spec FROM activate.connector WHERE name = 'klaviyo')) WHERE kind = 'error'}),
 	[], 'the document has no problems');
 $t->sql(q{CALL activate.refresh_destination('d')});

@@ -55,6 +55,8 @@ sub of { my ($method, $path) = @_; return grep { $_->{method} eq $method && $_->
 my $limits = '"max_rejected": null, "max_removed": null, "max_changed": null';
 
 # ------------------------------------------------------------- what there is
+$t->sql(q{SELECT * FROM activate.check_destination('d')});
+is((of(GET => qr{^/api/lists$}))[0]{status}, 200, 'a check asks for something harmless');
 is_deeply($t->rows(q{SELECT pointer, message FROM activate.check_connector((SELECT spec FROM activate.connector WHERE name = 'iterable')) WHERE kind = 'error'}),
 	[], 'the document has no problems');
 $t->sql(q{CALL activate.refresh_destination('d', ARRAY['users'])});
