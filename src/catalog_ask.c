@@ -190,6 +190,7 @@ act_catalog_ask(Destination *destination, const char *object, bool *has_unique, 
 			.option = act_destination_option,
 			.secret = act_destination_secret,
 			.arg = destination,
+			.object_parts = object == NULL ? NIL : act_connector_object_parts(destination->connector),
 			.now_ms = act_unix_ms(act_now())
 		}
 	};
