@@ -112,14 +112,16 @@ SELECT activate.create_sync('health', 'catalog_test.customers', 'id', 'crm', 'co
 	mapping => $$email, health_score, 'me' AS created_by, birth AS born, seen_at AS last_seen, vip, tier AS full_name$$);
 SELECT activate.alter_sync('health', mapping => '{"email": "email", "full_name": "full_name", "tier": 7, "hs_health_score": "health_score"}');
 SELECT activate.alter_sync('health', mapping => '{"email": "email", "full_name": "full_name", "tier": {"$sql": "tier"}}');
+SET client_min_messages = warning;
 SELECT activate.alter_sync('health', schedule => '1 hour');
+SET client_min_messages = notice;
 -- with option strict it is an error
 SELECT activate.alter_sync('health', mapping => 'email, full_name, tier, health_score, birth AS born', options => '{"strict": true}');
 SELECT activate.alter_sync('health', options => '{"strict": "perhaps"}');
 SELECT activate.alter_sync('health', mapping => 'email, full_name, tier, health_score AS hs_health_score', options => '{"strict": true}');
 SELECT options FROM activate.syncs WHERE sync = 'health';
 -- a match that is not unique
-SELECT activate.create_sync('unclear', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'full_name',
+SELECT activate.create_sync('vague', 'catalog_test.customers', 'id', 'crm', 'contacts', match => 'full_name',
 	mapping => 'email, full_name, tier') > 0 AS created;
 SELECT activate.create_sync('unclear', 'catalog_test.customers', 'id', 'crm', 'deals', match => 'title',
 	mapping => 'full_name AS title, email AS deal_idd') > 0 AS created;

@@ -77,6 +77,24 @@ SELECT count(DISTINCT c.name) = (SELECT count(*) FROM activate.connector WHERE b
 FROM activate.connector AS c, activate.check_connector(c.spec) AS x WHERE x.kind = 'request' AND c.builtin;
 
 DROP OWNED BY check_user;
+-- an operation whose variant for many rows is a job: each of its requests, and what an answer says
+CREATE TEMP VIEW bulk AS SELECT '{"base_url": "https://x.example", "operations": {"update": {"needs": ["external_id"],
+	"request": {"method": "PUT", "path": "/people/{{row.external_id}}", "body": {"$row": "{{row.fields}}"}},
+	"large": {"from_rows": 200, "needs": ["external_id"], "batch": {"max_rows": 9},
+		"steps": [{"request": {"path": "/jobs"}, "save": {"job": "/id"}},
+			{"request": {"path": "/jobs/{{saved.job}}", "body": {"$rows": {"id": "{{row.external_id}}"}}}}],
+		"poll": {"request": {"method": "GET", "path": "/jobs/{{saved.job}}"}, "state": "/state", "done": ["done"], "running": ["busy"]},
+		"results": [{"request": {"method": "GET", "path": "/jobs/{{saved.job}}/csv"}, "answer": {"format": "csv", "by": "external_id",
+			"is": "/id", "message": "/why", "outcomes": [{"at": "/ok", "in": ["1"], "then": "accepted"}, {"then": "rejected"}]}}],
+		"abort": {"method": "DELETE", "path": "/jobs/{{saved.job}}"}}}}}'::json AS spec;
+SELECT x.kind, x.operation, x.message, x.request -> 'body' AS body FROM bulk, activate.check_connector(spec) AS x;
+SELECT x.kind, x.operation, x.outcome, x.code FROM bulk, activate.check_connector(spec, response => '{"state": "busy"}', operation_name => 'update') AS x
+WHERE x.kind IN ('answer', 'row') AND x.operation LIKE '%large';
+SELECT x.kind, x."row", x.outcome, x.message FROM bulk,
+	activate.check_connector(spec, response => E'id,ok,why\next-1,1,\next-2,0,"no, not so"\n', rows => '[{"external_id": "ext-1"}, {"external_id": "ext-2"}]') AS x
+WHERE x.kind IN ('answer', 'row') AND x.operation LIKE '%large';
+DROP VIEW bulk;
+
 DROP ROLE check_user;
 SET client_min_messages = warning;
 DROP EXTENSION pg_activate CASCADE;

@@ -99,7 +99,6 @@ listed_field(const ObjectField *listed, const CatalogField *told)
 	field->writable = listed->writable && (told == NULL || told->writable);
 	field->is_unique = field->is_unique || listed->unique;
 	field->listed = true;
-	field->listed_required = listed->required;
 	if (listed->values != NULL)
 		field->values = NIL;
 	for (int i = 0; listed->values != NULL && listed->values[i] != NULL; i++)

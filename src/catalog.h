@@ -26,7 +26,6 @@ typedef struct CatalogField
 	bool		writable;
 	bool		is_unique;
 	bool		listed;			/* the document has it, */
-	bool		listed_required;	/* and says so */
 	List	   *values;			/* of char *; NIL: any */
 	char	   *document;		/* JSON, as it was told; or NULL */
 } CatalogField;
@@ -87,7 +86,6 @@ typedef struct CatalogProblem
 	const char *field;			/* or NULL */
 	const char *problem;
 	const char *hint;			/* or NULL */
-	bool		of_document;	/* what the document says: a definition tells it anyway */
 } CatalogProblem;
 
 /*

@@ -158,7 +158,7 @@ typedef struct CatalogCheck
 	List	   *problems;
 } CatalogCheck;
 
-static CatalogProblem *
+static void
 add(CatalogCheck *check, bool is_error, const char *field, char *problem, char *hint)
 {
 	CatalogProblem *found = palloc0(sizeof(CatalogProblem));
@@ -168,7 +168,6 @@ add(CatalogCheck *check, bool is_error, const char *field, char *problem, char *
 	found->problem = problem;
 	found->hint = hint;
 	check->problems = lappend(check->problems, found);
-	return found;
 }
 
 /* contacts of crm */
@@ -285,8 +284,7 @@ check_required(CatalogCheck *check)
 		if (!mapped)
 			add(check, true, field->name,
 				psprintf("a new record on %s must have field \"%s\", which is not mapped", place(check), field->name),
-				psprintf("mapping => '... AS %s', or mode => 'update', which makes no records", quote_identifier(field->name)))
-				->of_document = field->listed_required;
+				psprintf("mapping => '... AS %s', or mode => 'update', which makes no records", quote_identifier(field->name)));
 	}
 }
 
@@ -368,16 +366,7 @@ act_catalog_report(const Sync *sync, const List *problems)
 void
 act_catalog_warn(const Sync *sync, const Model *model, const Connector *connector)
 {
-	List	   *problems = act_catalog_problems(sync, model, connector);
-	ListCell   *cell;
-
-	foreach(cell, problems)
-	{
-		/* definition_object.c has said it. */
-		if (((CatalogProblem *) lfirst(cell))->of_document && !sync->options.strict)
-			problems = foreach_delete_current(problems, cell);
-	}
-	act_catalog_report(sync, problems);
+	act_catalog_report(sync, act_catalog_problems(sync, model, connector));
 }
 
 void

@@ -25,8 +25,8 @@ static const char *const document_members[] = {
 	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "limits", "discover", "objects", "operations", NULL
 };
 
-static const char *const option_members[] = {"kind", "required", "default", NULL};
-static const char *const check_members[] = {"request", "fails", NULL};
+static const char *const option_members[] = {"kind", "required", "default", "values", NULL};
+static const char *const check_members[] = {"request", "fails", "rules", NULL};
 
 static const char *const operation_members[] = {
 	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "lines", "answer", "absent",
@@ -236,6 +236,36 @@ is_one_of(const char *name, const char *const *names)
 	return false;
 }
 
+/* {"eu": "track-eu"}: what is written, and what it means to templates */
+static void
+compile_option_values(const Document *document, const cJSON *option, ConnectorOption *compiled)
+{
+	const cJSON *at = act_document_member(option, "values");
+	const char **values;
+	const char **meanings;
+	int			n = 0;
+
+	if (at == NULL)
+		return;
+	if (!cJSON_IsObject(at) || at->child == NULL)
+		act_document_error(document, at, "As in {\"us\": \"api\", \"eu\": \"api-eu\"}.", "an object of texts is expected");
+	if (compiled->kind != OPTION_TEXT)
+		act_document_error(document, at, NULL, "\"values\", which belong to options of kind \"text\",");
+	values = palloc0((cJSON_GetArraySize(at) + 1) * sizeof(char *));
+	meanings = palloc0((cJSON_GetArraySize(at) + 1) * sizeof(char *));
+	for (const cJSON *value = at->child; value != NULL; value = value->next, n++)
+	{
+		if (!cJSON_IsString(value))
+			act_document_error(document, value, NULL, "a string is expected");
+		values[n] = pstrdup(value->string);
+		meanings[n] = pstrdup(value->valuestring);
+	}
+	compiled->values = values;
+	compiled->meanings = meanings;
+	if (compiled->default_value != NULL && !is_one_of(compiled->default_value, values))
+		act_document_unknown(document, act_document_member(option, "default"), "value", compiled->default_value, values);
+}
+
 static const ConnectorOption *
 compile_options(const Document *document, const cJSON *options)
 {
@@ -259,6 +289,7 @@ compile_options(const Document *document, const cJSON *options)
 		compiled->kind = (OptionKind) act_document_choice(document, option, "kind", option_kinds, NULL, OPTION_TEXT);
 		compiled->required = act_document_bool(document, option, "required", false);
 		compiled->default_value = act_document_string(document, option, "default");
+		compile_option_values(document, option, compiled);
 		compiled++;
 	}
 	return all;
@@ -336,6 +367,7 @@ compile_check(const Document *document, const cJSON *check, Connector *connector
 	act_document_check(document, check, check_members, NULL);
 	connector->check = act_connector_compile_request(document, act_document_need(document, check, "request"), 0);
 	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
+	act_rules_compile(document, act_document_array(document, check, "rules"), &connector->check_rules);
 }
 
 void
@@ -362,7 +394,7 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 
 		if (op == ROW_OP_NONE)
 		{
-			connector->lookup = act_lookup_compile(document, at);
+			connector->lookup = act_lookup_compile(document, at, connector->match_compare);
 			continue;
 		}
 		any = true;

@@ -21,16 +21,14 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "document_problem.h"
+#include "connector_check.h"
 #include "connector_object.h"
-#include "connector_sample.h"
 #include "definition.h"
+#include "document_problem.h"
 #include "fault.h"
-#include "filter.h"
 #include "json_text.h"
 #include "nearest.h"
 #include "registry.h"
-#include "request_mask.h"
 #include "server_text.h"
 #include "transaction.h"
 
@@ -55,44 +53,6 @@ typedef enum CheckArgument
 	CHECK_ROWS
 } CheckArgument;
 
-/* A row of the result, in UTF-8; NULL and -1: null. */
-typedef struct CheckLine
-{
-	const char *kind;
-	const char *operation;
-	int			row;
-	const char *outcome;
-	const char *code;
-	const char *message;
-	const char *hint;
-	const char *pointer;
-	const char *external_id;
-	const char *request;		/* JSON */
-} CheckLine;
-
-#define CHECK_COLUMNS 11
-
-typedef struct Check
-{
-	ReturnSetInfo *result;
-	const char *name;
-	const char *spec;			/* with all that it extends, once that is known */
-	cJSON	   *document;
-	const Connector *connector; /* for the object that is looked at */
-	ConnectorSample *sample;
-	const char *object;			/* that is looked at */
-	const char *operation;		/* only this one; NULL: each */
-	HttpResponse *response;		/* NULL: none was given */
-	cJSON	   *rows;			/* NULL: made up */
-	const char *secret;			/* what each secret is just now */
-
-	/* of the attempt under way */
-	RowOp		op;
-	bool		is_lookup;
-	bool		is_check;
-	HttpRequest request;
-} Check;
-
 /* ----------------------------------------------------------------
  *		Result rows
  * ----------------------------------------------------------------
@@ -106,8 +66,8 @@ put_text(Datum *values, bool *nulls, int column, const char *utf8)
 		values[column] = CStringGetTextDatum(act_text_to_server_escaped(utf8));
 }
 
-static void
-put_line(const Check *check, const CheckLine *line)
+void
+act_check_line(const Check *check, const CheckLine *line)
 {
 	Datum		values[CHECK_COLUMNS] = {0};
 	bool		nulls[CHECK_COLUMNS] = {false};
@@ -127,10 +87,12 @@ put_line(const Check *check, const CheckLine *line)
 	tuplestore_putvalues(check->result->setResult, check->result->setDesc, values, nulls);
 }
 
-static const char *
-operation_name(const Check *check)
+const char *
+act_check_operation_name(const Check *check)
 {
-	return check->is_check ? "check" : check->is_lookup ? "lookup" : act_row_op_sent_name(check->op);
+	const char *name = act_row_op_sent_name(check->op);
+
+	return check->is_check ? "check" : check->is_lookup ? "lookup" : check->is_large ? psprintf("%s/large", name) : name;
 }
 
 /* The place that an error of rendering names, or NULL. */
@@ -146,14 +108,14 @@ static void
 put_error(const Check *check, const ErrorData *error)
 {
 	CheckLine	line = {
-		.kind = "error",.operation = operation_name(check),.row = -1,
+		.kind = "error",.operation = act_check_operation_name(check),.row = -1,
 		.message = act_connector_bare_message(check->name, error->message),.hint = error->hint,
 		.pointer = pointer_in(error->message)
 	};
 
 	if (error->detail != NULL)
 		line.message = psprintf("%s: %s", line.message, error->detail);
-	put_line(check, &line);
+	act_check_line(check, &line);
 }
 
 /* ----------------------------------------------------------------
@@ -274,317 +236,73 @@ read_operation(FunctionCallInfo fcinfo, Check *check)
 }
 
 /* ----------------------------------------------------------------
- *		Requests
- * ----------------------------------------------------------------
- */
-
-static const char *
-sample_option(void *arg, const char *name)
-{
-	return act_sample_option(((Check *) arg)->sample, name);
-}
-
-/* Every secret that the document names is set. */
-static const char *
-sample_secret(void *arg, const char *name)
-{
-	const Check *check = arg;
-
-	for (const char *const *known = act_connector_secrets(check->connector); *known != NULL; known++)
-	{
-		if (strcmp(*known, name) == 0)
-			return check->secret;
-	}
-	return NULL;
-}
-
-/* Depends on what is known of the rows. */
-static const ConnectorOperation *
-sample_operation(const Check *check)
-{
-	return act_connector_row_operation(check->connector, check->sample->rows[0]);
-}
-
-static int
-row_count(const Check *check)
-{
-	const ConnectorOperation *operation = check->is_check || check->is_lookup ? NULL : sample_operation(check);
-	int			most = check->is_lookup ? act_connector_lookup_rows(check->connector, 0) :
-		operation == NULL ? 1 : operation->max_rows;
-
-	return Min(most, check->sample->nrows);
-}
-
-static void
-render(void *arg)
-{
-	Check	   *check = arg;
-	const ConnectorScope *scope = &check->sample->scope;
-	int			nrows = check->is_check ? 0 : row_count(check);
-	HttpRequest *request = &check->request;
-
-	if (check->is_check)
-		act_connector_render_check(check->connector, scope, request);
-	else if (check->is_lookup)
-		act_connector_render_lookup(check->connector, scope, check->sample->rows, nrows, request);
-	else if (check->op == ROW_OP_REPLACE)
-	{
-		ConnectorScope own = *scope;
-
-		own.saved = NIL;		/* as in a preview */
-		act_connector_render_unit(check->connector, &own, check->sample->rows, nrows,
-								  check->sample->rows[0]->change_id, request);
-	}
-	else
-		act_connector_render(check->connector, scope, check->sample->rows, nrows, request);
-}
-
-/* Once with each of two secrets, so that what is made of them can be masked. */
-static void
-render_masked(void *arg)
-{
-	Check	   *check = arg;
-	HttpRequest others[2];
-	int64		now_s = check->sample->scope.now_ms / 1000;
-
-	for (int i = 0; i < lengthof(others); i++)
-	{
-		check->secret = i == 0 ? ACT_REQUEST_ONE_SECRET : ACT_REQUEST_OTHER_SECRET;
-		check->sample->scope.token = act_connector_sample_token(check->connector, &check->sample->scope, check->secret);
-		render(check);
-		act_connector_authorize(check->connector, &check->sample->scope, &check->request, now_s);
-		others[i] = check->request;
-	}
-	act_request_mask(&others[0], &others[1]);
-	check->request = others[0];
-}
-
-static void
-append_string(StringInfo buf, const char *text)
-{
-	act_json_append_string(buf, text, strlen(text));
-}
-
-/* JSON as it is, text as a string, anything else as a string in base64. */
-static void
-append_body(StringInfo buf, const HttpRequest *request)
-{
-	char	   *problem;
-	cJSON	   *tree;
-	bool		is_text = true;
-
-	for (size_t i = 0; i < request->body_len && is_text;)
-	{
-		int			len = act_utf8_length(request->body + i, request->body_len - i);
-
-		is_text = len > 0;
-		i += len;
-	}
-	if (!is_text)
-	{
-		appendStringInfoChar(buf, '"');
-		act_base64_append(buf, request->body, request->body_len);
-		appendStringInfoChar(buf, '"');
-		return;
-	}
-	tree = act_json_parse(request->body, request->body_len, JSON_DOCUMENT, &problem);
-	if (tree != NULL)
-		appendBinaryStringInfo(buf, request->body, (int) request->body_len);
-	else
-		act_json_append_string(buf, request->body, request->body_len);
-	cJSON_Delete(tree);
-}
-
-static char *
-request_json(const HttpRequest *request)
-{
-	StringInfoData buf;
-	ListCell   *cell;
-
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "{\"method\": ");
-	append_string(&buf, request->method);
-	appendStringInfoString(&buf, ", \"url\": ");
-	append_string(&buf, request->url);
-	appendStringInfoString(&buf, ", \"headers\": {");
-	foreach(cell, request->headers)
-	{
-		const HttpHeader *header = lfirst(cell);
-
-		appendStringInfoString(&buf, foreach_current_index(cell) > 0 ? ", " : "");
-		append_string(&buf, header->name);
-		appendStringInfoString(&buf, ": ");
-		append_string(&buf, header->value);
-	}
-	appendStringInfoChar(&buf, '}');
-	if (request->body != NULL)
-	{
-		appendStringInfoString(&buf, ", \"body\": ");
-		append_body(&buf, request);
-	}
-	appendStringInfoChar(&buf, '}');
-	return buf.data;
-}
-
-/* ----------------------------------------------------------------
- *		Answers
- * ----------------------------------------------------------------
- */
-
-static const char *
-verdict_name(const ConnectorAnswer *answer)
-{
-	for (int i = 0; i < ANSWER_CLASS_COUNT; i++)
-	{
-		const AnswerClassInfo *class = &act_answer_classes[i];
-
-		if (class->verdict == answer->verdict &&
-			(answer->verdict != VERDICT_REFUSED || (i == ANSWER_REFUSED_FOR_GOOD) == answer->final))
-			return class->name;
-	}
-	return NULL;
-}
-
-/* What becomes of a row when no row is told apart: the table of doc/reference.md. */
-static RowOutcome
-outcome_of_batch(const Check *check, const ConnectorAnswer *answer)
-{
-	const ConnectorOperation *operation = sample_operation(check);
-
-	switch (answer->verdict)
-	{
-		case VERDICT_REFUSED:
-			return answer->final ? ROW_REFUSED : ROW_REJECTED;
-		case VERDICT_UNCERTAIN:
-			return operation != NULL && !operation->idempotent ? ROW_UNKNOWN : ROW_DOUBT;
-		default:
-			return ROW_DELAYED;
-	}
-}
-
-static const char *
-outcome_name(RowOutcome outcome)
-{
-	static const char *const names[ROW_OUTCOME_COUNT] = {
-		[ROW_ACCEPTED] = "accepted", [ROW_REJECTED] = "rejected", [ROW_REFUSED] = "refused",
-		[ROW_ABSENT] = "absent", [ROW_DOUBT] = "in doubt", [ROW_UNKNOWN] = "unknown",
-		[ROW_DELAYED] = "delayed", [ROW_SKIPPED] = "skipped", [ROW_WAITING] = "waiting",
-		[ROW_HELD_OUT] = "held_out"
-	};
-
-	return names[outcome];
-}
-
-static void
-put_answer(const Check *check, const ConnectorAnswer *answer)
-{
-	CheckLine	line = {
-		.kind = "answer",.operation = operation_name(check),.row = -1,
-		.outcome = verdict_name(answer),.code = answer->code,.message = answer->message,.hint = answer->hint
-	};
-
-	if (answer->wait_ms >= 0)
-		line.message = psprintf("%s%sit asks to wait for %.3g s", answer->message == NULL ? "" : answer->message,
-								answer->message == NULL ? "" : "; ", answer->wait_ms / 1000.0);
-	put_line(check, &line);
-}
-
-static void
-put_row(const Check *check, int number, const ConnectorAnswer *answer)
-{
-	const Row  *row = check->sample->rows[number];
-	bool		judged = answer->verdict == VERDICT_ROWS;
-	CheckLine	line = {
-		.kind = "row",.operation = operation_name(check),.row = number,
-		.outcome = outcome_name(judged ? row->outcome : outcome_of_batch(check, answer)),
-		.code = judged ? row->code : NULL,.message = judged ? row->message : NULL,
-		.external_id = judged ? row->new_external_id : NULL
-	};
-
-	if (answer->verdict == VERDICT_REFUSED && row_count(check) > 1)
-		line.message = "the batch is searched for the row that is refused; the others go on";
-	put_line(check, &line);
-}
-
-static void
-judge_rows(Check *check)
-{
-	ConnectorAnswer answer = {0};
-	int			nrows = row_count(check);
-
-	act_connector_read(check->connector, &check->sample->scope, check->response, check->sample->rows, nrows,
-					   check->sample->scope.now_ms, &answer);
-	put_answer(check, &answer);
-	for (int i = 0; i < nrows; i++)
-		put_row(check, i, &answer);
-}
-
-static void
-judge_lookup(Check *check)
-{
-	ConnectorAnswer answer = {0};
-	int			nrows = row_count(check);
-	ConnectorFound *found = palloc0(sizeof(ConnectorFound) * nrows);
-
-	act_connector_read_lookup(check->connector, &check->sample->scope, check->response, check->sample->rows,
-							  nrows, check->sample->scope.now_ms, &answer, found);
-	put_answer(check, &answer);
-	for (int i = 0; i < nrows && answer.verdict == VERDICT_ROWS; i++)
-	{
-		CheckLine	line = {
-			.kind = "row",.operation = "lookup",.row = i,.outcome = found[i].count > 0 ? "found" : "absent",
-			.external_id = found[i].external_id
-		};
-
-		if (found[i].count > 1)
-			line.message = psprintf("%d records match", found[i].count);
-		put_line(check, &line);
-	}
-}
-
-static void
-judge(void *arg)
-{
-	Check	   *check = arg;
-
-	if (check->is_check)
-	{
-		CheckLine	line = {.kind = "answer",.operation = "check",.row = -1,.outcome = "ok"};
-		char	   *problem = NULL;
-
-		if (!act_connector_read_check(check->connector, check->response, &problem))
-		{
-			line.outcome = "failed";
-			line.message = problem;
-		}
-		put_line(check, &line);
-	}
-	else if (check->is_lookup)
-		judge_lookup(check);
-	else
-		judge_rows(check);
-}
-
-/* ----------------------------------------------------------------
  *		One operation, one object, the document
  * ----------------------------------------------------------------
  */
 
-static void
-show_request(Check *check)
+/* false: it cannot be made. */
+static bool
+show_one_request(Check *check, const char *kind)
 {
-	CheckLine	line = {.kind = "request",.operation = operation_name(check),.row = -1};
-	ErrorData  *error = act_transaction_attempt(render_masked, check);
+	CheckLine	line = {.kind = kind,.operation = act_check_operation_name(check),.row = -1};
+	ErrorData  *error = act_transaction_attempt(act_check_render, check);
 
 	if (error == NULL)
 	{
 		line.message = psprintf("%s %s", check->request.method, check->request.url);
-		line.request = request_json(&check->request);
+		line.request = act_check_request_json(&check->request);
 		line.external_id = check->is_check ? NULL : check->sample->rows[0]->external_id;
-		put_line(check, &line);
-		if (check->response != NULL)
-			error = act_transaction_attempt(judge, check);
+		act_check_line(check, &line);
 	}
+	else
+		put_error(check, error);
+	return error == NULL;
+}
+
+/* All that a job asks for, in its order. */
+static bool
+show_job(Check *check)
+{
+	bool		shown = true;
+	List	   *saved = NIL;
+	ListCell   *cell;
+
+	/* The first page of results is no next one. */
+	foreach(cell, check->sample->scope.saved)
+	{
+		if (strcmp(((const HttpHeader *) lfirst(cell))->name, "next") != 0)
+			saved = lappend(saved, lfirst(cell));
+	}
+	for (int i = 0; i < act_job_steps(check->plan); i++)
+	{
+		check->place = (JobPlace) {.stage = JOB_STEP,.number = i,.saved = saved};
+		shown &= show_one_request(check, "step");
+	}
+	check->place = (JobPlace) {.stage = JOB_POLL,.saved = saved};
+	if (act_job_polls(check->plan))
+		shown &= show_one_request(check, "poll");
+	for (int i = 0; i < act_job_results(check->plan); i++)
+	{
+		check->place = (JobPlace) {.stage = JOB_RESULTS,.number = i,.saved = saved};
+		shown &= show_one_request(check, "results");
+	}
+	check->place = (JobPlace) {.stage = JOB_ABORT,.saved = saved};
+	if (act_job_aborts(check->plan, saved))
+		shown &= show_one_request(check, "abort");
+	return shown;
+}
+
+static void
+show_request(Check *check)
+{
+	ErrorData  *error = NULL;
+
+	check->plan = check->is_check || check->is_lookup || check->op == ROW_OP_REPLACE ? NULL :
+		act_connector_job(check->connector, check->sample->rows[0]);
+	if (!(check->plan != NULL ? show_job(check) : show_one_request(check, "request")))
+		return;
+	if (check->response != NULL)
+		error = act_transaction_attempt(act_check_judge, check);
 	if (error != NULL)
 		put_error(check, error);
 }
@@ -597,8 +315,10 @@ show_operation(Check *check)
 	const ConnectorOperation *with;
 	bool		shown;
 
-	if (check->operation != NULL && strcmp(check->operation, operation_name(check)) != 0)
+	if (check->operation != NULL && strcmp(check->operation, act_check_operation_name(check)) != 0 &&
+		!(check->is_large && strcmp(check->operation, act_row_op_sent_name(check->op)) == 0))
 		return;
+	check->plan = NULL;
 	if (check->is_check || check->is_lookup || check->rows != NULL)
 	{
 		act_sample_ask(check->sample, check->op, check->is_check ? 0 : check->sample->nrows, false);
@@ -606,10 +326,11 @@ show_operation(Check *check)
 		return;
 	}
 	act_sample_ask(check->sample, check->op, check->sample->nrows, true);
-	with = sample_operation(check);
+	with = act_check_operation(check);
 	act_sample_ask(check->sample, check->op, check->sample->nrows, false);
-	without = sample_operation(check);
-	shown = without != NULL && act_transaction_try(render_masked, check);
+	without = act_check_operation(check);
+	/* Without an id some are looked up first, or not sent at all. */
+	shown = without != NULL && without->op != ROW_OP_NONE && act_transaction_try(act_check_render, check);
 	if (shown)
 		show_request(check);
 	if (with != NULL && (with != without || !shown))
@@ -631,12 +352,31 @@ make_sample(Check *check, const cJSON *entry)
 	if (problem != NULL)
 		report_argument("rows", problem, hint);
 	check->sample->scope.object_parts = act_connector_object_parts(check->connector);
-	check->sample->scope.option = sample_option;
-	check->sample->scope.secret = sample_secret;
+	check->sample->scope.option = act_check_option;
+	check->sample->scope.secret = act_check_secret;
 	check->sample->scope.arg = check;
 	check->sample->scope.now_ms = act_now() / 1000 +
 		((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)) * SECS_PER_DAY * 1000;
 	check->sample->scope.run_started_ms = check->sample->scope.now_ms;
+}
+
+/* Those of runs with many rows, where they are others. */
+static void
+show_large_operations(Check *check)
+{
+	const ConnectorOperation *usual[ROW_OP_COUNT];
+
+	for (int op = 0; op < ROW_OP_COUNT; op++)
+		usual[op] = act_connector_operation(check->connector, (RowOp) op);
+	act_connector_expect(check->connector, INT64_MAX);
+	check->is_large = true;
+	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
+	{
+		check->op = (RowOp) op;
+		if (act_row_op_sent(check->op) == check->op && act_connector_operation(check->connector, check->op) != usual[op])
+			show_operation(check);
+	}
+	check->is_large = false;
 }
 
 static void
@@ -660,6 +400,7 @@ show_operations(Check *check)
 		if (act_row_op_sent(check->op) == check->op && act_connector_operation(check->connector, check->op) != NULL)
 			show_operation(check);
 	}
+	show_large_operations(check);
 }
 
 static const cJSON *
@@ -702,7 +443,7 @@ show_document(Check *check, const char *object)
 		show_object(check, object == NULL ? ANY_OBJECT : object);
 	else
 		for (int i = 0; objects[i] != NULL; i++)
-			show_object(check, act_sample_object(objects[i]->pattern));
+			show_object(check, act_sample_object(check->document, objects[i]->pattern));
 }
 
 /* false: there are none. */
@@ -732,7 +473,7 @@ show_problems(Check *check)
 			.kind = "error",.row = -1,.message = problem->message,.hint = problem->hint,.pointer = problem->pointer
 		};
 
-		put_line(check, &line);
+		act_check_line(check, &line);
 	}
 	return problems != NIL;
 }
@@ -749,7 +490,7 @@ read_document(Check *check)
 	if (check->document == NULL)
 	{
 		line.message = psprintf("the document cannot be read: as JSON, %s", problem);
-		put_line(check, &line);
+		act_check_line(check, &line);
 		return false;
 	}
 	name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(check->document, "name"));

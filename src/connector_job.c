@@ -14,6 +14,7 @@
 
 #include "connector_job_private.h"
 #include "duration.h"
+#include "fault.h"
 
 #define MAX_STEPS 20
 #define MAX_RESULTS 20
@@ -25,6 +26,8 @@ static const char *const poll_members[] = {
 };
 static const char *const result_members[] = {"request", "when", "next", "answer", NULL};
 static const char *const place_members[] = {"header", NULL};
+
+int			act_poll_pause_ms = 0;	/* of the test build, see fault.h */
 
 static const int default_every_ms[] = {2000, 5000, 15000, 30000};
 
@@ -66,6 +69,57 @@ has_rows(const cJSON *at)
 			return true;
 	}
 	return false;
+}
+
+/* The names of what is saved that the strings of a request have in them: added to names, of char *. */
+static List *
+saved_names(const cJSON *at, List *names)
+{
+	static const char prefix[] = "saved.";
+	const char *text = cJSON_IsString(at) ? at->valuestring : NULL;
+
+	while (text != NULL && (text = strstr(text, "{{")) != NULL)
+	{
+		text += 2 + strspn(text + 2, " ");
+		if (strncmp(text, prefix, strlen(prefix)) != 0)
+			continue;
+		text += strlen(prefix);
+		names = lappend(names, pnstrdup(text, strcspn(text, " |}")));
+	}
+	for (const cJSON *child = at->child; child != NULL; child = child->next)
+		names = saved_names(child, names);
+	return names;
+}
+
+static bool
+is_saved_before(const JobPlan *plan, int steps, const char *name)
+{
+	for (int n = 0; n < steps; n++)
+	{
+		for (int i = 0; i < plan->steps[n].nsaves; i++)
+		{
+			if (strcmp(plan->steps[n].saves[i].name, name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A request after so many steps names nothing that they do not save. */
+static void
+check_saved(const Document *document, const cJSON *request, const JobPlan *plan, int steps, bool has_next)
+{
+	List	   *names = saved_names(request, NIL);
+	ListCell   *cell;
+
+	foreach(cell, names)
+	{
+		const char *name = lfirst(cell);
+
+		if (!is_saved_before(plan, steps, name) && !(has_next && strcmp(name, "next") == 0))
+			act_document_error(document, request, "It is in \"save\" of an earlier step.",
+							   "\"saved.%s\", which nothing before saves,", name);
+	}
 }
 
 /* A pointer, or {"header": name} */
@@ -140,6 +194,7 @@ compile_steps(const Document *document, const cJSON *holder, int max_rows, JobPl
 		if (step->has_rows && *rows_request != NULL)
 			act_document_error(document, request, "One step takes all rows of the batch.", "rows in a second step");
 		step->request = act_connector_compile_request(document, request, step->has_rows ? max_rows : 0);
+		check_saved(document, request, plan, plan->nsteps - 1, false);
 		if (step->has_rows)
 			*rows_request = step->request;
 		compile_saves(document, at, step);
@@ -196,6 +251,7 @@ compile_poll(const Document *document, const cJSON *poll, JobPlan *plan)
 {
 	act_document_check(document, poll, poll_members, NULL);
 	plan->poll = act_connector_compile_request(document, act_document_need(document, poll, "request"), 0);
+	check_saved(document, act_document_member(poll, "request"), plan, plan->nsteps, false);
 	compile_every(document, poll, plan);
 	plan->timeout_ms = act_rate_compile_duration(document, poll, "timeout", 1, DEFAULT_TIMEOUT_MS);
 	act_document_need(document, poll, "state");
@@ -223,6 +279,7 @@ compile_results(const Document *document, const cJSON *holder, const Filter *con
 
 		act_document_check(document, at, result_members, NULL);
 		result->request = act_connector_compile_request(document, act_document_need(document, at, "request"), 0);
+		check_saved(document, act_document_member(at, "request"), plan, plan->nsteps, next != NULL);
 		result->answer = act_shape_compile(document, act_document_need(document, at, "answer"), match_compare);
 		if (when != NULL)
 		{
@@ -290,7 +347,11 @@ act_job_compile(const Document *document, const cJSON *at, const cJSON *like, in
 		act_document_error(document, act_document_member(holder, "results"), NULL, "\"results\" without \"poll\"");
 	compile_results(document, holder, match_compare, plan);
 	if (abort != NULL)
+	{
 		plan->abort = act_connector_compile_request(document, abort, 0);
+		plan->abort_names = saved_names(abort, NIL);
+		check_saved(document, abort, plan, plan->nsteps, false);
+	}
 	return plan;
 }
 
@@ -355,6 +416,33 @@ act_job_name(const JobPlan *plan)
 	return plan->name;
 }
 
+static bool
+is_saved(List *saved, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, saved)
+	{
+		if (strcmp(((const HttpHeader *) lfirst(cell))->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+act_job_has_saved(const JobPlan *plan, List *saved)
+{
+	for (int n = 0; n < plan->nsteps; n++)
+	{
+		for (int i = 0; i < plan->steps[n].nsaves; i++)
+		{
+			if (!is_saved(saved, plan->steps[n].saves[i].name))
+				return false;
+		}
+	}
+	return true;
+}
+
 int
 act_job_steps(const JobPlan *plan)
 {
@@ -379,10 +467,18 @@ act_job_results(const JobPlan *plan)
 	return plan->nresults;
 }
 
+/* Before there is anything that it could name there is nothing to be aborted. */
 bool
-act_job_aborts(const JobPlan *plan)
+act_job_aborts(const JobPlan *plan, List *saved)
 {
-	return plan->abort != NULL;
+	ListCell   *cell;
+
+	foreach(cell, plan->abort_names)
+	{
+		if (!is_saved(saved, lfirst(cell)))
+			return false;
+	}
+	return plan->abort != NULL && saved != NIL;
 }
 
 int
@@ -394,5 +490,7 @@ act_job_timeout_ms(const JobPlan *plan)
 int
 act_job_pause_ms(const JobPlan *plan, int polls)
 {
-	return plan->poll == NULL ? 0 : plan->every_ms[Min(polls, plan->nevery - 1)];
+	if (plan->poll == NULL)
+		return 0;
+	return act_poll_pause_ms > 0 ? act_poll_pause_ms : plan->every_ms[Min(polls, plan->nevery - 1)];
 }

@@ -43,11 +43,13 @@ extern const JobPlan *act_connector_preparation(const Connector *connector);
 extern const JobPlan *act_connector_job_named(const Connector *connector, const char *name);
 extern const char *act_job_name(const JobPlan *plan);
 
+/* Whether all is there that its steps save: those of another document may have saved something else. */
+extern bool act_job_has_saved(const JobPlan *plan, List *saved);
 extern int	act_job_steps(const JobPlan *plan);
 extern bool act_job_step_has_rows(const JobPlan *plan, int step);
 extern bool act_job_polls(const JobPlan *plan);
 extern int	act_job_results(const JobPlan *plan);
-extern bool act_job_aborts(const JobPlan *plan);
+extern bool act_job_aborts(const JobPlan *plan, List *saved);	/* whether it can be told, with that saved */
 extern int	act_job_timeout_ms(const JobPlan *plan);
 extern int	act_job_pause_ms(const JobPlan *plan, int polls);	/* before the poll of that number, from 0 */
 

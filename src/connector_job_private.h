@@ -54,6 +54,7 @@ struct JobPlan
 	int			nresults;
 	JobResult  *results;
 	const RequestTemplate *abort;	/* or NULL */
+	List	   *abort_names;	/* of char *: what it needs of what is saved */
 };
 
 #endif							/* ACT_CONNECTOR_JOB_PRIVATE_H */

@@ -63,6 +63,7 @@ typedef struct RequestTemplate
 	int			ncolumns;		/* of CSV */
 	CsvColumn  *columns;
 	const char *null_as;
+	const char *empty_as;		/* what an empty text becomes, or NULL: itself */
 	const Template *row;		/* what the first $rows, or lines, stands for; NULL: neither */
 	bool		several_rows;	/* it can carry more than one */
 	bool		rows_in_url;	/* and its address says so of each */
@@ -137,7 +138,7 @@ typedef struct Auth
 	const char *const *spare_secrets;	/* that it names and can do without */
 	const Template *token;
 	const Template *username;
-	const Template *password;
+	const Template *password;	/* of a basic one NULL: "" */
 	const Template *key;
 	const Template *payload;
 	const Template *path;		/* what follows the request's own */
@@ -172,6 +173,7 @@ typedef struct Lookup
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
 	AnswerTest	where;			/* items that it does not hold for are passed over */
+	AnswerTest	none;			/* by position: what says that there is none; nothing: having no id */
 	NamedPointers set;			/* what rows have of it from then on */
 } Lookup;
 
@@ -217,6 +219,7 @@ struct Connector
 	AnswerRules rules;
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
+	AnswerRules check_rules;	/* before that */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
@@ -337,7 +340,7 @@ extern void act_body_compress(HttpRequest *request);
 /*
  * connector_lookup.c
  */
-extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
+extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at, const Filter *const *match_compare);
 
 /*
  * connector_limits.c

@@ -224,7 +224,7 @@ act_delivery_job_give_up(Delivery *delivery, Batch *batch)
 	job->batch = NULL;
 	job->rows = NULL;
 	job->nrows = 0;
-	if (job->place.saved == NIL || !act_job_aborts(job->plan))
+	if (!act_job_aborts(job->plan, job->place.saved))
 	{
 		act_delivery_job_over(delivery, job);
 		return;

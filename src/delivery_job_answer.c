@@ -158,7 +158,6 @@ judge_step(Delivery *delivery, Batch *batch, const HttpResponse *response, Conne
 	switch (answer->verdict)
 	{
 		case VERDICT_ROWS:
-			act_token_worked(delivery->run, batch->generation);
 			after_step(delivery, batch, response, answer);
 			return;
 		case VERDICT_REFUSED:
@@ -411,6 +410,8 @@ act_delivery_job_judge(Delivery *delivery, Batch *batch, const HttpResponse *res
 					act_destination_result(answer.verdict, delivery->accepted == batch->accepted_before),
 					response->duration_ms);
 	log_request(delivery, batch, response, &answer);
+	if (answer.verdict == VERDICT_ROWS)
+		act_token_worked(run, batch->generation);
 	batch->late = batch->late || (stage == JOB_STEP && act_delivery_job_may_apply(job) && act_delivery_may_come_late(response));
 	if (response->repeated && stage == JOB_STEP && act_delivery_job_may_apply(job))
 		act_batch_doubt(batch, true);

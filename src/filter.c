@@ -376,6 +376,7 @@ static const Filter filters[] = {
 	{"bool",.apply = act_filter_bool,.makes_json = true,.may_fail = true},
 	{"json",.apply = filter_string,.wants_json = true},
 	{"strings",.apply = act_filter_strings,.wants_json = true,.makes_json = true},
+	{"nest",.apply = act_filter_nest,.takes_argument = FILTER_TEXT,.wants_json = true,.makes_json = true},
 	{"join",.apply = act_filter_join,.takes_argument = FILTER_ANY_TEXT,.wants_json = true},
 	{"split",.apply = act_filter_split,.takes_argument = FILTER_TEXT,.makes_json = true},
 	{"md5",.apply = filter_md5,.may_fail = true,.raw = &md5_raw_filter},

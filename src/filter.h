@@ -69,6 +69,7 @@ extern bool act_filter_plus(const char *argument, const StringInfoData *from, St
 extern bool act_filter_at_least(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_bool(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_strings(const char *argument, const StringInfoData *from, StringInfo to);
+extern bool act_filter_nest(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_join(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_split(const char *argument, const StringInfoData *from, StringInfo to);
 

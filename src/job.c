@@ -577,8 +577,8 @@ load_place(const Run *run, Job *job, const char *state, int step, const char *op
 		job->plan = NULL;
 	if (job->plan == NULL)
 		return;
-	if ((job->place.stage == JOB_ABORT && !act_job_aborts(job->plan)) ||
-		(job->place.stage == JOB_POLL && !act_job_polls(job->plan)) ||
+	if ((job->place.stage == JOB_ABORT && !act_job_aborts(job->plan, job->place.saved)) ||
+		(job->place.stage == JOB_POLL && !(act_job_polls(job->plan) && act_job_has_saved(job->plan, job->place.saved))) ||
 		(job->place.stage == JOB_STEP &&
 		 (step != act_job_steps(job->plan) - 1 || act_job_step_has_rows(job->plan, step))))
 		job->plan = NULL;

@@ -103,15 +103,15 @@ check_secret(const PathContext *context, const char *name)
 					   "undeclared secret \"%s\"", name);
 }
 
-/* The default of an option that the document declares. */
-static const char *
-option_default(const PathContext *context, const char *name)
+/* An option that the document declares. */
+static const ConnectorOption *
+declared_option(const PathContext *context, const char *name)
 {
 	for (const ConnectorOption *option = context->document->options;
 		 option != NULL && option->name != NULL; option++)
 	{
 		if (strcmp(option->name, name) == 0)
-			return option->default_value;
+			return option;
 	}
 	act_document_error(context->document, context->at, "Declare it in \"options\".",
 					   "undeclared option \"%s\"", name);
@@ -179,7 +179,7 @@ compile_path(const PathContext *context, Expression *expression, const char *pat
 	expression->path = known->kind;
 	expression->name = pstrdup(of_row + strlen(known->name));
 	if (known->kind == PATH_OPTION)
-		expression->fallback = option_default(context, expression->name);
+		expression->option = declared_option(context, expression->name);
 	if (known->kind == PATH_SECRET)
 		check_secret(context, expression->name);
 	if (known->kind == PATH_ROW_FIELD)

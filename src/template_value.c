@@ -246,7 +246,16 @@ act_value_option(const Expression *expression, const ConnectorScope *scope)
 {
 	const char *text = scope->option(scope->arg, expression->name);
 
-	return text == NULL ? expression->fallback : text;
+	const ConnectorOption *option = expression->option;
+
+	if (text == NULL)
+		text = option->default_value;
+	for (int i = 0; text != NULL && option->values != NULL && option->values[i] != NULL; i++)
+	{
+		if (strcmp(text, option->values[i]) == 0)
+			return option->meanings[i];
+	}
+	return text;
 }
 
 static bool
@@ -292,7 +301,18 @@ listed_fields(const Row *row, bool wanted, TemplateInput *input)
 	return some_fields(act_value_row_fields(row), names, names == NULL ? 0 : INT_MAX, wanted, input);
 }
 
-/* Of one match field the value; of several, an object: of rows that send no fields, too. */
+/* The match fields as an object, however many: of rows that send no fields, too. */
+Value
+act_value_match_fields(const Row *row, TemplateInput *input)
+{
+	const ConnectorScope *scope = input->scope;
+
+	if (row == NULL || scope->nmatch == 0)
+		return (Value) {VALUE_MISSING};
+	return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
+}
+
+/* Of one match field the value; of several, an object. */
 static Value
 match_value(const Row *row, TemplateInput *input)
 {
@@ -302,7 +322,7 @@ match_value(const Row *row, TemplateInput *input)
 	if (scope->nmatch == 0)
 		return (Value) {VALUE_MISSING};
 	if (scope->nmatch > 1)
-		return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
+		return act_value_match_fields(row, input);
 	field[0] = scope->match_names[0];
 	return act_value_member(row->fields, field);
 }

@@ -218,6 +218,10 @@ test_documents(void)
 	CHECK(says(STEPS ", " RESULTS, "\"results\" without \"poll\""));
 	CHECK(says(STEPS ", " POLL ", \"results\": [{\"request\": {}}]", "member \"answer\" is missing"));
 	CHECK(says(STEPS ", \"poll\": {\"request\": {\"path\": \"/{{row.key.id}}\"}, \"state\": \"/s\", \"done\": [1]}", "row.key"));
+	CHECK(says(STEPS ", \"poll\": {\"request\": {\"path\": \"/{{saved.id}}\"}, \"state\": \"/s\", \"done\": [1]}",
+			   "\"saved.id\", which nothing before saves, at /operations/upsert/poll/request"));
+	CHECK(says("\"steps\": [{\"request\": {\"path\": \"/{{saved.a}}\", \"body\": [" ROWS "]}, \"save\": {\"a\": \"/id\"}}]",
+			   "\"saved.a\", which nothing before saves, at /operations/upsert/steps/0/request"));
 }
 
 static void
@@ -230,7 +234,7 @@ test_plan(void)
 	CHECK(act_connector_job_named(connector, "insert") == NULL);
 	CHECK(act_job_steps(plan) == 3 && act_job_step_has_rows(plan, 1) && !act_job_step_has_rows(plan, 2));
 	CHECK(act_job_pause_ms(plan, 0) == 1000 && act_job_pause_ms(plan, 1) == 5000 && act_job_pause_ms(plan, 9) == 5000);
-	CHECK(act_job_timeout_ms(plan) == 3600 * 1000 && !act_job_aborts(plan));
+	CHECK(act_job_timeout_ms(plan) == 3600 * 1000 && !act_job_aborts(plan, NIL));
 	CHECK(plan_of(document("\"request\": {\"body\": [" ROWS "]}")) == NULL);
 }
 
@@ -266,7 +270,10 @@ test_requests(void)
 	CHECK_TEXT(rendered(connector, JOB_RESULTS, 0, "c 2", saved).url, "https://api.test/v1/jobs/a%2Fb/failed?from=c%202");
 	CHECK_TEXT(rendered(connector, JOB_RESULTS, 0, "/x?y=2", saved).url, "https://api.test:443/x?y=2");
 	CHECK_TEXT(rendered(connector, JOB_RESULTS, 0, "https://api.test/z", saved).url, "https://api.test/z");
-	CHECK(THROWS(rendered(connector, JOB_POLL, 0, NULL, NIL)) == false);
+	/* Not what all jobs have in common. */
+	CHECK(THROWS(rendered(connector, JOB_POLL, 0, NULL, NIL)));
+	CHECK(act_job_has_saved(plan_of(connector), lappend(list_copy(saved), header("place", "/jobs/1"))));
+	CHECK(!act_job_has_saved(plan_of(connector), saved));
 
 	/* What a preview shows. */
 	make_rows();
@@ -378,10 +385,10 @@ static void
 test_limits(void)
 {
 	static const char text[] = "{\"name\": \"t\", \"limits\": {\"request\": {\"method\": \"GET\", \"path\": \"/limits\"},"
-		" \"into\": {\"batch.max_rows\": \"/rows\", \"rate.requests\": \"/rate\"}},"
+		" \"into\": {\"batch.max_rows\": \"/rows\", \"rate.requests\": \"/rate\", \"rate.rows\": \"/a second\"}},"
 		" \"operations\": {\"upsert\": {\"request\": {\"body\": {}}}}}";
 	Connector  *connector = act_connector_compile("t", text);
-	HttpResponse response = answered(200, "{\"rows\": \"50\", \"rate\": -1}");
+	HttpResponse response = answered(200, "{\"rows\": \"50\", \"rate\": -1, \"a second\": 100}");
 	HttpRequest request;
 	ConnectorAnswer answer;
 	ConnectorLimits limits;
@@ -390,7 +397,7 @@ test_limits(void)
 	act_connector_render_limits(connector, &scope, &request);
 	CHECK_TEXT(request.url, "https://api.test/v1/limits");
 	act_connector_read_limits(connector, &response, 0, &answer, &limits);
-	CHECK(answer.verdict == VERDICT_ROWS && limits.max_rows == 50 && limits.requests == 0 && limits.concurrency == 0);
+	CHECK(answer.verdict == VERDICT_ROWS && limits.max_rows == 50 && limits.requests == 0 && limits.concurrency == 0 && limits.rows == 100);
 	response = answered(500, "{\"rows\": 50}");
 	act_connector_read_limits(connector, &response, 0, &answer, &limits);
 	CHECK(answer.verdict != VERDICT_ROWS && limits.max_rows == 0);
