@@ -93,6 +93,9 @@ $t->destination('d', options => { %options, client_email => 'sync@project.iam.gs
 sub cells { return $t->vendor->state->{book}{ $_[0] }{cells} }
 sub grid { my $g = $t->vendor->state->{book}{ $_[0] }{grid}; return "$g->{rowCount} x $g->{columnCount}" }
 
+is($t->rows(q{SELECT account FROM activate.check_destination('d')})->[0]{account}, 'sync@project.iam.gserviceaccount.com',
+	'check_destination says whom to share a spreadsheet with');
+
 # ---------------------------------------------------- the sheet is the model
 
 $t->sql(q{CREATE TABLE revenue (id bigint PRIMARY KEY, month date, amount numeric, note text, closed boolean, tags text[]);
