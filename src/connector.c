@@ -329,6 +329,7 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 {
 	const cJSON *members = act_document_member(object, name);
 	bool		are_headers = strcmp(name, "headers") == 0;
+	bool		in_query = strcmp(name, "query") == 0;
 	NamedTemplates compiled = {0};
 
 	if (members == NULL)
@@ -352,8 +353,11 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 				act_document_error(document, member, NULL, "member \"%s\" given twice", member->string);
 		}
 		item->name = pstrdup(member->string);
-		item->value = act_template_compile_text(document, member, member->valuestring,
-												strlen(member->valuestring), place);
+		item->of_match = in_query && strcmp(member->string, "$match") == 0;
+		if (item->of_match && (place & TEMPLATE_IN_ROW) == 0)
+			act_document_error(document, member, "Let \"max_rows\" be 1.", "\"$match\" in a request that is not of one row");
+		item->value = act_template_compile_text(document, member, member->valuestring, strlen(member->valuestring),
+												place | (item->of_match ? TEMPLATE_IN_WRAP : 0));
 		compiled.count++;
 	}
 	return compiled;

@@ -22,6 +22,7 @@ typedef struct NamedTemplate
 {
 	const char *name;
 	const Template *value;
+	bool		of_match;		/* "$match": one for each match field, by its name */
 } NamedTemplate;
 
 typedef struct NamedTemplates

@@ -43,6 +43,7 @@ static const PathName path_names[] = {
 	{"row.unlisted", PATH_ROW_UNLISTED, TEMPLATE_IN_ROW},
 	{"row.match", PATH_ROW_MATCH, TEMPLATE_IN_ROW},
 	{"row.match.", PATH_ROW_MATCH_FIELD, TEMPLATE_IN_ROW},
+	{"row.matched", PATH_ROW_MATCHED, TEMPLATE_IN_ROW},
 	{"row.external_id", PATH_ROW_EXTERNAL_ID, TEMPLATE_IN_ROW},
 	{"row.remembered.", PATH_ROW_REMEMBERED, TEMPLATE_IN_ROW},
 	{"row.found.", PATH_ROW_FOUND, TEMPLATE_IN_ROW},
@@ -267,6 +268,19 @@ settle_filters(Expression *expression)
 	}
 }
 
+/* What precedes the first "join" is done to each row's value, the rest to all of them. */
+static void
+settle_each(const PathContext *context, Expression *expression, const char *path)
+{
+	while (expression->neach < expression->nfilters &&
+		   strcmp(expression->filters[expression->neach].filter->name, "join") != 0)
+		expression->neach++;
+	if (expression->neach == expression->nfilters)
+		act_document_error(context->document, context->at,
+						   "As in {{rows.external_id|join:,}}; an array of them is {\"$rows\": \"{{row...}}\"}.",
+						   "{{%s}} without filter \"join\"", path);
+}
+
 /* path|filter|filter:argument */
 Expression *
 act_expression_compile(const PathContext *context, const char *source, size_t len)
@@ -289,10 +303,8 @@ act_expression_compile(const PathContext *context, const char *source, size_t le
 		bar = memchr(start, '|', end - start);
 		compile_filter(context, expression, start, (bar == NULL ? end : bar) - start);
 	}
-	if (expression->each && (expression->nfilters == 0 || strcmp(expression->filters[0].filter->name, "join") != 0))
-		act_document_error(context->document, context->at,
-						   "As in {{rows.external_id|join:,}}; an array of them is {\"$rows\": \"{{row...}}\"}.",
-						   "{{%s}} without \"join\" as its first filter", path);
+	if (expression->each)
+		settle_each(context, expression, path);
 
 	/* nothing gets into a URL unescaped, whether or not the author thought of it */
 	if ((context->place & TEMPLATE_IN_URL) != 0 &&

@@ -17,7 +17,7 @@
 #include "template_private.h"
 
 static Value resolve_message(const Expression *expression, const TemplateInput *input);
-static TemplateResult apply_filters(const Expression *expression, TemplateInput *input, Value *value);
+static TemplateResult apply_filters(const Expression *expression, int first, int end, TemplateInput *input, Value *value);
 static TemplateResult gather_rows(const Expression *expression, TemplateInput *input, Value *value);
 
 static void
@@ -52,13 +52,23 @@ act_value_of(const Expression *expression, TemplateInput *input, Value *value)
 	if (result == TEMPLATE_DONE && expression->nfilters > 0)
 	{
 		if ((value->kind != VALUE_MISSING && !act_value_is_null(value)) || has_default(expression))
-			result = apply_filters(expression, input, value);
+			result = apply_filters(expression, expression->neach, expression->nfilters, input, value);
 	}
 	if (result == TEMPLATE_DONE && value->kind == VALUE_MISSING)
 		result = TEMPLATE_MISSING;
 	if (result != TEMPLATE_DONE)
 		input->culprit = expression->source;
 	return result;
+}
+
+/* What rows.* has of input->row. */
+TemplateResult
+act_value_of_each(const Expression *expression, TemplateInput *input, Value *value)
+{
+	*value = act_value_resolve(expression, input);
+	if (value->kind == VALUE_MISSING || act_value_is_null(value))
+		return TEMPLATE_MISSING;
+	return expression->neach == 0 ? TEMPLATE_DONE : apply_filters(expression, 0, expression->neach, input, value);
 }
 
 /* rows.*: an array; each row has to have one. */
@@ -77,13 +87,14 @@ gather_rows(const Expression *expression, TemplateInput *input, Value *value)
 
 		input->row = input->rows[i];
 		input->row_index = i;
-		one = act_value_resolve(expression, input);
-		if (one.kind == VALUE_MISSING || act_value_is_null(&one))
+		result = act_value_of_each(expression, input, &one);
+		if (result == TEMPLATE_MISSING && input->trial && act_value_comes_later(expression))
 		{
-			if (!input->trial || !act_value_comes_later(expression))
-				result = TEMPLATE_MISSING;
+			result = TEMPLATE_DONE;
 			continue;
 		}
+		if (result != TEMPLATE_DONE)
+			continue;
 		if (all.len > 1)
 			appendStringInfoChar(&all, ',');
 		act_value_put_json(&all, &one);
@@ -152,13 +163,13 @@ named_text(const List *values, const char *name)
 	return NULL;
 }
 
-/* Runs the filters; the value then stands in input->from. */
+/* Runs the filters from first to before end; the value then stands in input->from. */
 static TemplateResult
-apply_filters(const Expression *expression, TemplateInput *input, Value *value)
+apply_filters(const Expression *expression, int first, int end, TemplateInput *input, Value *value)
 {
-	ValueKind	kind = begin_filters(input, value, expression->filters[0].filter);
+	ValueKind	kind = begin_filters(input, value, expression->filters[first].filter);
 
-	for (int i = 0; i < expression->nfilters; i++)
+	for (int i = first; i < end; i++)
 	{
 		const FilterCall *call = &expression->filters[i];
 		const Filter *filter = call->filter;
@@ -402,6 +413,8 @@ resolve_row(const Expression *expression, TemplateInput *input)
 			return match_value(row, input);
 		case PATH_ROW_MATCH_FIELD:
 			return match_field(row, expression->name, scope);
+		case PATH_ROW_MATCHED:
+			return act_value_match_fields(row, input);
 		case PATH_ROW_EXTERNAL_ID:
 			return text_value(row->external_id);
 		case PATH_ROW_REMEMBERED:
