@@ -18,6 +18,7 @@ typedef enum PathKind
 {
 	PATH_SYNC_NAME,
 	PATH_SYNC_OBJECT,
+	PATH_SYNC_FILE,
 	PATH_SYNC_MATCH,
 	PATH_OBJECT,
 	PATH_RUN_ID,
@@ -26,6 +27,7 @@ typedef enum PathKind
 	PATH_BATCH_DIGEST,
 	PATH_BATCH_SIZE,
 	PATH_BATCH_BY,
+	PATH_BATCH_FIELDS,
 	PATH_ROW_OP,
 	PATH_ROW_KEY,
 	PATH_ROW_KEY_COLUMN,
@@ -36,6 +38,7 @@ typedef enum PathKind
 	PATH_ROW_UNLISTED,
 	PATH_ROW_MATCH,
 	PATH_ROW_MATCH_FIELD,
+	PATH_ROW_MATCHED,
 	PATH_ROW_EXTERNAL_ID,
 	PATH_ROW_REMEMBERED,
 	PATH_ROW_FOUND,
@@ -67,8 +70,9 @@ typedef struct Expression
 	const char *source;			/* as written, for messages */
 	PathKind	path;
 	bool		each;			/* rows.*: of all rows, as an array */
+	int			neach;			/* so many filters first, of each row's value */
 	const char *name;			/* of the option, secret, column ... */
-	const char *fallback;		/* of an option that is not set, or NULL */
+	const ConnectorOption *option;	/* of the document's */
 	char	  **fields;			/* row.fields.a.b: NULL-ended */
 	int			nfilters;
 	FilterCall *filters;
@@ -203,6 +207,7 @@ extern Expression *act_expression_compile(const PathContext *context, const char
 /*
  * template_value.c
  */
+extern TemplateResult act_value_of_each(const Expression *expression, TemplateInput *input, Value *value);
 extern TemplateResult act_value_of(const Expression *expression, TemplateInput *input, Value *value);
 /* The fields as the operation sends them, or NULL. */
 extern const char *act_value_row_fields(const Row *row);
