@@ -25,13 +25,13 @@ static const char *const document_members[] = {
 	"headers", "options", "secrets", "auth", "reason", "rules", "types", "check", "account", "limits", "discover", "objects", "operations", NULL
 };
 
-static const char *const option_members[] = {"kind", "required", "default", NULL};
-static const char *const check_members[] = {"request", "fails", NULL};
+static const char *const option_members[] = {"kind", "required", "default", "values", NULL};
+static const char *const check_members[] = {"request", "fails", "rules", NULL};
 
 static const char *const operation_members[] = {
 	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "lines", "answer", "absent",
 	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", "steps", "poll", "results",
-	"abort", NULL
+	"abort", "prepare", NULL
 };
 
 /* Of the variant for rows whose id is known, and of that for large runs. */
@@ -236,6 +236,36 @@ is_one_of(const char *name, const char *const *names)
 	return false;
 }
 
+/* {"eu": "track-eu"}: what is written, and what it means to templates */
+static void
+compile_option_values(const Document *document, const cJSON *option, ConnectorOption *compiled)
+{
+	const cJSON *at = act_document_member(option, "values");
+	const char **values;
+	const char **meanings;
+	int			n = 0;
+
+	if (at == NULL)
+		return;
+	if (!cJSON_IsObject(at) || at->child == NULL)
+		act_document_error(document, at, "As in {\"us\": \"api\", \"eu\": \"api-eu\"}.", "an object of texts is expected");
+	if (compiled->kind != OPTION_TEXT)
+		act_document_error(document, at, NULL, "\"values\", which belong to options of kind \"text\",");
+	values = palloc0((cJSON_GetArraySize(at) + 1) * sizeof(char *));
+	meanings = palloc0((cJSON_GetArraySize(at) + 1) * sizeof(char *));
+	for (const cJSON *value = at->child; value != NULL; value = value->next, n++)
+	{
+		if (!cJSON_IsString(value))
+			act_document_error(document, value, NULL, "a string is expected");
+		values[n] = pstrdup(value->string);
+		meanings[n] = pstrdup(value->valuestring);
+	}
+	compiled->values = values;
+	compiled->meanings = meanings;
+	if (compiled->default_value != NULL && !is_one_of(compiled->default_value, values))
+		act_document_unknown(document, act_document_member(option, "default"), "value", compiled->default_value, values);
+}
+
 static const ConnectorOption *
 compile_options(const Document *document, const cJSON *options)
 {
@@ -259,6 +289,7 @@ compile_options(const Document *document, const cJSON *options)
 		compiled->kind = (OptionKind) act_document_choice(document, option, "kind", option_kinds, NULL, OPTION_TEXT);
 		compiled->required = act_document_bool(document, option, "required", false);
 		compiled->default_value = act_document_string(document, option, "default");
+		compile_option_values(document, option, compiled);
 		compiled++;
 	}
 	return all;
@@ -340,6 +371,7 @@ compile_check(const Document *document, const cJSON *check, Connector *connector
 	act_document_check(document, check, check_members, NULL);
 	connector->check = act_connector_compile_request(document, act_document_need(document, check, "request"), 0);
 	connector->check_fails = act_rules_compile_statuses(document, check, "fails");
+	act_rules_compile(document, act_document_array(document, check, "rules"), &connector->check_rules);
 }
 
 void
@@ -366,7 +398,7 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 
 		if (op == ROW_OP_NONE)
 		{
-			connector->lookup = act_lookup_compile(document, at);
+			connector->lookup = act_lookup_compile(document, at, connector->match_compare);
 			continue;
 		}
 		any = true;
@@ -445,6 +477,8 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, Connector
 	public->op = op;
 	if (op == ROW_OP_REPLACE)
 		return compile_unit(document, at, like, connector, operation);
+	if (act_document_member(at, "prepare") != NULL)
+		act_document_error(document, act_document_member(at, "prepare"), NULL, "\"prepare\", which belongs to \"replace\",");
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
@@ -592,6 +626,8 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, const
 	act_connector_compile_batch(document, batch, public);
 	if (batch == NULL || act_document_member(batch, "max_rows") == NULL)
 		public->max_rows = MAX_BATCH_ROWS;
+	if (act_document_member(at, "prepare") != NULL)
+		operation->prepare = act_job_compile_prepare(document, act_document_member(at, "prepare"), operation);
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
 	compile_answer(document, at, like, connector, operation);

@@ -102,6 +102,8 @@ typedef struct ConnectorOption
 	OptionKind	kind;
 	bool		required;
 	const char *default_value;	/* NULL: none */
+	const char *const *values;	/* the only ones, NULL-ended; NULL: any */
+	const char *const *meanings;	/* what templates have in place of each of these */
 } ConnectorOption;
 
 typedef struct ConnectorAnswer

@@ -380,6 +380,49 @@ hint_for(const Connector *connector, const HttpResponse *response, Verdict verdi
 	return psprintf("Redirects are not followed; this one leads to %s.", clipped(connector, hint.data, MAX_EXCERPT));
 }
 
+static bool
+read_check_rules(Reading *reading, bool *fails, char **problem)
+{
+	const AnswerRules *rules = &reading->connector->check_rules;
+	const AnswerRule *rule = NULL;
+
+	for (int i = 0; rule == NULL && i < rules->count; i++)
+	{
+		if (fits(reading, &rules->items[i]))
+			rule = &rules->items[i];
+	}
+	*fails = rule != NULL && rule->then != ANSWER_ACCEPTED;
+	if (*fails)
+	{
+		read_reason(reading, rule);
+		*problem = reading->answer->code == NULL ? reading->answer->message :
+			psprintf("%s (%s)", reading->answer->message, reading->answer->code);
+	}
+	return rule != NULL;
+}
+
+/* Whether a rule of the check itself says how it went; false: none speaks of the answer. */
+static bool
+check_by_rules(const Connector *connector, const HttpResponse *response, bool *fails, char **problem)
+{
+	ConnectorAnswer answer = {0};
+	Reading		reading = {.connector = connector,.response = response,.answer = &answer};
+	volatile bool found;
+
+	if (is_json_type(response))
+		reading.root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &reading.problem);
+	PG_TRY();
+	{
+		found = read_check_rules(&reading, fails, problem);
+	}
+	PG_FINALLY();
+	{
+		cJSON_Delete(reading.root);
+	}
+	PG_END_TRY();
+	return found;
+}
+
 bool
 act_connector_read_check(const Connector *connector, const HttpResponse *response, char **problem)
 {
@@ -391,6 +434,8 @@ act_connector_read_check(const Connector *connector, const HttpResponse *respons
 		*problem = pstrdup(response->problem == NULL ? "no answer" : response->problem);
 		return false;
 	}
+	if (check_by_rules(connector, response, &fails, problem))
+		return !fails;
 	fails = connector->check_fails.count > 0
 		? act_rules_status_in(&connector->check_fails, response->status)
 		: !act_answer_is_success(response);

@@ -91,6 +91,15 @@ needed_template(const Document *document, const cJSON *at, const char *name)
 	return act_template_compile_member(document, at, name, TEMPLATE_IN_AUTH);
 }
 
+/* NULL: it is "", as of APIs whose key is the user. */
+static const Template *
+optional_password(const Document *document, const cJSON *at)
+{
+	const cJSON *password = act_document_need(document, at, "password");
+
+	return cJSON_IsString(password) && *password->valuestring == '\0' ? NULL : needed_template(document, at, "password");
+}
+
 static bool
 is_listed(const char *const *names, const char *name)
 {
@@ -200,7 +209,7 @@ compile_kind(const Document *document, const cJSON *at, Auth *auth)
 			break;
 		case AUTH_BASIC:
 			auth->username = needed_template(document, at, "username");
-			auth->password = needed_template(document, at, "password");
+			auth->password = optional_password(document, at);
 			break;
 		case AUTH_HEADERS:
 			auth->headers = needed_named(document, at, "headers", TEMPLATE_IN_AUTH);
@@ -507,7 +516,8 @@ authorize_basic(const Connector *connector, const Auth *auth, TemplateInput *inp
 	initStringInfo(&pair);
 	act_auth_text(auth->username, input, &pair);
 	appendStringInfoChar(&pair, ':');
-	act_auth_text(auth->password, input, &pair);
+	if (auth->password != NULL)
+		act_auth_text(auth->password, input, &pair);
 	initStringInfo(&value);
 	appendStringInfoString(&value, "Basic ");
 	act_base64_append(&value, pair.data, pair.len);

@@ -443,7 +443,7 @@ show_document(Check *check, const char *object)
 		show_object(check, object == NULL ? ANY_OBJECT : object);
 	else
 		for (int i = 0; objects[i] != NULL; i++)
-			show_object(check, act_sample_object(objects[i]->pattern));
+			show_object(check, act_sample_object(check->document, objects[i]->pattern));
 }
 
 /* false: there are none. */

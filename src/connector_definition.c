@@ -223,8 +223,14 @@ require_own(const char *name, const char *what)
 						 name, name)));
 }
 
-static void
-record(const char *kind, const char *name, const char *what, const Dependents *dependents)
+static const char *
+event_message(const char *name, const char *what)
+{
+	return psprintf("connector \"%s\" was %s by %s", name, what, GetUserNameFromId(GetUserId(), false));
+}
+
+static const char *
+event_details(const char *name, const Dependents *dependents)
 {
 	StringInfoData details;
 
@@ -233,9 +239,7 @@ record(const char *kind, const char *name, const char *what, const Dependents *d
 	escape_json(&details, name);
 	appendStringInfo(&details, ", \"destinations\": %d, \"syncs\": %d}",
 					 list_length(dependents->servers), list_length(dependents->syncs));
-	act_event_record(kind, "info", NULL, 0,
-					 psprintf("connector \"%s\" was %s by %s", name, what, GetUserNameFromId(GetUserId(), false)),
-					 details.data);
+	return details.data;
 }
 
 /* activate.create_connector(name text, spec json) */
@@ -268,7 +272,7 @@ act_create_connector(PG_FUNCTION_ARGS)
 				 errhint("Take another name, or give it another document: SELECT activate.alter_connector(%s, ...);",
 						 quote_literal_cstr(name))));
 	(void) act_registry_connector(name);
-	record("connector_created", name, "created", &none);
+	act_event_record("connector_created", "info", NULL, 0, event_message(name, "created"), event_details(name, &none));
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -376,7 +380,7 @@ act_alter_connector(PG_FUNCTION_ARGS)
 	broken = check_all(&dependents, false);
 	if (broken != NIL)
 		refuse_broken(name, broken);
-	record("connector_altered", name, "altered", &dependents);
+	act_event_record("connector_altered", "info", NULL, 0, event_message(name, "altered"), event_details(name, &dependents));
 	if (dependents.syncs != NIL)
 		ereport(NOTICE,
 				(errmsg_plural("%d sync goes by connector \"%s\": %s", "%d syncs go by connector \"%s\": %s",
@@ -441,7 +445,7 @@ act_drop_connector(PG_FUNCTION_ARGS)
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_DELETE, "DELETE FROM activate.connector WHERE name = $1", lengthof(args), args);
 	act_identity_leave(&identity);
-	record("connector_dropped", name, "dropped", &dependents);
+	act_event_record("connector_dropped", "info", NULL, 0, event_message(name, "dropped"), event_details(name, &dependents));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

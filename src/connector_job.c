@@ -14,6 +14,7 @@
 
 #include "connector_job_private.h"
 #include "duration.h"
+#include "fault.h"
 
 #define MAX_STEPS 20
 #define MAX_RESULTS 20
@@ -25,6 +26,8 @@ static const char *const poll_members[] = {
 };
 static const char *const result_members[] = {"request", "when", "next", "answer", NULL};
 static const char *const place_members[] = {"header", NULL};
+
+int			act_poll_pause_ms = 0;	/* of the test build, see fault.h */
 
 static const int default_every_ms[] = {2000, 5000, 15000, 30000};
 
@@ -352,6 +355,25 @@ act_job_compile(const Document *document, const cJSON *at, const cJSON *like, in
 	return plan;
 }
 
+/* The one step that goes before a unit. */
+const JobPlan *
+act_job_compile_prepare(const Document *document, const cJSON *at, const Operation *operation)
+{
+	JobPlan    *plan = palloc0(sizeof(JobPlan));
+	const cJSON *request;
+
+	act_document_check(document, at, step_members, NULL);
+	request = act_document_need(document, at, "request");
+	act_document_need(document, at, "save");
+	plan->name = "replace/prepare";
+	plan->operation = operation;
+	plan->nsteps = 1;
+	plan->steps = palloc0(sizeof(JobStep));
+	plan->steps[0].request = act_connector_compile_request(document, request, 0);
+	compile_saves(document, at, &plan->steps[0]);
+	return plan;
+}
+
 /* ----------------------------------------------------------------
  *		What it says of itself
  * ----------------------------------------------------------------
@@ -363,6 +385,14 @@ act_connector_job(const Connector *connector, const Row *row)
 	const Operation *operation = act_flow_operation(connector, row);
 
 	return operation == NULL ? NULL : operation->owner->job;
+}
+
+const JobPlan *
+act_connector_preparation(const Connector *connector)
+{
+	const Operation *operation = connector->operations[ROW_OP_REPLACE];
+
+	return operation == NULL ? NULL : operation->prepare;
 }
 
 const JobPlan *
@@ -460,5 +490,7 @@ act_job_timeout_ms(const JobPlan *plan)
 int
 act_job_pause_ms(const JobPlan *plan, int polls)
 {
-	return plan->poll == NULL ? 0 : plan->every_ms[Min(polls, plan->nevery - 1)];
+	if (plan->poll == NULL)
+		return 0;
+	return act_poll_pause_ms > 0 ? act_poll_pause_ms : plan->every_ms[Min(polls, plan->nevery - 1)];
 }

@@ -20,7 +20,7 @@
 static const char *const limits_members[] = {"request", "into", NULL};
 
 /* In the order of the members of ConnectorLimits. */
-static const char *const into_members[] = {"batch.max_rows", "rate.requests", "rate.concurrency", NULL};
+static const char *const into_members[] = {"batch.max_rows", "rate.requests", "rate.concurrency", "rate.rows", NULL};
 
 struct LimitsSection
 {
@@ -94,6 +94,7 @@ read_limits(const cJSON *root, const char *problem, ConnectorAnswer *answer, voi
 	reading->limits->max_rows = told_number(reading->section->into[0], root);
 	reading->limits->requests = told_number(reading->section->into[1], root);
 	reading->limits->concurrency = told_number(reading->section->into[2], root);
+	reading->limits->rows = told_number(reading->section->into[3], root);
 }
 
 void

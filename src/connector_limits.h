@@ -16,6 +16,7 @@ typedef struct ConnectorLimits
 	int			max_rows;		/* in a request */
 	int			requests;		/* in the time that the document's rate is for */
 	int			concurrency;
+	int			rows;			/* of all requests, in the same time */
 } ConnectorLimits;
 
 extern bool act_connector_tells_limits(const Connector *connector);

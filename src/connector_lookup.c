@@ -21,10 +21,10 @@
 
 static const char *const lookup_members[] = {"batch", "request", "answer", NULL};
 static const char *const answer_members[] = {
-	"by", "items", "match", "compare", "key", "external_id", "fields", "absent", "where", "set", NULL
+	"by", "items", "match", "compare", "key", "external_id", "fields", "absent", "none", "where", "set", NULL
 };
 
-static const char *const test_members[] = {"at", "in", "contains", "lt", "gt", NULL};
+static const char *const test_members[] = {"at", "in", "contains", "lt", "gt", "not", NULL};
 
 /* In the order of LookupBy. */
 static const char *const lookup_by_names[] = {"match", "key", "position", NULL};
@@ -58,18 +58,18 @@ compile_compare(const Document *document, const cJSON *answer, Identity *identit
 }
 
 static void
-compile_where(const Document *document, const cJSON *answer, Lookup *lookup)
+compile_test(const Document *document, const cJSON *answer, const char *name, AnswerTest *test)
 {
-	const cJSON *where = act_document_member(answer, "where");
+	const cJSON *at = act_document_member(answer, name);
 
-	if (where == NULL)
+	if (at == NULL)
 		return;
-	act_document_check(document, where, test_members, NULL);
-	lookup->where = act_rules_compile_test(document, where);
+	act_document_check(document, at, test_members, NULL);
+	*test = act_rules_compile_test(document, at);
 }
 
 const Lookup *
-act_lookup_compile(const Document *document, const cJSON *at)
+act_lookup_compile(const Document *document, const cJSON *at, const Filter *const *match_compare)
 {
 	Lookup	   *lookup = palloc0(sizeof(Lookup));
 	const cJSON *answer;
@@ -95,8 +95,14 @@ act_lookup_compile(const Document *document, const cJSON *at)
 	lookup->fields = act_document_pointer(document, answer, "fields");
 	lookup->absent = act_rules_compile_statuses(document, answer, "absent");
 	lookup->set = act_shape_compile_remember(document, answer, "set");
-	compile_where(document, answer, lookup);
+	compile_test(document, answer, "where", &lookup->where);
+	compile_test(document, answer, "none", &lookup->none);
+	if (lookup->by != LOOKUP_BY_POSITION && act_document_member(answer, "none") != NULL)
+		act_document_error(document, act_document_member(answer, "none"), NULL,
+						   "\"none\", which goes with \"by\": \"position\",");
 	lookup->identity.kind = lookup->by == LOOKUP_BY_KEY ? IDENTITY_KEY : IDENTITY_MATCH;
+	if (lookup->by == LOOKUP_BY_MATCH)
+		lookup->identity.compare = match_compare;
 	compile_compare(document, answer, &lookup->identity);
 	match = act_document_member(answer, "match");
 	key = act_document_member(answer, "key");
@@ -217,8 +223,12 @@ read_positions(const LookupReading *reading, const cJSON *items)
 	{
 		const cJSON *id = act_json_pointer_resolve(reading->lookup->external_id, item);
 
-		if (id != NULL && !cJSON_IsNull(id) && problem == NULL)
+		if (problem != NULL)
+			break;
+		if (id != NULL && !cJSON_IsNull(id))
 			problem = note_record(reading, item, i);
+		else if (act_rules_is_test(&reading->lookup->none) && !act_rules_test(&reading->lookup->none, item))
+			problem = psprintf("result %d neither is a record nor says that there is none", i + 1);
 		i++;
 	}
 	return problem;

@@ -64,6 +64,7 @@ typedef struct RequestTemplate
 	int			ncolumns;		/* of CSV */
 	CsvColumn  *columns;
 	const char *null_as;
+	const char *empty_as;		/* what an empty text becomes, or NULL: itself */
 	const Template *row;		/* what the first $rows, or lines, stands for; NULL: neither */
 	bool		several_rows;	/* it can carry more than one */
 	bool		rows_in_url;	/* and its address says so of each */
@@ -99,6 +100,7 @@ struct Operation
 	const RequestTemplate *request; /* of owners */
 	const RowAnswers *answer;	/* of owners */
 	const struct JobPlan *job;	/* of owners: in place of request, which then is the step that has the rows; or NULL */
+	const struct JobPlan *prepare;	/* of a unit: one step, asked before it; or NULL */
 	const Template *row;		/* of later ones of a mix, in place of what the request says; NULL: that */
 	RowOutcome	absent;			/* what an absent record means for this one */
 	bool		absent_is_match;	/* of a by_id: then the row goes by its match */
@@ -137,7 +139,7 @@ typedef struct Auth
 	const char *const *spare_secrets;	/* that it names and can do without */
 	const Template *token;
 	const Template *username;
-	const Template *password;
+	const Template *password;	/* of a basic one NULL: "" */
 	const Template *key;
 	const Template *payload;
 	const Template *path;		/* what follows the request's own */
@@ -172,6 +174,7 @@ typedef struct Lookup
 	const JsonPointer *external_id;
 	const JsonPointer *fields;	/* or NULL: what it has is not told */
 	AnswerTest	where;			/* items that it does not hold for are passed over */
+	AnswerTest	none;			/* by position: what says that there is none; nothing: having no id */
 	NamedPointers set;			/* what rows have of it from then on */
 } Lookup;
 
@@ -217,6 +220,7 @@ struct Connector
 	AnswerRules rules;
 	const RequestTemplate *check;	/* NULL: none */
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
+	AnswerRules check_rules;	/* before that */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
@@ -337,7 +341,7 @@ extern void act_body_compress(HttpRequest *request);
 /*
  * connector_lookup.c
  */
-extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at);
+extern const Lookup *act_lookup_compile(const Document *document, const cJSON *at, const Filter *const *match_compare);
 
 /*
  * connector_limits.c
@@ -351,6 +355,10 @@ extern void act_limits_compile(const Document *document, Connector *connector);
 extern const struct JobPlan *act_job_compile(const Document *document, const cJSON *at, const cJSON *like, int max_rows,
 											 const Filter *const *match_compare, const Operation *operation,
 											 const RequestTemplate **rows_request);
+/* Member "prepare" of operation replace. */
+extern const struct JobPlan *act_job_compile_prepare(const Document *document, const cJSON *at, const Operation *operation);
+/* What previews of the unit have in place of what is saved. */
+extern List *act_job_assumed_prepared(const struct JobPlan *plan);
 /* Of HttpHeader: what is saved before the step that has the rows, where nothing was asked yet. */
 extern List *act_job_assumed(const struct JobPlan *plan);
 /* What a preview shows of it. */

@@ -22,11 +22,11 @@ static const char *const rate_members[] = {
 static const char *const day_members[] = {"requests", NULL};
 static const char *const reset_members[] = {"header", "as", NULL};
 
-/* In the order of HttpTimeForm. */
+/* In the order of HttpTimeForm, and then the short names of two of them. */
 static const char *const form_names[] = {
-	"auto", "delta_s", "delta_ms", "epoch_s", "epoch_ms", "date", NULL
+	"auto", "delta_s", "delta_ms", "epoch_s", "epoch_ms", "date", "seconds", "epoch", NULL
 };
-StaticAssertDecl(lengthof(form_names) == HTTP_TIME_DATE + 2, "every form of a time has its name");
+StaticAssertDecl(lengthof(form_names) == HTTP_TIME_DATE + 4, "every form of a time has its name");
 
 const ConnectorRate *
 act_connector_rate(const Connector *connector)
@@ -60,6 +60,7 @@ compile_headers(const Document *document, const cJSON *at, RateSection *rate)
 {
 	const cJSON *reset = act_document_member(at, "reset");
 	char	   *retry_after = act_document_string(document, at, "retry_after");
+	int			as;
 
 	if (retry_after != NULL)
 		rate->retry_after = retry_after;
@@ -70,7 +71,8 @@ compile_headers(const Document *document, const cJSON *at, RateSection *rate)
 	act_document_check(document, reset, reset_members, NULL);
 	act_document_need(document, reset, "header");
 	rate->reset = act_document_string(document, reset, "header");
-	rate->reset_as = (HttpTimeForm) act_document_choice(document, reset, "as", form_names, NULL, HTTP_TIME_AUTO);
+	as = act_document_choice(document, reset, "as", form_names, NULL, HTTP_TIME_AUTO);
+	rate->reset_as = as <= HTTP_TIME_DATE ? (HttpTimeForm) as : as == HTTP_TIME_DATE + 1 ? HTTP_TIME_DELTA_S : HTTP_TIME_EPOCH_S;
 }
 
 /*

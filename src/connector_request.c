@@ -65,13 +65,17 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
+	ConnectorScope own = *scope;
 	TemplateInput input;
 	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	/* Not asked yet: a preview */
+	if (operation->prepare != NULL && scope->saved == NIL)
+		own.saved = act_job_assumed_prepared(operation->prepare);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
-	input = act_request_input(connector, scope, rows, nrows);
+	input = act_request_input(connector, &own, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);

@@ -89,8 +89,17 @@ text_of(const cJSON *object, const char *name)
 	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
 }
 
+/* A part that a filter takes for a number is one, any other its name. */
+static void
+append_part(StringInfo buf, const cJSON *document, char *name)
+{
+	List	   *filters = find_names(NIL, document, psprintf("object.%s|", name));
+
+	appendStringInfoString(buf, has_name(filters, "int") || has_name(filters, "number") ? "1" : name);
+}
+
 char *
-act_sample_object(const char *pattern)
+act_sample_object(const cJSON *document, const char *pattern)
 {
 	StringInfoData buf;
 
@@ -104,7 +113,7 @@ act_sample_object(const char *pattern)
 			appendStringInfoChar(&buf, *at);
 			continue;
 		}
-		appendBinaryStringInfo(&buf, at + 1, (int) len - 1);
+		append_part(&buf, document, pnstrdup(at + 1, len - 1));
 		at += strcspn(at, "}");
 		if (*at == '\0')
 			break;
@@ -139,6 +148,8 @@ sample_text(const char *name, int row)
 		return psprintf("%s%d@example.com", person, row + 1);
 	if (says(name, "phone"))
 		return psprintf("+3312345%04d", row + 1);
+	if (says(name, "gender") || pg_strcasecmp(name, "gen") == 0)
+		return pstrdup("f");
 	if (says(name, "country"))
 		return pstrdup("FR");
 	if (says(name, "url") || says(name, "website"))
@@ -531,6 +542,15 @@ act_sample_take_rows(ConnectorSample *sample, const cJSON *rows)
  * ----------------------------------------------------------------
  */
 
+/* A number, where a filter takes it for one. */
+static char *
+sample_external_id(const ConnectorSample *sample, int number)
+{
+	List	   *filters = find_names(NIL, sample->document, "row.external_id|");
+
+	return psprintf(has_name(filters, "int") || has_name(filters, "number") ? "%d" : EXTERNAL_ID, number);
+}
+
 void
 act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids)
 {
@@ -541,7 +561,7 @@ act_sample_ask(ConnectorSample *sample, RowOp op, int nrows, bool with_ids)
 		row->op = op;
 		row->cause = act_row_op_removes(op) ? ROW_REMOVED : ROW_ADDED;
 		if (!sample->rows_given)
-			row->external_id = with_ids ? psprintf(EXTERNAL_ID, i + 1) : NULL;
+			row->external_id = with_ids ? sample_external_id(sample, i + 1) : NULL;
 		/* What a lookup would find is made up, too. */
 		row->looked_up = with_ids || sample->rows_given;
 		memset(row->change_id, i + 1, ACT_DIGEST_LEN);

@@ -23,7 +23,7 @@ typedef struct ConnectorSample
 } ConnectorSample;
 
 /* An object that fits the pattern: lists/{list}/members as lists/list/members. */
-extern char *act_sample_object(const char *pattern);
+extern char *act_sample_object(const cJSON *document, const char *pattern);
 
 /*
  * Rows and the rest of what templates name, in the current memory context.

@@ -49,6 +49,10 @@ act_fault_define_settings(void)
 							"Test build: how long a worker does nothing but ask for jobs.",
 							NULL, &act_job_patience_ms, 0, 0, PG_INT32_MAX, PGC_USERSET,
 							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_activate.debug_poll_pause",
+							"Test build: the pause between two polls of a job.",
+							NULL, &act_poll_pause_ms, 0, 0, PG_INT32_MAX, PGC_USERSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_activate.debug_late_off",
 							 "Test build: a newer version goes at once, whatever lost request may still be applied.",
 							 NULL, &act_fault_late_off, false, PGC_SUSET, 0, NULL, NULL, NULL);

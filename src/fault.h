@@ -30,6 +30,9 @@ extern int	act_retry_pause_ms;
 /* How long a worker does nothing but ask for jobs; 0: the built-in time. */
 extern int	act_job_patience_ms;
 
+/* Milliseconds between two polls of a job; 0: as its document says. */
+extern int	act_poll_pause_ms;
+
 /* The time of day, which the test build can move. */
 extern TimestampTz act_now(void);
 

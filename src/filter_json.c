@@ -109,6 +109,85 @@ act_filter_strings(const char *argument, const StringInfoData *from, StringInfo 
 	return true;
 }
 
+/* The part of a member's name before the separator, with its first quote; 0: there is none. */
+static int
+outer_len(const JsonMember *member, const char *separator)
+{
+	int			len = strlen(separator);
+
+	for (int i = 2; i + len < member->name_len - 1; i++)
+	{
+		if (memcmp(member->name + i, separator, len) == 0)
+			return i;
+	}
+	return 0;
+}
+
+static bool
+is_within(const JsonMember *member, const char *separator, const JsonMember *first, int outer)
+{
+	return outer_len(member, separator) == outer && memcmp(member->name, first->name, outer) == 0;
+}
+
+/* {"a.b": 1, "a.c": 2} by "." is {"a": {"b": 1, "c": 2}}: one level of it. */
+bool
+act_filter_nest(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	const char *next = from->data;
+	const char *end = from->data + from->len;
+	int			separator_len = strlen(argument);
+	JsonMember	member;
+
+	if (from->len == 0 || *from->data != '{')
+	{
+		appendBinaryStringInfo(to, from->data, from->len);
+		return true;
+	}
+	appendStringInfoCharMacro(to, '{');
+	while (act_json_next_member(&next, end, &member))
+	{
+		int			outer = outer_len(&member, argument);
+		const char *again = from->data;
+		bool		first = true;
+		JsonMember	other;
+
+		if (outer > 0)
+		{
+			/* They stand where the first of them stood. */
+			while (act_json_next_member(&again, end, &other) && !is_within(&other, argument, &member, outer))
+				;
+			if (other.name != member.name)
+				continue;
+		}
+		if (to->len > 1)
+			appendStringInfoCharMacro(to, ',');
+		appendBinaryStringInfo(to, member.name, outer > 0 ? outer : member.name_len);
+		if (outer == 0)
+		{
+			appendStringInfoCharMacro(to, ':');
+			appendBinaryStringInfo(to, member.value, member.value_len);
+			continue;
+		}
+		appendStringInfoString(to, "\":{");
+		again = from->data;
+		while (act_json_next_member(&again, end, &other))
+		{
+			if (!is_within(&other, argument, &member, outer))
+				continue;
+			if (!first)
+				appendStringInfoCharMacro(to, ',');
+			first = false;
+			appendStringInfoCharMacro(to, '"');
+			appendBinaryStringInfo(to, other.name + outer + separator_len, other.name_len - outer - separator_len);
+			appendStringInfoCharMacro(to, ':');
+			appendBinaryStringInfo(to, other.value, other.value_len);
+		}
+		appendStringInfoCharMacro(to, '}');
+	}
+	appendStringInfoCharMacro(to, '}');
+	return true;
+}
+
 /* Elements that are null have no text. */
 bool
 act_filter_join(const char *argument, const StringInfoData *from, StringInfo to)
@@ -302,6 +381,43 @@ act_filter_int(const char *argument, const StringInfoData *from, StringInfo to)
 	}
 	pfree(digits.data);
 	return whole;
+}
+
+/* A whole number that is far from the limits of its type. */
+static bool
+read_count(const char *text, size_t len, int64 *count)
+{
+	char	   *copy = pnstrdup(text, len);
+	char	   *end;
+
+	errno = 0;
+	*count = strtoll(copy, &end, 10);
+	return errno == 0 && end != copy && *end == '\0' && *count > -PG_INT32_MAX && *count < PG_INT32_MAX;
+}
+
+bool
+act_filter_plus(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	int64		left;
+	int64		right;
+
+	if (!read_count(from->data, from->len, &left) || !read_count(argument, strlen(argument), &right))
+		return false;
+	appendStringInfo(to, INT64_FORMAT, left + right);
+	return true;
+}
+
+/* The larger one. */
+bool
+act_filter_at_least(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	int64		left;
+	int64		right;
+
+	if (!read_count(from->data, from->len, &left) || !read_count(argument, strlen(argument), &right))
+		return false;
+	appendStringInfo(to, INT64_FORMAT, Max(left, right));
+	return true;
 }
 
 bool

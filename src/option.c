@@ -347,6 +347,24 @@ check_file_name(const char *name, const char *value)
 		report_value(name, "the path contains \"..\"", hint);
 }
 
+/* One of the values that the connector names, where it names any. */
+static void
+check_own_value(const ConnectorOption *own, const char *value)
+{
+	StringInfoData known;
+
+	if (own->values == NULL)
+		return;
+	initStringInfo(&known);
+	for (int i = 0; own->values[i] != NULL; i++)
+	{
+		if (strcmp(own->values[i], value) == 0)
+			return;
+		appendStringInfo(&known, "%s\"%s\"", i == 0 ? "" : ", ", own->values[i]);
+	}
+	report_value(own->name, psprintf("unknown value \"%s\"", value), psprintf("Known are: %s.", known.data));
+}
+
 static void
 check_range(const char *name, bool valid, int number, const OptionRule *rule,
 			const char *problem, const char *hint)
@@ -581,7 +599,10 @@ act_option_check_server(List *options, const OptionCheck *check)
 		if (rule != NULL)
 			check_value(name, rule->kind, rule, defGetString(option));
 		else if (mine != NULL)
+		{
 			check_value(name, mine->kind, NULL, defGetString(option));
+			check_own_value(mine, defGetString(option));
+		}
 		else if (check->connector != NULL)
 			report_unknown(name, false, own);
 	}

@@ -315,13 +315,13 @@ append_quoted(StringInfo body, const char *text, size_t len, bool always)
 
 /* A text that would be taken for null is told from it by its quotes. */
 static void
-append_cell(StringInfo body, StringInfo text, const char *value, size_t len, const char *null_as)
+append_cell(const RequestTemplate *template, StringInfo body, StringInfo text, const char *value, size_t len)
 {
 	if (len == 0)				/* missing: nothing is said of it */
 		return;
 	if (len == 4 && memcmp(value, "null", 4) == 0)
 	{
-		appendStringInfoString(body, null_as);
+		appendStringInfoString(body, template->null_as);
 		return;
 	}
 	resetStringInfo(text);
@@ -329,7 +329,10 @@ append_cell(StringInfo body, StringInfo text, const char *value, size_t len, con
 		act_json_append_unescaped(text, value, len);
 	else
 		appendBinaryStringInfo(text, value, len);
-	append_quoted(body, text->data, text->len, *value == '"' && strcmp(text->data, null_as) == 0);
+	if (text->len == 0 && template->empty_as != NULL)
+		appendStringInfoString(body, template->empty_as);
+	else
+		append_quoted(body, text->data, text->len, *value == '"' && strcmp(text->data, template->null_as) == 0);
 }
 
 static void
@@ -403,10 +406,10 @@ append_spread_cells(const RequestTemplate *template, const CsvHeader *header, co
 			while (!found && object->len > 0 && act_json_next_member(&again, end, &other))
 				found = other.name_len == header->lens[i] && memcmp(other.name, header->names[i], other.name_len) == 0;
 			if (found)
-				append_cell(body, &text, other.value, other.value_len, template->null_as);
+				append_cell(template, body, &text, other.value, other.value_len);
 			continue;
 		}
-		append_cell(body, &text, member.value, member.value_len, template->null_as);
+		append_cell(template, body, &text, member.value, member.value_len);
 		have = act_json_next_member(&next, end, &member);
 	}
 	pfree(text.data);
@@ -435,7 +438,7 @@ append_csv_row(const RequestTemplate *template, const CsvHeader *header, Templat
 		result = act_template_try_json(template->columns[i].value, input, scratch);
 		if (result == TEMPLATE_UNFIT || input->culprit_at != NULL)
 			return result;
-		append_cell(body, &text, scratch->data, scratch->len, template->null_as);
+		append_cell(template, body, &text, scratch->data, scratch->len);
 	}
 	pfree(text.data);
 	if (spread != NULL)

@@ -13,7 +13,7 @@
 #include "connector_private.h"
 
 static const char *const request_members[] = {
-	"method", "path", "query", "headers", "format", "body", "lines", "columns", "null_as",
+	"method", "path", "query", "headers", "format", "body", "lines", "columns", "null_as", "empty_as",
 	"content_type", "compress", NULL
 };
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
@@ -146,6 +146,9 @@ refuse_other_bodies(const Document *document, const cJSON *at, BodyFormat format
 	if (format != FORMAT_CSV && act_document_member(at, "null_as") != NULL)
 		act_document_error(document, act_document_member(at, "null_as"), "How nulls are written is said in \"types\".",
 						   "\"null_as\", which format \"%s\" does not have,", format_names[format]);
+	if (format != FORMAT_CSV && act_document_member(at, "empty_as") != NULL)
+		act_document_error(document, act_document_member(at, "empty_as"), NULL,
+						   "\"empty_as\", which format \"%s\" does not have,", format_names[format]);
 	if (format == FORMAT_NONE && act_document_member(at, "compress") != NULL)
 		act_document_error(document, act_document_member(at, "compress"), NULL,
 						   "\"compress\", where there is no body,");
@@ -160,6 +163,7 @@ compile_body(const Document *document, const cJSON *at, RequestTemplate *request
 	request->null_as = act_document_string(document, at, "null_as");
 	if (request->null_as == NULL)
 		request->null_as = "";
+	request->empty_as = act_document_string(document, at, "empty_as");
 	if (body == NULL)
 	{
 		if (request->format == FORMAT_NDJSON || request->format == FORMAT_CSV)

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "batch.h"
 #include "connector_limits.h"
 #include "destination_halt.h"
 #include "exchange.h"
@@ -20,21 +21,58 @@
 #include "settings.h"
 #include "token.h"
 
+/* The most rows that a request of the run can have. */
+static int
+largest_batch(const Run *run)
+{
+	int			rows = 1;
+
+	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
+	{
+		const ConnectorOperation *operation = act_connector_operation(run->destination->connector, (RowOp) op);
+
+		if (operation != NULL)
+			rows = Max(rows, act_batch_limit(run, operation));
+	}
+	return rows;
+}
+
+/*
+ * What is told takes the place of what the document says.  So many rows in a
+ * time are so many requests in as many of these times as a request has rows:
+ * full ones are paced rightly, and none is sent too early.
+ */
+static bool
+take_rate(Run *run, const ConnectorLimits *limits)
+{
+	Destination *destination = run->destination;
+	const ConnectorRate *own = act_connector_rate(destination->connector);
+	RateWindow	told = {limits->requests, own->per_ms * INT64CONST(1000)};
+	RateWindow *window = &destination->rate.windows[0];
+
+	if (limits->rows > 0)
+	{
+		told.requests = limits->rows;
+		told.period_us *= largest_batch(run);
+	}
+	if (told.requests == 0 || own->requests == 0 || act_destination_option(destination, "rate_limit") != NULL ||
+		destination->rate.nwindows != 1)
+		return false;
+	if (told.requests == window->requests && told.period_us == window->period_us)
+		return false;
+	*window = told;
+	return true;
+}
+
 /* What the document allows is not exceeded, and what the server's options say stands. */
 static void
 take(Run *run, const ConnectorLimits *limits)
 {
 	Destination *destination = run->destination;
-	const ConnectorRate *own = act_connector_rate(destination->connector);
-	bool		again = false;
+	bool		again;
 
 	run->told_rows = limits->max_rows;
-	if (limits->requests > 0 && own->requests > 0 && act_destination_option(destination, "rate_limit") == NULL &&
-		destination->rate.nwindows == 1 && limits->requests != destination->rate.windows[0].requests)
-	{
-		destination->rate.windows[0].requests = limits->requests;
-		again = true;
-	}
+	again = take_rate(run, limits);
 	if (limits->concurrency > 0 &&
 		(act_destination_option(destination, "concurrency") == NULL || limits->concurrency < destination->concurrency))
 	{

@@ -23,6 +23,7 @@ typedef struct PathName
 static const PathName path_names[] = {
 	{"sync.name", PATH_SYNC_NAME, 0},
 	{"sync.object", PATH_SYNC_OBJECT, 0},
+	{"sync.file", PATH_SYNC_FILE, 0},
 	{"sync.match", PATH_SYNC_MATCH, 0},
 	{"object.", PATH_OBJECT, 0},
 	{"run.id", PATH_RUN_ID, 0},
@@ -31,6 +32,7 @@ static const PathName path_names[] = {
 	{"batch.digest", PATH_BATCH_DIGEST, 0},
 	{"batch.size", PATH_BATCH_SIZE, 0},
 	{"batch.by", PATH_BATCH_BY, 0},
+	{"batch.fields", PATH_BATCH_FIELDS, 0},
 	{"row.op", PATH_ROW_OP, TEMPLATE_IN_ROW},
 	{"row.key", PATH_ROW_KEY, TEMPLATE_IN_ROW},
 	{"row.key.", PATH_ROW_KEY_COLUMN, TEMPLATE_IN_ROW},
@@ -102,15 +104,15 @@ check_secret(const PathContext *context, const char *name)
 					   "undeclared secret \"%s\"", name);
 }
 
-/* The default of an option that the document declares. */
-static const char *
-option_default(const PathContext *context, const char *name)
+/* An option that the document declares. */
+static const ConnectorOption *
+declared_option(const PathContext *context, const char *name)
 {
 	for (const ConnectorOption *option = context->document->options;
 		 option != NULL && option->name != NULL; option++)
 	{
 		if (strcmp(option->name, name) == 0)
-			return option->default_value;
+			return option;
 	}
 	act_document_error(context->document, context->at, "Declare it in \"options\".",
 					   "undeclared option \"%s\"", name);
@@ -178,7 +180,7 @@ compile_path(const PathContext *context, Expression *expression, const char *pat
 	expression->path = known->kind;
 	expression->name = pstrdup(of_row + strlen(known->name));
 	if (known->kind == PATH_OPTION)
-		expression->fallback = option_default(context, expression->name);
+		expression->option = declared_option(context, expression->name);
 	if (known->kind == PATH_SECRET)
 		check_secret(context, expression->name);
 	if (known->kind == PATH_ROW_FIELD)
@@ -221,9 +223,13 @@ check_argument(const PathContext *context, const Filter *filter, const char *arg
 			if (fits)
 				check_secret(context, argument);
 			break;
+		case FILTER_SAVED:
+			fits = fits && strncmp(argument, "saved.", 6) == 0 && argument[6] != '\0';
+			break;
 	}
 	if (!fits)
-		act_document_error(context->document, context->at, psprintf("As in {{...|%s:x}}.", filter->name),
+		act_document_error(context->document, context->at,
+						   psprintf("As in {{...|%s:%s}}.", filter->name, filter->takes_argument == FILTER_SAVED ? "saved.x" : "x"),
 						   "filter \"%s\" without its argument", filter->name);
 }
 
@@ -302,8 +308,7 @@ act_expression_compile(const PathContext *context, const char *source, size_t le
 
 	/* nothing gets into a URL unescaped, whether or not the author thought of it */
 	if ((context->place & TEMPLATE_IN_URL) != 0 &&
-		(expression->nfilters == 0 ||
-		 strcmp(expression->filters[expression->nfilters - 1].filter->name, "url") != 0))
+		(expression->nfilters == 0 || !expression->filters[expression->nfilters - 1].filter->escapes))
 		expression->filters[expression->nfilters++].filter = act_filter_find("url");
 	settle_filters(expression);
 	return expression;

@@ -147,6 +147,22 @@ convert(TemplateInput *input, ValueKind kind, const Filter *filter)
 	swap_buffers(input);
 }
 
+/* Of a list of HttpHeader; NULL: it is not in there. */
+static const char *
+named_text(const List *values, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, values)
+	{
+		const HttpHeader *value = lfirst(cell);
+
+		if (strcmp(value->name, name) == 0)
+			return value->value;
+	}
+	return NULL;
+}
+
 /* Runs the filters from first to before end; the value then stands in input->from. */
 static TemplateResult
 apply_filters(const Expression *expression, int first, int end, TemplateInput *input, Value *value)
@@ -164,7 +180,9 @@ apply_filters(const Expression *expression, int first, int end, TemplateInput *i
 			continue;
 		if (filter->takes_argument == FILTER_SECRET)
 			argument = input->scope->secret(input->scope->arg, argument);
-		if (filter->takes_argument == FILTER_SECRET && argument == NULL)
+		if (filter->takes_argument == FILTER_SAVED)
+			argument = named_text(input->scope->saved, argument + strlen("saved."));
+		if (argument == NULL && (filter->takes_argument == FILTER_SECRET || filter->takes_argument == FILTER_SAVED))
 			return TEMPLATE_MISSING;
 		convert(input, kind, filter);
 		if (!filter->apply(argument, &input->from, &input->to))
@@ -239,23 +257,16 @@ act_value_option(const Expression *expression, const ConnectorScope *scope)
 {
 	const char *text = scope->option(scope->arg, expression->name);
 
-	return text == NULL ? expression->fallback : text;
-}
+	const ConnectorOption *option = expression->option;
 
-/* Of a list of HttpHeader; NULL: it is not in there. */
-static const char *
-named_text(const List *values, const char *name)
-{
-	ListCell   *cell;
-
-	foreach(cell, values)
+	if (text == NULL)
+		text = option->default_value;
+	for (int i = 0; text != NULL && option->values != NULL && option->values[i] != NULL; i++)
 	{
-		const HttpHeader *value = lfirst(cell);
-
-		if (strcmp(value->name, name) == 0)
-			return value->value;
+		if (strcmp(text, option->values[i]) == 0)
+			return option->meanings[i];
 	}
-	return NULL;
+	return text;
 }
 
 static bool
@@ -305,12 +316,12 @@ listed_fields(const Row *row, bool wanted, TemplateInput *input)
  * The match fields as an object, all of them: of rows that send no fields,
  * too.  Some of them alone would be true of more records than the row's own.
  */
-static Value
-matched_fields(const Row *row, TemplateInput *input)
+Value
+act_value_match_fields(const Row *row, TemplateInput *input)
 {
 	const ConnectorScope *scope = input->scope;
 
-	if (scope->nmatch == 0 || row->fields == NULL)
+	if (row == NULL || scope->nmatch == 0 || row->fields == NULL)
 		return (Value) {VALUE_MISSING};
 	for (int i = 0; i < scope->nmatch; i++)
 	{
@@ -322,15 +333,17 @@ matched_fields(const Row *row, TemplateInput *input)
 	return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
 }
 
-/* Of one match field the value; of several, such an object. */
+/* Of one match field the value; of several, an object. */
 static Value
 match_value(const Row *row, TemplateInput *input)
 {
 	const ConnectorScope *scope = input->scope;
 	char	   *field[2] = {NULL, NULL};
 
-	if (scope->nmatch != 1)
-		return matched_fields(row, input);
+	if (scope->nmatch == 0)
+		return (Value) {VALUE_MISSING};
+	if (scope->nmatch > 1)
+		return act_value_match_fields(row, input);
 	field[0] = scope->match_names[0];
 	return act_value_member(row->fields, field);
 }
@@ -411,7 +424,7 @@ resolve_row(const Expression *expression, TemplateInput *input)
 		case PATH_ROW_MATCH_FIELD:
 			return match_field(row, expression->name, scope);
 		case PATH_ROW_MATCHED:
-			return matched_fields(row, input);
+			return act_value_match_fields(row, input);
 		case PATH_ROW_EXTERNAL_ID:
 			return text_value(row->external_id);
 		case PATH_ROW_REMEMBERED:
@@ -426,6 +439,19 @@ resolve_row(const Expression *expression, TemplateInput *input)
 	}
 }
 
+/* The digest of the batch, in scratch; false: there are no rows. */
+static bool
+write_digest(TemplateInput *input)
+{
+	if (input->unit_id != NULL)
+		append_hex(input->unit_id, ACT_DIGEST_LEN, input->scratch);
+	else if (input->nrows == 0)
+		return false;
+	else
+		act_template_batch_digest(input->rows, input->nrows, input->scratch);
+	return true;
+}
+
 static Value
 resolve_batch(const Expression *expression, TemplateInput *input)
 {
@@ -436,15 +462,67 @@ resolve_batch(const Expression *expression, TemplateInput *input)
 			return json_value(input->scratch);
 		case PATH_BATCH_BY:
 			return json_value(input->scope->batch_by);
+		case PATH_BATCH_FIELDS:
+			snprintf(input->scratch, sizeof(input->scratch), "%d", list_length(input->scope->fields));
+			return json_value(input->scratch);
 		default:
-			if (input->unit_id != NULL)
-				append_hex(input->unit_id, ACT_DIGEST_LEN, input->scratch);
-			else if (input->nrows == 0)
+			if (!write_digest(input))
 				return (Value) {VALUE_MISSING};
-			else
-				act_template_batch_digest(input->rows, input->nrows, input->scratch);
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
 	}
+}
+
+static void
+append_time(StringInfo buf, TemplateInput *input, bool day_only)
+{
+	StringInfoData time;
+
+	initStringInfo(&time);
+	act_time_append_ms(&time, input->scope->run_started_ms);
+	if (day_only)
+		appendBinaryStringInfo(buf, time.data, (int) strcspn(time.data, "T"));
+	for (const char *c = time.data; !day_only && *c != '\0' && *c != '.'; c++)
+	{
+		if (*c != '-' && *c != ':')
+			appendStringInfoChar(buf, *c);
+	}
+	if (!day_only)
+		appendStringInfoChar(buf, 'Z');
+}
+
+/* The object as the name of a file: with <date>, <time>, <run> and <batch> filled in. */
+static Value
+file_value(TemplateInput *input)
+{
+	static const char *const names[] = {"<date>", "<time>", "<run>", "<batch>"};
+	const char *at = input->scope->object;
+	StringInfoData buf;
+
+	if (at == NULL)
+		return (Value) {VALUE_MISSING};
+	initStringInfo(&buf);
+	while (*at != '\0')
+	{
+		int			n = 0;
+
+		while (n < lengthof(names) && strncmp(at, names[n], strlen(names[n])) != 0)
+			n++;
+		if (n == lengthof(names))
+		{
+			appendStringInfoChar(&buf, *at++);
+			continue;
+		}
+		at += strlen(names[n]);
+		if (n < 2)
+			append_time(&buf, input, n == 0);
+		else if (n == 2)
+			appendStringInfo(&buf, INT64_FORMAT, input->scope->run_id);
+		else if (write_digest(input))
+			appendStringInfoString(&buf, input->scratch);
+		else
+			return (Value) {VALUE_MISSING};
+	}
+	return text_value(buf.data);
 }
 
 Value
@@ -458,6 +536,8 @@ act_value_resolve(const Expression *expression, TemplateInput *input)
 			return text_value(scope->sync_name);
 		case PATH_SYNC_OBJECT:
 			return text_value(scope->object);
+		case PATH_SYNC_FILE:
+			return file_value(input);
 		case PATH_SYNC_MATCH:
 			return text_value(scope->match);
 		case PATH_OBJECT:
@@ -472,6 +552,7 @@ act_value_resolve(const Expression *expression, TemplateInput *input)
 		case PATH_BATCH_DIGEST:
 		case PATH_BATCH_SIZE:
 		case PATH_BATCH_BY:
+		case PATH_BATCH_FIELDS:
 			return resolve_batch(expression, input);
 		case PATH_OPTION:
 			return text_value(act_value_option(expression, scope));

@@ -70,8 +70,10 @@ sub problems
 	my $violations = $answer->{headers}{'sl-violations'};
 	my $said = eval { $json->decode($answer->{content}) };
 
-	# Of the request; what is wrong with the answers that Prism makes up is not asked.
-	if (defined $violations)
+	# Of the request; what is wrong with the answers that Prism makes up is not
+	# asked.  Of too many it says just that; what is wrong with a request stands
+	# in the body, too.
+	if (defined $violations && $violations =~ /^\[/)
 	{
 		my @wrong = grep { $_->{location}[0] eq 'request' } @{ $json->decode($violations) };
 		return map { join(' ', $_->{code} // '', join('/', @{ $_->{location} }), $_->{message} // '') } @wrong if @wrong;

@@ -136,12 +136,12 @@ wait_until('it is settled', sub { value($one) eq 'accepted|f|f' });
 # ------------------------------------------------- a crash with a request under way
 $run = hang('D');
 my ($pid) = $s->pids('run');
+value("UPDATE people SET v = 'E' WHERE id = 1");
 kill 9, $pid;
 $s->reconnect;
 wait_until('the server is back', sub { eval { $s->node->safe_psql('postgres', 'SELECT 1'); 1 } });
 $s->value("LOAD 'pg_activate'; SET pg_activate.debug_clock_offset = " . $s->ahead);
 $crm->script([ { match => { contains => 'NEVER' } } ]);
-value("UPDATE people SET v = 'E' WHERE id = 1");
 wait_until('the next run', sub { value("SELECT count(*) FROM activate.run WHERE run_id > $run AND delayed = 1") > 0 });
 is(value($one), 'doubt|t|t', 'after a crash the row may be applied late');
 is(there(1), 'C', 'and a newer version waits');

@@ -592,6 +592,35 @@ test_any_header_is_bounded(void)
 	checks++;
 }
 
+static bool
+check_is_ok(const Connector *connector, int status, const char *body, char **problem)
+{
+	HttpHeader	type = {"Content-Type", "application/json"};
+	HttpResponse response = {
+		.transport = HTTP_ANSWERED,.status = status,.headers = list_make1(&type),.body = (char *) body,.body_len = strlen(body)
+	};
+
+	return act_connector_read_check(connector, &response, problem);
+}
+
+/* What a check's own rules say counts, before its status; the document's rules are about rows. */
+static void
+test_check_has_rules(void)
+{
+	Connector  *connector = document("\"rules\": [{\"status\": [\"2xx\"], \"then\": \"uncertain\"}],"
+									 " \"check\": {\"request\": {\"method\": \"GET\"}, \"fails\": [401], \"rules\": ["
+									 "{\"at\": \"/ok\", \"in\": [true], \"then\": \"rows\"},"
+									 "{\"at\": \"/ok\", \"in\": [false], \"then\": \"auth\", \"code\": \"/error\", \"message\": \"/why\"}]}", "");
+	char	   *problem;
+
+	CHECK(check_is_ok(connector, 200, "{\"ok\": true}", &problem) && problem == NULL);
+	CHECK(check_is_ok(connector, 401, "{\"ok\": true}", &problem));
+	CHECK(!check_is_ok(connector, 200, "{\"ok\": false, \"error\": \"revoked\", \"why\": \"no more\"}", &problem));
+	CHECK(strcmp(problem, "HTTP 200: no more (revoked)") == 0);
+	CHECK(check_is_ok(connector, 200, "{\"ok\": ", &problem));
+	CHECK(!check_is_ok(connector, 401, "{}", &problem));
+}
+
 int
 main(void)
 {
@@ -606,6 +635,7 @@ main(void)
 		test_document_names_headers,
 		test_secrets_go_before_the_cut,
 		test_any_header_is_bounded,
+		test_check_has_rules,
 	};
 
 	for (int i = 0; i < lengthof(tests); i++)

@@ -587,6 +587,25 @@ test_token_request(void)
 	CHECK(THROWS(authorized(connector, "GET", "https://api.test/", NULL)));
 }
 
+/* A key that is the user: of such APIs the password is empty, which a secret must not be. */
+static void
+test_basic_without_password(void)
+{
+	Connector  *connector;
+	HttpRequest request;
+
+	set_secrets("username", "abc123", "password", NULL);
+	connector = document("[\"username\", \"password\"]",
+						 "{\"kind\": \"basic\", \"username\": \"{{secret.username}}\", \"password\": \"\"}");
+	CHECK(act_connector_secret_problem(connector, &scope) == NULL);
+	request = authorized(connector, "GET", "https://api.test/", NULL);
+	CHECK_TEXT(act_request_header(&request, "Authorization"), "Basic YWJjMTIzOg==");
+	set_secrets("username", "abc123", "password", "");
+	connector = document("[\"username\", \"password\"]",
+						 "{\"kind\": \"basic\", \"username\": \"{{secret.username}}\", \"password\": \"{{secret.password}}\"}");
+	CHECK_TEXT(act_connector_secret_problem(connector, &scope), "the value of secret \"password\" is empty");
+}
+
 /* Whatever stands in an answer, it is read or refused in words. */
 static void
 test_broken_answers(void)
@@ -631,6 +650,7 @@ main(void)
 	test_answers();
 	test_digest();
 	test_token_request();
+	test_basic_without_password();
 	test_broken_answers();
 	stub_reset();
 	EVP_PKEY_free(signing_key);

@@ -1101,7 +1101,12 @@ static void
 test_lookups_find_whose_record_it_is(void)
 {
 	static const char by_match[] = LOOKUP_DOCUMENT(BY_MATCH);
+	static const char by_default[] = "{\"match\": {\"compare\": [\"lower\"]}, "
+		"\"operations\": {\"upsert\": {\"request\": {\"method\": \"POST\"}}, \"lookup\": {\"request\": {\"method\": \"GET\"},"
+		" \"answer\": {\"by\": \"match\", \"match\": \"/m\", \"items\": \"/r\", \"external_id\": \"/id\"}}}}";
 	static const char by_place[] = LOOKUP_DOCUMENT("{\"by\": \"position\", \"items\": \"/r\", \"external_id\": \"/id\"}");
+	static const char told[] = LOOKUP_DOCUMENT("{\"by\": \"position\", \"items\": \"/r\", \"external_id\": \"/id\","
+											   " \"none\": {\"at\": \"/status\", \"in\": [404]}}");
 	static const char by_key[] = LOOKUP_DOCUMENT("{\"by\": \"key\", \"key\": \"/k\", \"items\": \"/r\", \"external_id\": \"/id\"}");
 	ConnectorFound found[3];
 	const char *body;
@@ -1120,11 +1125,20 @@ test_lookups_find_whose_record_it_is(void)
 	CHECK(look_up(by_match, body, strlen(body), found) == VERDICT_ROWS);
 	CHECK(found[1].count == 2 && found[2].count == 1);
 
+	body = "{\"r\": [{\"m\": \"BOB\", \"id\": 9}]}";	/* as the document compares match values */
+	CHECK(look_up(by_default, body, strlen(body), found) == VERDICT_ROWS && found[1].count == 1);
+
 	body = "{\"r\": [null, {\"id\": 5}, {\"id\": null}]}";
 	CHECK(look_up(by_place, body, strlen(body), found) == VERDICT_ROWS);
 	CHECK(found[0].count == 0 && found[1].count == 1 && found[2].count == 0);
 	body = "{\"r\": [{\"id\": 5}]}";
 	CHECK(look_up(by_place, body, strlen(body), found) == VERDICT_UNCERTAIN);
+
+	body = "{\"r\": [{\"status\": 404}, {\"id\": 5}, {\"status\": 404}]}";
+	CHECK(look_up(told, body, strlen(body), found) == VERDICT_ROWS);
+	CHECK(found[0].count == 0 && found[1].count == 1 && found[2].count == 0);
+	body = "{\"r\": [{\"status\": 404}, {\"id\": 5}, {\"status\": 503}]}";
+	CHECK(look_up(told, body, strlen(body), found) == VERDICT_UNCERTAIN);
 
 	body = "{\"r\": [{\"k\": {\"id\": 3}, \"id\": 5}, {\"k\": 1, \"id\": 6}]}";
 	CHECK(look_up(by_key, body, strlen(body), found) == VERDICT_ROWS);

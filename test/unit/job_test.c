@@ -385,10 +385,10 @@ static void
 test_limits(void)
 {
 	static const char text[] = "{\"name\": \"t\", \"limits\": {\"request\": {\"method\": \"GET\", \"path\": \"/limits\"},"
-		" \"into\": {\"batch.max_rows\": \"/rows\", \"rate.requests\": \"/rate\"}},"
+		" \"into\": {\"batch.max_rows\": \"/rows\", \"rate.requests\": \"/rate\", \"rate.rows\": \"/a second\"}},"
 		" \"operations\": {\"upsert\": {\"request\": {\"body\": {}}}}}";
 	Connector  *connector = act_connector_compile("t", text);
-	HttpResponse response = answered(200, "{\"rows\": \"50\", \"rate\": -1}");
+	HttpResponse response = answered(200, "{\"rows\": \"50\", \"rate\": -1, \"a second\": 100}");
 	HttpRequest request;
 	ConnectorAnswer answer;
 	ConnectorLimits limits;
@@ -397,7 +397,7 @@ test_limits(void)
 	act_connector_render_limits(connector, &scope, &request);
 	CHECK_TEXT(request.url, "https://api.test/v1/limits");
 	act_connector_read_limits(connector, &response, 0, &answer, &limits);
-	CHECK(answer.verdict == VERDICT_ROWS && limits.max_rows == 50 && limits.requests == 0 && limits.concurrency == 0);
+	CHECK(answer.verdict == VERDICT_ROWS && limits.max_rows == 50 && limits.requests == 0 && limits.concurrency == 0 && limits.rows == 100);
 	response = answered(500, "{\"rows\": 50}");
 	act_connector_read_limits(connector, &response, 0, &answer, &limits);
 	CHECK(answer.verdict != VERDICT_ROWS && limits.max_rows == 0);

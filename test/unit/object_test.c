@@ -338,6 +338,35 @@ test_documents_extend_others(void)
 	CHECK_TEXT(act_connector_extend("x", "{\"title\":\"\\\"extends\\\"\"}", find_document, arg), "{\"title\":\"\\\"extends\\\"\"}");
 }
 
+static const char *
+get_region(void *arg, const char *name)
+{
+	return strcmp(name, "region") == 0 ? arg : NULL;
+}
+
+#define OPTION(option) "{\"options\":{\"region\":" option "},\"base_url\":\"https://{{option.region}}.test\"," OPERATIONS "}"
+
+static void
+test_options_stand_for_other_texts(void)
+{
+	Connector  *connector = act_connector_compile("t", OPTION("{\"default\":\"us\",\"values\":{\"us\":\"api\",\"eu\":\"api-eu\"}}"));
+	ConnectorScope scope = {.option = get_region,.arg = "eu"};
+	static const char *const wrong[] = {
+		OPTION("{\"values\":{}}"), OPTION("{\"values\":[\"us\"]}"), OPTION("{\"values\":{\"us\":1}}"),
+		OPTION("{\"kind\":\"integer\",\"values\":{\"1\":\"one\"}}"), OPTION("{\"default\":\"uk\",\"values\":{\"us\":\"api\"}}")
+	};
+
+	CHECK_TEXT(act_connector_base_url(connector, &scope), "https://api-eu.test");
+	scope.arg = NULL;
+	CHECK_TEXT(act_connector_base_url(connector, &scope), "https://api.test");
+	CHECK_TEXT(act_connector_options(connector)[0].values[1], "eu");
+	for (int i = 0; i < lengthof(wrong); i++)
+		CHECK(THROWS(act_connector_compile("t", wrong[i])));
+	CHECK_TEXT(stub_error.message, "connector \"t\": unknown value \"uk\" at /options/region/default");
+	CHECK(!THROWS(act_connector_compile("t", "{\"rate\":{\"reset\":{\"header\":\"X\",\"as\":\"seconds\"}}," OPERATIONS "}")));
+	CHECK(!THROWS(act_connector_compile("t", "{\"rate\":{\"reset\":{\"header\":\"X\",\"as\":\"epoch\"}}," OPERATIONS "}")));
+}
+
 #define RUN(test) (test(), stub_reset())
 
 int
@@ -350,6 +379,7 @@ main(void)
 	RUN(test_operations_stand_in_for_each_other);
 	RUN(test_wrong_objects_are_refused_by_name);
 	RUN(test_documents_extend_others);
+	RUN(test_options_stand_for_other_texts);
 	printf("object_test: %d checks, %d failed\n", checks, failures);
 	return failures > 0;
 }

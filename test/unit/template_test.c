@@ -344,6 +344,8 @@ test_filters(void)
 		{"int", "\"100e-2\"", "1"}, {"int", "\"1e-1\"", NULL}, {"int", "\"1e99999999\"", NULL}, {"int", "\"0e9\"", "0"}, {"int", "false", "0"},
 		{"bool", "\" Yes\"", "true"}, {"bool", "0", "false"}, {"bool", "true", "true"}, {"bool", "2", NULL}, {"bool", "\"\"", NULL},
 		{"json", "{\"a\":1}", "\"{\\\"a\\\":1}\""}, {"strings", "{\"a\":1,\"b\":null,\"c\":\"x\",\"d\":true}", "{\"a\":\"1\",\"b\":null,\"c\":\"x\",\"d\":\"true\"}"},
+		{"nest:.", "{\"a.b\":1,\"c\":null,\"a.d\":[2],\"e.f.g\":3,\".h\":4,\"i.\":5}", "{\"a\":{\"b\":1,\"d\":[2]},\"c\":null,\"e\":{\"f.g\":3},\".h\":4,\"i.\":5}"},
+		{"nest:.", "{}", "{}"}, {"nest:__", "{\"a__b\":1}", "{\"a\":{\"b\":1}}"}, {"nest:.", "7", "7"},
 		{"strings", "[1,[2]]", "[\"1\",\"[2]\"]"}, {"strings", "7", "\"7\""}, {"strings", "{}", "{}"},
 		{"join:;", "[\"a\",null,2]", "\"a;2\""}, {"join:", "[1,2]", "\"12\""}, {"join:, ", "[1,2]", "\"1, 2\""}, {"join:,", "\"a\"", "\"a\""},
 		{"split:,", "\"a,,b\"", "[\"a\",\"\",\"b\"]"}, {"split:,", "\"\"", "[]"}, {"split:,|first", "\"a,b\"", "\"a\""}, {"split:,|join:+", "\"a,b\"", "\"a+b\""},
@@ -493,11 +495,14 @@ test_csv(void)
 			   "b,k8,,\"#N/A\",,,\"[1,2]\",true\n"
 			   ",k9,,,,,,\n");
 	CHECK_TEXT(header_of(&request, "Content-Type"), "text/csv");
+	CHECK_TEXT(render_document(document("9", "\"format\":\"csv\",\"null_as\":\"#N/A\",\"empty_as\":\"#N/A\",\"columns\":{\"$spread\":\"row.rest\"}"), rows, 1).body,
+			   "t,n,e,w\n\"x,\"\"y\"\"\nz\",#N/A,#N/A,\" s\"\n");
 	/* with nothing for null, an empty text is told from it */
 	CHECK_TEXT(render_document(document("9", "\"format\":\"csv\",\"columns\":{\"$spread\":\"row.rest\"},\"content_type\":\"text/csv; charset=UTF-8\""), rows, 1).body,
 			   "t,n,e,w\n\"x,\"\"y\"\"\nz\",,\"\",\" s\"\n");
 	CHECK(THROWS(render_document(document("9", "\"format\":\"csv\",\"columns\":{\"email\":\"a\",\"{{sync.match}}\":\"b\"}"), rows, 1)));
 	CHECK_TEXT(stub_error.message, "two columns of a CSV body have the name \"email\"");
+	CHECK(THROWS(act_connector_compile("test", document("9", "\"empty_as\":\"x\",\"body\":{\"$rows\":1}"))));
 	CHECK(THROWS(act_connector_compile("test", document("9", "\"null_as\":\"x\",\"body\":{\"$rows\":1}"))));
 }
 
