@@ -40,7 +40,7 @@ static const char *const by_id_members[] = {
 	"steps", "poll", "results", "abort", NULL
 };
 static const char *const large_members[] = {
-	"from_rows", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs",
+	"from_rows", "nulls", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs",
 	"lookup", "missing", "by_id", "steps", "poll", "results", "abort", NULL
 };
 static const char *const batch_members[] = {
@@ -548,6 +548,7 @@ compile_large(const Document *document, const cJSON *holder, Connector *connecto
 	compile_request_part(document, at, NULL, connector, large);
 	compile_by_id(document, at, connector, large);
 	operation->large_from = act_flow_compile_large(document, at);
+	large->clears = act_document_bool(document, at, "nulls", true) ? NULL : operation;
 	operation->large = large;
 }
 

@@ -108,6 +108,7 @@ struct Operation
 	const Operation *by_id;		/* of rows whose external id is known; NULL: the same */
 	const Operation *large;		/* of runs with so many rows: */
 	int64		large_from;
+	const Operation *clears;	/* of one that is large and cannot clear: what does it for rows that were there; or NULL */
 	ResultCodes accepted_codes; /* of this one, beside the answer's own */
 	NamedPointers remember;		/* in each row's result, beside the answer's own */
 	AnswerRules rules;			/* of owners: before the connector's */
