@@ -252,7 +252,7 @@ $t->rows_become('a ticket that is not there is made', 'made', { i1 => 'accepted'
 my ($made) = grep { $_->{method} eq 'POST' && $_->{path} eq '/api/v2/tickets' } $t->requests;
 ok(length $made->{headers}{'idempotency-key'}, 'by a request that may come twice');
 $t->sql(q(CREATE TABLE numbers AS SELECT 61 AS id, 'vip' AS tag));
-$t->sync('numbers', 'numbers', key => 'id', destination => 'e', object => 'tickets/id', mode => 'update', mapping => '{"id": "id", "tags": ["tag"]}', %options);
+$t->sync('numbers', 'numbers', key => 'id', destination => 'e', object => 'tickets', match => 'id', mode => 'update', mapping => '{"id": "id", "tags": ["tag"]}', %options);
 is($t->run('numbers')->{status}, 'succeeded', 'tickets by Zendesk\'s own id');
 is_deeply(all('tickets')->{61}{tags}, ['vip'], 'are updated');
 
