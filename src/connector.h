@@ -334,6 +334,9 @@ extern bool act_connector_goes_by_id(const Connector *connector, RowOp op);
 /* Why a row that is about to be sent cannot be rendered, now that all is known of it, or NULL. */
 extern char *act_connector_row_unready(const Connector *connector, const ConnectorScope *scope, Row *row);
 
+/* Whether a row may be given a record that was there before it. */
+extern bool act_connector_finds(const Connector *connector);
+
 /* A row that is refused since it is there: true where it goes on as an update of its record, or is looked up. */
 extern bool act_connector_row_is_there(const Connector *connector, Row *row);
 

@@ -150,11 +150,19 @@ act_connector_goes_by_id(const Connector *connector, RowOp op)
 	return operation != NULL && operation->flow.needs_id && operation->flow.missing == MISSING_ABSENT;
 }
 
-/* Whatever is known of the row. */
+/*
+ * Whatever is known of the row.  One that may have something to clear is as
+ * good as one that has: a text with the word is only sent another way.
+ */
 static const Operation *
 base_operation(const Connector *connector, const Row *row)
 {
-	return connector->operations[row->ask != ROW_OP_NONE ? row->ask : row->op];
+	const Operation *operation = connector->operations[row->ask != ROW_OP_NONE ? row->ask : row->op];
+
+	if (operation != NULL && operation->clears != NULL && row->was_there && row->fields != NULL &&
+		strstr(row->fields, "null") != NULL)
+		return operation->clears;
+	return operation;
 }
 
 const Operation *
@@ -417,6 +425,12 @@ act_connector_row_found(const Connector *connector, Row *row, const ConnectorFou
 		say(row, ROW_REJECTED, "lookup_incomplete",
 			psprintf("record %s was found, but not its %s, which operation \"%s\" needs", row->external_id, lacking,
 					 act_row_op_sent_name(row->op)));
+}
+
+bool
+act_connector_finds(const Connector *connector)
+{
+	return connector->finds;
 }
 
 bool

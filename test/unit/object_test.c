@@ -123,9 +123,9 @@ static void
 test_what_is_no_pattern(void)
 {
 	static const char *const wrong[] = {
-		"", "{", "}", "a}", "{a", "{}", "{A}", "{a b}", "{a}{b}", "{a}/{a}", "{a...}x", "{a...}/{b}", "{...}", "{a}/{a...}"
+		"", "{", "}", "a}", "{a", "{}", "{A}", "{a b}", "{a}{b}", "{a}/{a}", "{a...}/{a}", "{...}", "{a}/{a...}"
 	};
-	static const char *const right[] = {"a", "{a}", "{a}/{b}", "{a1_}", "x{a...}", "{ab}/{a}"};
+	static const char *const right[] = {"a", "{a}", "{a}/{b}", "{a1_}", "x{a...}", "{ab}/{a}", "{a...}x", "{a...}/{b}"};
 
 	for (int i = 0; i < lengthof(wrong); i++)
 	{
