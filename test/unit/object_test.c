@@ -111,6 +111,8 @@ test_patterns_take_names_apart(void)
 		{"files/{bucket}/{path...}", "files/b/x/y.csv", "bucket=b path=x/y.csv"},
 		{"files/{bucket}/{path...}", "files/b/", NULL},
 		{"files/{bucket}/{path...}", "files//x", NULL},
+		{"{path...}.csv", "a/b.csv.csv", "path=a/b.csv"},
+		{"{path...}.csv", "a/b.json", NULL},
 		{"{a}", "\xc3\xa4 \xe2\x82\xac", "a=\xc3\xa4 \xe2\x82\xac"},
 		{"{a}x{b}x{c}", "1x2x3x4", "a=1 b=2 c=3x4"},
 	};
@@ -385,7 +387,11 @@ test_a_match_that_is_the_id(void)
 	Connector  *connector = act_connector_compile_object("t", document, "x");
 	char	   *own = "own";
 	char	   *email = "email";
+<<<<<<< HEAD
 	ConnectorScope scope = {.option = get_region,.object = "x",.match = "own",.nmatch = 1,.match_names = &own};
+=======
+	ConnectorScope scope = {.object = "x",.match = "own",.nmatch = 1,.match_names = &own,.option = get_region,.arg = "eu"};
+>>>>>>> c2
 	Row			row = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":9007199254740993,\"email\":\"a\"}"};
 	Row			without = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":null}"};
 	Row			other;
