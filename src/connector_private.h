@@ -223,6 +223,7 @@ struct Connector
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	AnswerRules check_rules;	/* before that */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
+	bool		finds;			/* rows may be given records that were there: looked up, or told by an answer */
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
 	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */

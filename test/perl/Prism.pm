@@ -111,7 +111,9 @@ sub problems
 	# in the body, too.
 	if (defined $violations && $violations =~ /^\[/)
 	{
-		my @wrong = grep { $_->{location}[0] eq 'request' } @{ $json->decode($violations) };
+		# More than a header holds, which happens where many forms are tried one by one.
+		my $all = eval { $json->decode($violations) } // return ($violations);
+		my @wrong = grep { $_->{location}[0] eq 'request' } @$all;
 		return map { join(' ', $_->{code} // '', join('/', @{ $_->{location} }), $_->{message} // '') } @wrong if @wrong;
 	}
 	return () unless ref $said eq 'HASH' && ($said->{type} // '') =~ m{^https://stoplight\.io/prism/errors#(\w+)};
