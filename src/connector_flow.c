@@ -238,6 +238,7 @@ static void
 forget_record(Row *row)
 {
 	row->id_changed = row->id_changed || row->external_id != NULL || row->remembered != NIL;
+	row->former_id = row->external_id != NULL ? row->external_id : row->former_id;
 	row->external_id = NULL;
 	row->remembered = row->found = NIL;
 }
@@ -388,6 +389,16 @@ act_connector_row_found(const Connector *connector, Row *row, const ConnectorFou
 					 act_row_op_sent_name(row->op)));
 }
 
+/*
+ * It was sent as that record already: what was remembered of it is not so any
+ * more, and sent again it would say the same.
+ */
+static bool
+went_as(const Connector *connector, const Row *row, const char *id)
+{
+	return row->external_id != NULL && strcmp(row->external_id, id) == 0 && connector->lookup != NULL;
+}
+
 bool
 act_connector_row_is_there(const Connector *connector, Row *row)
 {
@@ -398,8 +409,9 @@ act_connector_row_is_there(const Connector *connector, Row *row)
 	row->turns++;
 	row->exists = false;
 	row->looked_up = false;
-	if (row->new_external_id == NULL)
+	if (row->new_external_id == NULL || went_as(connector, row, row->new_external_id))
 	{
+		row->new_external_id = NULL;
 		forget_record(row);
 		row->look_up = true;
 		return true;

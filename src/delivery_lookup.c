@@ -24,7 +24,8 @@ is_taken(Delivery *delivery, Row *row, const char *id)
 {
 	const char *owner;
 
-	if (row->external_id != NULL && strcmp(row->external_id, id) == 0)
+	if ((row->external_id != NULL && strcmp(row->external_id, id) == 0) ||
+		(row->former_id != NULL && strcmp(row->former_id, id) == 0))
 		return false;
 	if (delivery->owners == NULL)
 		delivery->owners = act_owners_create(delivery->context);
