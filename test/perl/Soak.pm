@@ -39,15 +39,15 @@ use constant WARM_UP => 2000;
 # looked at more than twice, however fast the machine is.
 use constant ANSWER_MS => 8;
 
-# Pages of its own, in bytes, and open descriptors; nothing once it is gone.
+# Memory of its own, in bytes, and open descriptors; nothing once it is gone.
+# Not pages of files: whether others have them, too, makes those private or not.
 sub _look
 {
 	my ($pid) = @_;
 	open my $rollup, '<', "/proc/$pid/smaps_rollup" or return;
-	my $private = 0;
-	$private += 1024 * $1 while join('', <$rollup>) =~ /^Private_(?:Clean|Dirty):\s+(\d+)/mg;
+	my ($own) = map { /^Anonymous:\s+(\d+)/ ? 1024 * $1 : () } <$rollup>;
 	opendir my $folder, "/proc/$pid/fd" or return;
-	return ($private, scalar grep { !/^\./ } readdir $folder);
+	return ($own, scalar grep { !/^\./ } readdir $folder);
 }
 
 # Least squares: growth of the second for one of the first.
