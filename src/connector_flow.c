@@ -246,7 +246,6 @@ static void
 forget_record(Row *row)
 {
 	row->id_changed = row->id_changed || row->external_id != NULL || row->remembered != NIL;
-	row->former_id = row->external_id != NULL ? row->external_id : row->former_id;
 	row->external_id = NULL;
 	row->remembered = row->found = NIL;
 }

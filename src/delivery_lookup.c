@@ -24,8 +24,7 @@ is_taken(Delivery *delivery, Row *row, const char *id)
 {
 	const char *owner;
 
-	if ((row->external_id != NULL && strcmp(row->external_id, id) == 0) ||
-		(row->former_id != NULL && strcmp(row->former_id, id) == 0))
+	if (row->external_id != NULL && strcmp(row->external_id, id) == 0)
 		return false;
 	if (delivery->owners == NULL)
 		delivery->owners = act_owners_create(delivery->context);
@@ -210,6 +209,23 @@ act_delivery_ready(Delivery *delivery, Batch *batch)
  * ----------------------------------------------------------------
  */
 
+/* An id that the row is to be found by anew is still its own: the lookup may find just that one. */
+static bool
+goes_on(Delivery *delivery, Row *row, bool exists)
+{
+	const Connector *connector = delivery->run->destination->connector;
+	char	   *id = row->external_id != NULL ? pstrdup(row->external_id) : NULL;
+
+	if (exists ? !act_connector_row_is_there(connector, row) : !act_connector_row_forgets(connector, row))
+		return false;
+	if (id == NULL || row->external_id != NULL)
+		return true;
+	if (delivery->owners == NULL)
+		delivery->owners = act_owners_create(delivery->context);
+	act_owners_note(delivery->owners, id, row->key);
+	return true;
+}
+
 static bool
 turns(Delivery *delivery, Row *row)
 {
@@ -226,7 +242,7 @@ turns(Delivery *delivery, Row *row)
 		row->new_external_id = NULL;
 		return false;
 	}
-	return exists ? act_connector_row_is_there(connector, row) : act_connector_row_forgets(connector, row);
+	return goes_on(delivery, row, exists);
 }
 
 /*

@@ -183,7 +183,7 @@ act_row_copy(const Row *row)
 	static const size_t strings[] = {
 		offsetof(Row, key), offsetof(Row, fields), offsetof(Row, payload), offsetof(Row, changed),
 		offsetof(Row, field_hashes), offsetof(Row, external_id), offsetof(Row, code),
-		offsetof(Row, message), offsetof(Row, new_external_id), offsetof(Row, former_id)
+		offsetof(Row, message), offsetof(Row, new_external_id)
 	};
 	Row		   *copy = memcpy(palloc(sizeof(Row)), row, sizeof(Row));
 

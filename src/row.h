@@ -100,7 +100,6 @@ typedef struct Row
 	bool		looked_up;		/* and need not be again */
 	bool		look_up;		/* whatever is known of it: it is there, and which it is was not told */
 	bool		forgot_id;		/* the record of its id was gone */
-	char	   *former_id;		/* that was forgotten since: its own all the same; NULL: none */
 	bool		id_changed;		/* external_id and remembered are not those of the snapshot any more */
 	int			turns;			/* so often it turned out to be there */
 

@@ -80,7 +80,7 @@ $t->sync('people', 'people', key => 'id', destination => 'real', object => 'peop
 $couch->ask(POST => '/people/_bulk_docs', { docs => [ map { { _id => "$_", by => 'somebody' } } 1 .. 20 ] });
 
 # given a server that is killed in mid run, then the run goes on
-my $under_way = $t->activate->begin('people', set => { 'pg_activate.debug_retry_pause' => '500ms' });
+my $under_way = $t->activate->begin('people', set => { 'pg_activate.debug_retry_pause' => '2s' });
 until ($t->activate->has_ended($under_way) || ($couch->ask(GET => '/people'))[1]{doc_count} > 1000) { sleep 0.05 }
 $couch->stop('KILL');
 ok(!$t->activate->has_ended($under_way), 'the server is killed in mid run');
