@@ -43,7 +43,7 @@ act_delivery_note_record(Delivery *delivery, const Row *row)
 {
 	const char *id = row->new_external_id != NULL ? row->new_external_id : row->id_changed ? row->external_id : NULL;
 
-	if (id == NULL || act_row_op_removes(row->op))
+	if (id == NULL || act_row_op_removes(row->op) || !act_connector_finds(delivery->run->destination->connector))
 		return;
 	if (delivery->owners == NULL)
 		delivery->owners = act_owners_create(delivery->context);

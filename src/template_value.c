@@ -409,6 +409,9 @@ resolve_row(const Expression *expression, TemplateInput *input)
 		case PATH_ROW_KEY_COLUMN:
 			return act_value_member(row->key, column);
 		case PATH_ROW_FIELDS:
+			if (scope->match_is_id)
+				return some_fields(act_value_row_fields(row), (const char *const *) scope->match_names, scope->nmatch,
+								   false, input);
 			return json_value(act_value_row_fields(row));
 		case PATH_ROW_FIELD:
 			return act_value_member(act_value_row_fields(row), expression->fields);
