@@ -107,14 +107,16 @@ sub problems
 	my $said = eval { $json->decode($answer->{content}) };
 
 	# Of the request; what is wrong with the answers that Prism makes up is not
-	# asked.  Of too many it says just that; what is wrong with a request stands
-	# in the body, too.
+	# asked.  Of too many, which happens where many forms are tried one by one,
+	# it says the first ones behind a few words, cut off.
 	if (defined $violations && $violations =~ /^\[/)
 	{
-		# More than a header holds, which happens where many forms are tried one by one.
-		my $all = eval { $json->decode($violations) } // return ($violations);
-		my @wrong = grep { $_->{location}[0] eq 'request' } @$all;
+		my @wrong = grep { $_->{location}[0] eq 'request' } @{ $json->decode($violations) };
 		return map { join(' ', $_->{code} // '', join('/', @{ $_->{location} }), $_->{message} // '') } @wrong if @wrong;
+	}
+	elsif (defined $violations && $violations =~ /"location":\["request"/)
+	{
+		return ($violations);
 	}
 	return () unless ref $said eq 'HASH' && ($said->{type} // '') =~ m{^https://stoplight\.io/prism/errors#(\w+)};
 	my $what = $1;
