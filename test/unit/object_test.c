@@ -405,11 +405,7 @@ test_a_match_that_is_the_id(void)
 	Connector  *connector = act_connector_compile_object("t", document, "x");
 	char	   *own = "own";
 	char	   *email = "email";
-<<<<<<< HEAD
-	ConnectorScope scope = {.option = get_region,.object = "x",.match = "own",.nmatch = 1,.match_names = &own};
-=======
 	ConnectorScope scope = {.object = "x",.match = "own",.nmatch = 1,.match_names = &own,.option = get_region,.arg = "eu"};
->>>>>>> c2
 	Row			row = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":9007199254740993,\"email\":\"a\"}"};
 	Row			without = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":null}"};
 	Row			other;
