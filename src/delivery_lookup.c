@@ -229,7 +229,6 @@ goes_on(Delivery *delivery, Row *row, bool exists)
 static bool
 turns(Delivery *delivery, Row *row)
 {
-	const Connector *connector = delivery->run->destination->connector;
 	bool		exists = row->outcome == ROW_REJECTED && row->exists;
 
 	if (!exists && row->outcome != ROW_ABSENT)
