@@ -187,10 +187,10 @@ act_catalog_ask(Destination *destination, const char *object, bool *has_unique, 
 		.destination = destination,
 		.scope = {
 			.object = object == NULL ? NULL : pg_server_to_any(object, strlen(object), PG_UTF8),
-			.object_parts = act_connector_object_parts(destination->connector),
 			.option = act_destination_option,
 			.secret = act_destination_secret,
 			.arg = destination,
+			.object_parts = object == NULL ? NIL : act_connector_object_parts(destination->connector),
 			.now_ms = act_unix_ms(act_now())
 		}
 	};

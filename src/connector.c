@@ -31,7 +31,7 @@ static const char *const check_members[] = {"request", "fails", "rules", NULL};
 static const char *const operation_members[] = {
 	"like", "mix", "idempotent", "irreversible", "append", "batch", "request", "row", "lines", "answer", "absent",
 	"accepted_codes", "remember", "rules", "needs", "lookup", "missing", "by_id", "large", "steps", "poll", "results",
-	"abort", NULL
+	"abort", "prepare", NULL
 };
 
 /* Of the variant for rows whose id is known, and of that for large runs. */
@@ -329,6 +329,7 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 {
 	const cJSON *members = act_document_member(object, name);
 	bool		are_headers = strcmp(name, "headers") == 0;
+	bool		in_query = strcmp(name, "query") == 0;
 	NamedTemplates compiled = {0};
 
 	if (members == NULL)
@@ -352,8 +353,11 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 				act_document_error(document, member, NULL, "member \"%s\" given twice", member->string);
 		}
 		item->name = pstrdup(member->string);
-		item->value = act_template_compile_text(document, member, member->valuestring,
-												strlen(member->valuestring), place);
+		item->of_match = in_query && strcmp(member->string, "$match") == 0;
+		if (item->of_match && (place & TEMPLATE_IN_ROW) == 0)
+			act_document_error(document, member, "Let \"max_rows\" be 1.", "\"$match\" in a request that is not of one row");
+		item->value = act_template_compile_text(document, member, member->valuestring, strlen(member->valuestring),
+												place | (item->of_match ? TEMPLATE_IN_WRAP : 0));
 		compiled.count++;
 	}
 	return compiled;
@@ -473,6 +477,8 @@ compile_operation(const Document *document, const cJSON *at, RowOp op, Connector
 	public->op = op;
 	if (op == ROW_OP_REPLACE)
 		return compile_unit(document, at, like, connector, operation);
+	if (act_document_member(at, "prepare") != NULL)
+		act_document_error(document, act_document_member(at, "prepare"), NULL, "\"prepare\", which belongs to \"replace\",");
 	public->mix = act_document_string(document, operation_holder(at, like, "mix"), "mix");
 	public->idempotent = act_document_bool(document, operation_holder(at, like, "idempotent"), "idempotent", false);
 	public->irreversible = act_document_bool(document, operation_holder(at, like, "irreversible"), "irreversible", false);
@@ -620,6 +626,8 @@ compile_unit(const Document *document, const cJSON *at, const cJSON *like, const
 	act_connector_compile_batch(document, batch, public);
 	if (batch == NULL || act_document_member(batch, "max_rows") == NULL)
 		public->max_rows = MAX_BATCH_ROWS;
+	if (act_document_member(at, "prepare") != NULL)
+		operation->prepare = act_job_compile_prepare(document, act_document_member(at, "prepare"), operation);
 	holder = operation_holder(at, like, "request");
 	operation->request = act_connector_compile_request(document, act_document_need(document, holder, "request"), MAX_BATCH_ROWS);
 	compile_answer(document, at, like, connector, operation);

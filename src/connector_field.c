@@ -79,7 +79,6 @@ compile_filters(const Document *document, const cJSON *at, ObjectField *field)
 	if (*chain == '\0' || strpbrk(chain, "{}") != NULL)
 		act_document_error(document, member, "Such as \"trim|lower|sha256\".", "malformed filters \"%s\"", chain);
 	text = psprintf("{{row.fields." VALUE_MEMBER "|%s}}", chain);
-	field->filters_text = act_template_compile_text(document, member, text, strlen(text), TEMPLATE_IN_ROW);
 	if (cJSON_SetValuestring(unconstify(cJSON *, member), text) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -203,6 +202,17 @@ filter_fields(const Connector *connector, const ConnectorScope *scope, const Row
 	return buf.data;
 }
 
+static bool
+is_match(const ConnectorScope *scope, const char *name)
+{
+	for (int i = 0; i < scope->nmatch; i++)
+	{
+		if (strcmp(scope->match_names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
 char *
 act_connector_filter_problem(const Connector *connector, const ConnectorScope *scope, const Row *row)
 {
@@ -225,8 +235,10 @@ act_connector_filter_problem(const Connector *connector, const ConnectorScope *s
 			continue;
 		input = filter_input(scope, row, &member, &alone);
 		initStringInfo(&out);
-		if (act_template_render_text(field->filters_text, &input, &out) != TEMPLATE_DONE)
+		if (act_template_try_json(field->filters, &input, &out) != TEMPLATE_DONE)
 			return psprintf("field \"%s\" has a value that %s cannot make anything of", field->name, connector->name);
+		if (strcmp(out.data, "null") == 0 && is_match(scope, field->name))
+			return psprintf("field \"%s\", which the row is found by, has a value that stands for none", field->name);
 	}
 	return NULL;
 }

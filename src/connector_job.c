@@ -355,6 +355,25 @@ act_job_compile(const Document *document, const cJSON *at, const cJSON *like, in
 	return plan;
 }
 
+/* The one step that goes before a unit. */
+const JobPlan *
+act_job_compile_prepare(const Document *document, const cJSON *at, const Operation *operation)
+{
+	JobPlan    *plan = palloc0(sizeof(JobPlan));
+	const cJSON *request;
+
+	act_document_check(document, at, step_members, NULL);
+	request = act_document_need(document, at, "request");
+	act_document_need(document, at, "save");
+	plan->name = "replace/prepare";
+	plan->operation = operation;
+	plan->nsteps = 1;
+	plan->steps = palloc0(sizeof(JobStep));
+	plan->steps[0].request = act_connector_compile_request(document, request, 0);
+	compile_saves(document, at, &plan->steps[0]);
+	return plan;
+}
+
 /* ----------------------------------------------------------------
  *		What it says of itself
  * ----------------------------------------------------------------
@@ -366,6 +385,14 @@ act_connector_job(const Connector *connector, const Row *row)
 	const Operation *operation = act_flow_operation(connector, row);
 
 	return operation == NULL ? NULL : operation->owner->job;
+}
+
+const JobPlan *
+act_connector_preparation(const Connector *connector)
+{
+	const Operation *operation = connector->operations[ROW_OP_REPLACE];
+
+	return operation == NULL ? NULL : operation->prepare;
 }
 
 const JobPlan *

@@ -36,6 +36,9 @@ typedef struct JobPlan JobPlan;
 /* What is asked for the row, where that is a job; else NULL. */
 extern const JobPlan *act_connector_job(const Connector *connector, const Row *row);
 
+/* What is asked before the unit of operation replace, as a job of one step; NULL: nothing. */
+extern const JobPlan *act_connector_preparation(const Connector *connector);
+
 /* By what stands for it in the database; NULL: there is no such plan (any more). */
 extern const JobPlan *act_connector_job_named(const Connector *connector, const char *name);
 extern const char *act_job_name(const JobPlan *plan);

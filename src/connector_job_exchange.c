@@ -98,6 +98,17 @@ act_job_assumed(const JobPlan *plan)
 	return saved;
 }
 
+/* The same of what is asked before a unit; numbers are among it. */
+List *
+act_job_assumed_prepared(const JobPlan *plan)
+{
+	List	   *saved = NIL;
+
+	for (int i = 0; i < plan->steps[0].nsaves; i++)
+		saved = lappend(saved, saved_value(plan->steps[0].saves[i].name, "0"));
+	return saved;
+}
+
 /* The step that has the rows, as it would go. */
 void
 act_job_render_rows(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows,

@@ -24,7 +24,7 @@ static const char *const answer_members[] = {
 	"by", "items", "match", "compare", "key", "external_id", "fields", "absent", "none", "where", "set", NULL
 };
 
-static const char *const test_members[] = {"at", "in", "contains", "lt", "gt", NULL};
+static const char *const test_members[] = {"at", "in", "contains", "lt", "gt", "not", NULL};
 
 /* In the order of LookupBy. */
 static const char *const lookup_by_names[] = {"match", "key", "position", NULL};

@@ -284,8 +284,8 @@ compile_description(const Document *document, const cJSON *at, Connector *connec
 
 	links = object->kind == OBJECT_MEMBERSHIP || object->kind == OBJECT_ASSOCIATION;
 	key_fields = act_document_array(document, at, "key_fields");
-	if (links && key_fields == NULL && !object->takes_key)
-		act_document_error(document, at, "They are the fields that make the row.",
+	if (links && key_fields == NULL && object->nmatches == 0 && !object->takes_key)
+		act_document_error(document, at, "They are the fields that make the row; where it may be one of several, \"match\" has them.",
 						   "a %s without \"key_fields\"", kind_names[object->kind]);
 	if (!links && key_fields != NULL)
 		act_document_error(document, key_fields, "A record is found by \"match\".",

@@ -37,7 +37,6 @@ typedef struct ObjectField
 	bool		unique;
 	const char *const *values;	/* the only ones, NULL-ended; NULL: any */
 	const struct Template *filters; /* what each value goes through on its way; NULL: nothing */
-	const struct Template *filters_text;	/* the same as a text */
 	bool		has_null;		/* null_form is the field's own */
 	NullForm	null_form;
 	const char *null_text;

@@ -22,6 +22,7 @@ typedef struct NamedTemplate
 {
 	const char *name;
 	const Template *value;
+	bool		of_match;		/* "$match": one for each match field, by its name */
 } NamedTemplate;
 
 typedef struct NamedTemplates
@@ -99,6 +100,7 @@ struct Operation
 	const RequestTemplate *request; /* of owners */
 	const RowAnswers *answer;	/* of owners */
 	const struct JobPlan *job;	/* of owners: in place of request, which then is the step that has the rows; or NULL */
+	const struct JobPlan *prepare;	/* of a unit: one step, asked before it; or NULL */
 	const Template *row;		/* of later ones of a mix, in place of what the request says; NULL: that */
 	RowOutcome	absent;			/* what an absent record means for this one */
 	bool		absent_is_match;	/* of a by_id: then the row goes by its match */
@@ -353,6 +355,10 @@ extern void act_limits_compile(const Document *document, Connector *connector);
 extern const struct JobPlan *act_job_compile(const Document *document, const cJSON *at, const cJSON *like, int max_rows,
 											 const Filter *const *match_compare, const Operation *operation,
 											 const RequestTemplate **rows_request);
+/* Member "prepare" of operation replace. */
+extern const struct JobPlan *act_job_compile_prepare(const Document *document, const cJSON *at, const Operation *operation);
+/* What previews of the unit have in place of what is saved. */
+extern List *act_job_assumed_prepared(const struct JobPlan *plan);
 /* Of HttpHeader: what is saved before the step that has the rows, where nothing was asked yet. */
 extern List *act_job_assumed(const struct JobPlan *plan);
 /* What a preview shows of it. */

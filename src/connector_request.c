@@ -14,6 +14,7 @@
 
 #include "connector_private.h"
 #include "json_text.h"
+#include "template_private.h"
 #include "url.h"
 
 /* That a value may grow by on its way through filters: a digest of nothing. */
@@ -24,6 +25,7 @@ static char *base_url(const Connector *connector, const ConnectorScope *scope);
 static void append_segment(const Template *segment, TemplateInput *input, StringInfo url);
 static TemplateResult try_segment(const Template *segment, TemplateInput *input, StringInfo url);
 static TemplateResult try_address(const RequestTemplate *request, TemplateInput *input);
+static TemplateResult try_parameter(const NamedTemplate *item, TemplateInput *input, char separator, StringInfo url);
 static void append_query(const NamedTemplates *query, TemplateInput *input, char *separator, StringInfo url);
 
 void
@@ -63,13 +65,17 @@ act_connector_render_unit(const Connector *connector, const ConnectorScope *scop
 						  Row **rows, int nrows, const uint8 *id, HttpRequest *request)
 {
 	const Operation *operation = connector->operations[ROW_OP_REPLACE];
+	ConnectorScope own = *scope;
 	TemplateInput input;
 	size_t		bytes = 1024;
 
 	if (operation == NULL)
 		elog(ERROR, "connector \"%s\" cannot replace", connector->name);
+	/* Not asked yet: a preview */
+	if (operation->prepare != NULL && scope->saved == NIL)
+		own.saved = act_job_assumed_prepared(operation->prepare);
 	rows = act_connector_sent_rows(connector, scope, rows, nrows);
-	input = act_request_input(connector, scope, rows, nrows);
+	input = act_request_input(connector, &own, rows, nrows);
 	input.unit_id = id;
 	for (int i = 0; i < nrows; i++)
 		bytes += act_connector_row_bytes(connector, scope, rows[i]);
@@ -464,8 +470,9 @@ try_address(const RequestTemplate *request, TemplateInput *input)
 			&request->headers.items[i - request->query.count];
 
 		resetStringInfo(&text);
-		result = act_template_render_text(item->value, input, &text);
-		if (result == TEMPLATE_MISSING && act_template_is_optional(item->value))
+		result = in_query ? try_parameter(item, input, '&', &text) :
+			act_template_render_text(item->value, input, &text);
+		if (result == TEMPLATE_MISSING && act_template_is_optional(item->value) && !item->of_match)
 			result = TEMPLATE_DONE;
 		if (result != TEMPLATE_DONE || in_query || act_request_value_problem(text.data, text.len) == NULL)
 			continue;
@@ -476,24 +483,73 @@ try_address(const RequestTemplate *request, TemplateInput *input)
 	return result;
 }
 
-/* Names are constants of the document, values are escaped by their templates. */
+/*
+ * "$match": a parameter for each match field.  A row without one of them must
+ * not do with the others: it would be about more records than its own.
+ */
+static TemplateResult
+try_match_parameters(const NamedTemplate *item, TemplateInput *input, char separator, StringInfo url)
+{
+	const ConnectorScope *scope = input->scope;
+	TemplateResult result = scope->nmatch > 0 && input->row != NULL ? TEMPLATE_DONE : TEMPLATE_MISSING;
+
+	input->culprit = "row.match";
+	for (int i = 0; i < scope->nmatch && result == TEMPLATE_DONE; i++)
+	{
+		char	   *name[2] = {scope->match_names[i], NULL};
+		const Value value = act_value_member(input->row->fields, name);
+
+		if (value.kind == VALUE_MISSING || act_value_is_null(&value))
+			result = TEMPLATE_MISSING;
+		else
+		{
+			const StringInfoData text = {.data = name[0],.len = strlen(name[0])};
+
+			appendStringInfoChar(url, separator);
+			(void) act_filter_find("url")->apply(NULL, &text, url);
+			appendStringInfoChar(url, '=');
+			input->value = value.data;
+			input->value_len = value.len;
+			result = act_template_render_text(item->value, input, url);
+			input->value = NULL;
+			separator = '&';
+		}
+	}
+	return result;
+}
+
+/* Other names are constants of the document, values are escaped by their templates. */
+static TemplateResult
+try_parameter(const NamedTemplate *item, TemplateInput *input, char separator, StringInfo url)
+{
+	int			start = url->len;
+	TemplateResult result;
+
+	if (item->of_match)
+		result = try_match_parameters(item, input, separator, url);
+	else
+	{
+		appendStringInfo(url, "%c%s=", separator, item->name);
+		result = act_template_render_text(item->value, input, url);
+	}
+	if (result != TEMPLATE_DONE)
+	{
+		url->len = start;
+		url->data[start] = '\0';
+	}
+	return result;
+}
+
 static void
 append_query(const NamedTemplates *query, TemplateInput *input, char *separator, StringInfo url)
 {
 	for (int i = 0; i < query->count; i++)
 	{
 		const NamedTemplate *item = &query->items[i];
-		int			start = url->len;
-		TemplateResult result;
+		TemplateResult result = try_parameter(item, input, *separator, url);
 
-		appendStringInfo(url, "%c%s=", *separator, item->name);
-		result = act_template_render_text(item->value, input, url);
-		if (result == TEMPLATE_MISSING && act_template_is_optional(item->value))
-		{
-			url->len = start;
-			url->data[start] = '\0';
+		if (result == TEMPLATE_MISSING && act_template_is_optional(item->value) && !item->of_match)
 			continue;
-		}
 		if (result != TEMPLATE_DONE)
 			act_template_fail(item->value, input, result);
 		*separator = '&';

@@ -50,6 +50,7 @@ typedef struct AnswerTest
 	bool		has_gt;
 	double		lt;				/* a number below, above these */
 	double		gt;
+	bool		negated;		/* all of this does not hold, or there is nothing there */
 } AnswerTest;
 
 /* Where an answer says why; a text of the document stands for itself. */

@@ -210,7 +210,9 @@ act_rules_compile_test(const Document *document, const cJSON *at)
 	test.contains = act_document_string(document, at, "contains");
 	test.has_lt = compile_limit(document, at, "lt", &test.lt);
 	test.has_gt = compile_limit(document, at, "gt", &test.gt);
-	if (!act_rules_is_test(&test) && (values != NULL || test.contains != NULL || test.has_lt || test.has_gt))
+	test.negated = act_document_bool(document, at, "not", false);
+	if (!act_rules_is_test(&test) &&
+		(values != NULL || test.contains != NULL || test.has_lt || test.has_gt || test.negated))
 		act_document_error(document, at, "It names what is looked at by a JSON pointer.",
 						   "a test without \"at\"");
 	if (values == NULL)
@@ -296,12 +298,12 @@ act_rules_test(const AnswerTest *test, const cJSON *value)
 	if (test->at == NULL)
 		return true;
 	if (found == NULL)
-		return false;
+		return test->negated;
 	text = act_json_scalar_text(found);
 	holds = is_one_of(test, found->type & 0xFF, text) && is_within(test, text) && has_text(test, found, text);
 	if (text != NULL)
 		pfree(text);
-	return holds;
+	return holds != test->negated;
 }
 
 bool

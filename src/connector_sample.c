@@ -148,6 +148,8 @@ sample_text(const char *name, int row)
 		return psprintf("%s%d@example.com", person, row + 1);
 	if (says(name, "phone"))
 		return psprintf("+3312345%04d", row + 1);
+	if (says(name, "gender") || pg_strcasecmp(name, "gen") == 0)
+		return pstrdup("f");
 	if (says(name, "country"))
 		return pstrdup("FR");
 	if (says(name, "url") || says(name, "website"))

@@ -26,8 +26,8 @@ static const char *const list_members[] = {
 	"items", "by", "is", "where", "outcomes", "then", "code", "message", "external_id", "remember", NULL
 };
 static const char *const saved_members[] = {"items", "by", "is", "where", "external_id", "remember", NULL};
-static const char *const outcome_members[] = {"at", "in", "contains", "lt", "gt", "then", NULL};
-static const char *const where_members[] = {"at", "in", "contains", "lt", "gt", NULL};
+static const char *const outcome_members[] = {"at", "in", "contains", "lt", "gt", "not", "then", NULL};
+static const char *const where_members[] = {"at", "in", "contains", "lt", "gt", "not", NULL};
 
 /* In the order of AnswerBy. */
 static const char *const by_names[] = {

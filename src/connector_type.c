@@ -116,6 +116,37 @@ compile_array(const Document *document, const cJSON *at, ValueForms *forms)
 	forms->array = (ArrayForm) act_document_choice(document, at, "array", json_names, NULL, forms->array);
 }
 
+/* Which of the names; {"as": name, "in": JSON with "{{value}}" in it}: in there. */
+static int
+compile_time(const Document *document, const cJSON *at, const char *name, const char *const *names, const char **in)
+{
+	static const char *const members[] = {"as", "in", NULL};
+	static const char slot[] = "\"{{value}}\"";
+	const cJSON *form = act_document_member(at, name);
+	const cJSON *around;
+	StringInfoData text;
+	char	   *found;
+
+	if (!cJSON_IsObject(form))
+	{
+		if (form != NULL)
+			in[0] = in[1] = NULL;
+		return act_document_choice(document, at, name, names, NULL, -1);
+	}
+	act_document_check(document, form, members, NULL);
+	(void) act_document_need(document, form, "as");
+	around = act_document_need(document, form, "in");
+	initStringInfo(&text);
+	act_json_append(&text, around, ACT_JSON_MAX_BYTES);
+	found = strstr(text.data, slot);
+	if (found == NULL || strstr(found + 1, slot) != NULL || !cJSON_IsObject(around))
+		act_document_error(document, around, "As in {\"__type\": \"Date\", \"iso\": \"{{value}}\"}.",
+						   "an object with one \"{{value}}\" in it is expected");
+	in[0] = pnstrdup(text.data, found - text.data);
+	in[1] = pstrdup(found + sizeof(slot) - 1);
+	return act_document_choice(document, form, "as", names, NULL, -1);
+}
+
 void
 act_value_forms_compile(const Document *document, const cJSON *at, ValueForms *forms)
 {
@@ -130,10 +161,10 @@ act_value_forms_compile(const Document *document, const cJSON *at, ValueForms *f
 	forms->number = (JsonForm) act_document_choice(document, at, "number", json_names, NULL, forms->number);
 	forms->integer = (JsonForm) act_document_choice(document, at, "integer", json_names, NULL, forms->integer);
 	forms->object = (JsonForm) act_document_choice(document, at, "object", json_names, NULL, forms->object);
-	choice = act_document_choice(document, at, "date", date_names, NULL, -1);
+	choice = compile_time(document, at, "date", date_names, forms->date_in);
 	if (choice >= 0)
 		forms->date = date_forms[choice];
-	choice = act_document_choice(document, at, "timestamp", timestamp_names, NULL, -1);
+	choice = compile_time(document, at, "timestamp", timestamp_names, forms->timestamp_in);
 	if (choice >= 0)
 		forms->timestamp = timestamp_forms[choice];
 	choice = act_document_choice(document, at, "bytes", bytes_names, NULL, -1);

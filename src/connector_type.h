@@ -92,6 +92,8 @@ typedef struct ValueForms
 	const char *true_text;
 	const char *false_text;
 	const char *array_join;
+	const char *date_in[2];		/* JSON before and behind it; NULL: nothing is */
+	const char *timestamp_in[2];
 } ValueForms;
 
 extern const char *act_field_type_name(FieldType type); /* NULL: unknown */

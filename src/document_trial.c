@@ -75,8 +75,13 @@ render(void *arg)
 	else if (check->plan != NULL)
 		act_job_render(check->connector, scope, check->plan, &check->place, check->sample->rows, nrows, request);
 	else if (check->op == ROW_OP_REPLACE)
-		act_connector_render_unit(check->connector, scope, check->sample->rows, nrows,
+	{
+		ConnectorScope own = *scope;
+
+		own.saved = NIL;		/* as in a preview */
+		act_connector_render_unit(check->connector, &own, check->sample->rows, nrows,
 								  check->sample->rows[0]->change_id, request);
+	}
 	else
 		act_connector_render(check->connector, scope, check->sample->rows, nrows, request);
 }

@@ -278,13 +278,13 @@ filter_whsec(const char *argument, const StringInfoData *from, StringInfo to)
 }
 
 static bool
-filter_url(const char *argument, const StringInfoData *from, StringInfo to)
+escape(const char *text, size_t len, StringInfo to)
 {
 	static const char digits[] = "0123456789ABCDEF";
 
-	for (int i = 0; i < from->len; i++)
+	for (size_t i = 0; i < len; i++)
 	{
-		unsigned char c = (unsigned char) from->data[i];
+		unsigned char c = (unsigned char) text[i];
 
 		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 			c == '-' || c == '.' || c == '_' || c == '~')
@@ -297,6 +297,33 @@ filter_url(const char *argument, const StringInfoData *from, StringInfo to)
 		}
 	}
 	return true;
+}
+
+static bool
+filter_url(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	return escape(from->data, from->len, to);
+}
+
+/* Slashes stay; what would lead elsewhere, or that not every server takes for the same, does not pass. */
+static bool
+filter_path(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	const char *end = from->data + from->len;
+
+	for (const char *at = from->data;; at++)
+	{
+		const char *slash = memchr(at, '/', end - at);
+		size_t		len = (slash == NULL ? end : slash) - at;
+
+		if (len == 0 || (len == 1 && at[0] == '.') || (len == 2 && at[0] == '.' && at[1] == '.'))
+			return false;
+		escape(at, len, to);
+		if (slash == NULL)
+			return true;
+		appendStringInfoChar(to, '/');
+		at = slash;
+	}
 }
 
 /* What follows the first x; everything where there is none. */
@@ -344,6 +371,8 @@ static const Filter filters[] = {
 	{"first",.apply = act_filter_first,.wants_json = true,.makes_json = true},
 	{"number",.apply = act_filter_number,.makes_json = true,.may_fail = true},
 	{"int",.apply = act_filter_int,.makes_json = true,.may_fail = true},
+	{"plus",.apply = act_filter_plus,.takes_argument = FILTER_TEXT,.makes_json = true,.may_fail = true},
+	{"at_least",.apply = act_filter_at_least,.takes_argument = FILTER_SAVED,.makes_json = true,.may_fail = true},
 	{"bool",.apply = act_filter_bool,.makes_json = true,.may_fail = true},
 	{"json",.apply = filter_string,.wants_json = true},
 	{"strings",.apply = act_filter_strings,.wants_json = true,.makes_json = true},
@@ -358,7 +387,8 @@ static const Filter filters[] = {
 	{"base64url",.apply = filter_base64url,.encodes = true},
 	{"unbase64",.apply = filter_unbase64,.makes_bytes = true,.may_fail = true},
 	{"whsec",.apply = filter_whsec,.makes_bytes = true,.may_fail = true},
-	{"url",.apply = filter_url},
+	{"url",.apply = filter_url,.escapes = true},
+	{"path",.apply = filter_path,.may_fail = true,.escapes = true},
 	{"epoch",.apply = act_filter_epoch,.makes_json = true,.may_fail = true},
 	{"epoch_ms",.apply = act_filter_epoch_ms,.makes_json = true,.may_fail = true},
 	{"iso",.apply = act_filter_iso,.may_fail = true},

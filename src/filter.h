@@ -19,7 +19,8 @@ typedef enum FilterArgument
 	FILTER_ALONE,
 	FILTER_TEXT,				/* at least one byte */
 	FILTER_ANY_TEXT,			/* or none */
-	FILTER_SECRET				/* the name of one: gets its value */
+	FILTER_SECRET,				/* the name of one: gets its value */
+	FILTER_SAVED				/* saved.<name>: gets its value */
 } FilterArgument;
 
 /*
@@ -40,6 +41,7 @@ typedef struct Filter
 	bool		may_fail;		/* cannot do with every value */
 	bool		of_people;		/* what comes out is made to be hashed */
 	bool		encodes;		/* bytes, as text */
+	bool		escapes;		/* what comes out can stand in a URL */
 	const struct Filter *raw;	/* stands for it before one that encodes */
 	const struct Filter *once;	/* ... and after one of people */
 } Filter;
@@ -63,6 +65,8 @@ extern bool act_filter_nullif(const char *argument, const StringInfoData *from, 
 extern bool act_filter_first(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_number(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_int(const char *argument, const StringInfoData *from, StringInfo to);
+extern bool act_filter_plus(const char *argument, const StringInfoData *from, StringInfo to);
+extern bool act_filter_at_least(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_bool(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_strings(const char *argument, const StringInfoData *from, StringInfo to);
 extern bool act_filter_nest(const char *argument, const StringInfoData *from, StringInfo to);

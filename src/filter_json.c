@@ -383,6 +383,43 @@ act_filter_int(const char *argument, const StringInfoData *from, StringInfo to)
 	return whole;
 }
 
+/* A whole number that is far from the limits of its type. */
+static bool
+read_count(const char *text, size_t len, int64 *count)
+{
+	char	   *copy = pnstrdup(text, len);
+	char	   *end;
+
+	errno = 0;
+	*count = strtoll(copy, &end, 10);
+	return errno == 0 && end != copy && *end == '\0' && *count > -PG_INT32_MAX && *count < PG_INT32_MAX;
+}
+
+bool
+act_filter_plus(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	int64		left;
+	int64		right;
+
+	if (!read_count(from->data, from->len, &left) || !read_count(argument, strlen(argument), &right))
+		return false;
+	appendStringInfo(to, INT64_FORMAT, left + right);
+	return true;
+}
+
+/* The larger one. */
+bool
+act_filter_at_least(const char *argument, const StringInfoData *from, StringInfo to)
+{
+	int64		left;
+	int64		right;
+
+	if (!read_count(from->data, from->len, &left) || !read_count(argument, strlen(argument), &right))
+		return false;
+	appendStringInfo(to, INT64_FORMAT, Max(left, right));
+	return true;
+}
+
 bool
 act_filter_bool(const char *argument, const StringInfoData *from, StringInfo to)
 {

@@ -3,11 +3,11 @@
  * object_pattern.c
  *	  Names of objects with parts: "lists/{list}/members".
  *
- * {name} stands for one or more characters but '/', {name...} at the end for
- * whatever follows.  Between two parts there is text, and a part ends where
- * that first stands again: with parts that hold no '/', no other cut fits
- * where this one does not, so nothing is ever tried twice.  Allocates in the
- * current memory context; nothing throws but for want of memory.
+ * {name} stands for one or more characters but '/', {name...} for those with
+ * it, too.  Between two parts there is text, and a part ends where that first
+ * stands again, the last one where the object ends with it; nothing is ever
+ * tried twice.  Allocates in the current memory context; nothing throws but
+ * for want of memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -73,8 +73,6 @@ act_object_pattern_problem(const char *pattern)
 			if (strncmp(other + 1, at + 1, len) == 0 && other[len + 1] == '}')
 				return "a part given twice";
 		}
-		if (is_rest && close[1] != '\0')
-			return "text after a part that stands for the rest";
 		at = after_part = close + 1;
 	}
 	return NULL;

@@ -54,6 +54,7 @@
 #include "snapshot.h"
 #include "sync_state.h"
 #include "transaction.h"
+#include "unit_prepare.h"
 #include "unit_run.h"
 #include "worker.h"
 
@@ -413,6 +414,8 @@ run_deliver(Run *run)
 	act_unit_run_wait(run);
 	if (run->diff.counts.to_send > 0)
 		act_run_limits(run);
+	if (!run->stop.set && run->unit != NULL && run->unit->send)
+		act_unit_prepare(run);
 	if (!run->stop.set)
 		act_deliver(run);
 }

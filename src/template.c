@@ -294,6 +294,7 @@ may_be_absent(const Expression *expression)
 		case PATH_ROW_UNLISTED:
 		case PATH_ROW_MATCH:
 		case PATH_ROW_MATCH_FIELD:
+		case PATH_ROW_MATCHED:
 		case PATH_VALUE:
 			return true;
 		default:
@@ -456,6 +457,7 @@ compile_object(Builder *builder, const cJSON *object)
 	for (const cJSON *member = object->child; member != NULL; member = member->next)
 	{
 		bool		optional = may_be_missing(member);
+		const char *name;
 
 		if (act_document_member(object, member->string) != member)
 			act_document_error(builder->document, member, NULL, "member \"%s\" given twice", member->string);
@@ -470,12 +472,15 @@ compile_object(Builder *builder, const cJSON *object)
 			before = Max(before, BEFORE_MAYBE);
 			continue;
 		}
-		if (member->string[0] == '$')
-			act_document_error(builder->document, member, "Known here: $rows, $row, $spread, $values, $names, $fields, $wrap.",
+		if (member->string[0] == '$' && member->string[1] != '$')
+			act_document_error(builder->document, member,
+							   psprintf("Known here: $rows, $row, $spread, $values, $names, $fields, $wrap; a name of the destination's is \"$%s\".",
+										member->string),
 							   "unknown member \"%s\"", member->string);
 		compile_separator(builder, before, optional);
 		appendStringInfoChar(&builder->literal, '"');
-		compile_string(builder, member->string, strlen(member->string), true);
+		name = member->string[0] == '$' ? member->string + 1 : member->string;	/* $$ stands for $ */
+		compile_string(builder, name, strlen(name), true);
 		appendStringInfoString(&builder->literal, "\":");
 		compile_value(builder, member);
 		before = Max(before, optional ? BEFORE_MAYBE : BEFORE_SURE);

@@ -69,6 +69,8 @@ path_bytes(const Expression *expression, const ConnectorScope *scope, const Row 
 			if (scope->nmatch == 1)
 				return member_bytes(row->fields, column);
 			return text_bytes(row->fields);
+		case PATH_ROW_MATCHED:
+			return text_bytes(row->fields);
 		case PATH_ROW_FIELDS:
 		case PATH_ROW_REST:
 		case PATH_ROW_LISTED:
@@ -244,12 +246,13 @@ act_template_url_row_bytes(const Template *template, TemplateInput *input, const
 
 		if (expression == NULL || !expression->each)
 			continue;
-		value = act_value_resolve(expression, input);
-		separator = expression->filters[0].argument;
+		separator = expression->filters[expression->neach].argument;
 		bytes += encoded_bytes(separator, strlen(separator));
+		if (act_value_of_each(expression, input, &value) != TEMPLATE_DONE)
+			continue;
 		if (value.kind == VALUE_JSON && value.len >= 2 && *value.data == '"')
 			bytes += encoded_bytes(value.data + 1, value.len - 2);
-		else if (value.kind != VALUE_MISSING)
+		else
 			bytes += encoded_bytes(value.data, value.len);
 	}
 	input->row = outer;

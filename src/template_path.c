@@ -23,6 +23,7 @@ typedef struct PathName
 static const PathName path_names[] = {
 	{"sync.name", PATH_SYNC_NAME, 0},
 	{"sync.object", PATH_SYNC_OBJECT, 0},
+	{"sync.file", PATH_SYNC_FILE, 0},
 	{"sync.match", PATH_SYNC_MATCH, 0},
 	{"object.", PATH_OBJECT, 0},
 	{"run.id", PATH_RUN_ID, 0},
@@ -31,6 +32,7 @@ static const PathName path_names[] = {
 	{"batch.digest", PATH_BATCH_DIGEST, 0},
 	{"batch.size", PATH_BATCH_SIZE, 0},
 	{"batch.by", PATH_BATCH_BY, 0},
+	{"batch.fields", PATH_BATCH_FIELDS, 0},
 	{"row.op", PATH_ROW_OP, TEMPLATE_IN_ROW},
 	{"row.key", PATH_ROW_KEY, TEMPLATE_IN_ROW},
 	{"row.key.", PATH_ROW_KEY_COLUMN, TEMPLATE_IN_ROW},
@@ -41,6 +43,7 @@ static const PathName path_names[] = {
 	{"row.unlisted", PATH_ROW_UNLISTED, TEMPLATE_IN_ROW},
 	{"row.match", PATH_ROW_MATCH, TEMPLATE_IN_ROW},
 	{"row.match.", PATH_ROW_MATCH_FIELD, TEMPLATE_IN_ROW},
+	{"row.matched", PATH_ROW_MATCHED, TEMPLATE_IN_ROW},
 	{"row.external_id", PATH_ROW_EXTERNAL_ID, TEMPLATE_IN_ROW},
 	{"row.remembered.", PATH_ROW_REMEMBERED, TEMPLATE_IN_ROW},
 	{"row.found.", PATH_ROW_FOUND, TEMPLATE_IN_ROW},
@@ -220,9 +223,13 @@ check_argument(const PathContext *context, const Filter *filter, const char *arg
 			if (fits)
 				check_secret(context, argument);
 			break;
+		case FILTER_SAVED:
+			fits = fits && strncmp(argument, "saved.", 6) == 0 && argument[6] != '\0';
+			break;
 	}
 	if (!fits)
-		act_document_error(context->document, context->at, psprintf("As in {{...|%s:x}}.", filter->name),
+		act_document_error(context->document, context->at,
+						   psprintf("As in {{...|%s:%s}}.", filter->name, filter->takes_argument == FILTER_SAVED ? "saved.x" : "x"),
 						   "filter \"%s\" without its argument", filter->name);
 }
 
@@ -261,6 +268,19 @@ settle_filters(Expression *expression)
 	}
 }
 
+/* What precedes the first "join" is done to each row's value, the rest to all of them. */
+static void
+settle_each(const PathContext *context, Expression *expression, const char *path)
+{
+	while (expression->neach < expression->nfilters &&
+		   strcmp(expression->filters[expression->neach].filter->name, "join") != 0)
+		expression->neach++;
+	if (expression->neach == expression->nfilters)
+		act_document_error(context->document, context->at,
+						   "As in {{rows.external_id|join:,}}; an array of them is {\"$rows\": \"{{row...}}\"}.",
+						   "{{%s}} without filter \"join\"", path);
+}
+
 /* path|filter|filter:argument */
 Expression *
 act_expression_compile(const PathContext *context, const char *source, size_t len)
@@ -283,15 +303,12 @@ act_expression_compile(const PathContext *context, const char *source, size_t le
 		bar = memchr(start, '|', end - start);
 		compile_filter(context, expression, start, (bar == NULL ? end : bar) - start);
 	}
-	if (expression->each && (expression->nfilters == 0 || strcmp(expression->filters[0].filter->name, "join") != 0))
-		act_document_error(context->document, context->at,
-						   "As in {{rows.external_id|join:,}}; an array of them is {\"$rows\": \"{{row...}}\"}.",
-						   "{{%s}} without \"join\" as its first filter", path);
+	if (expression->each)
+		settle_each(context, expression, path);
 
 	/* nothing gets into a URL unescaped, whether or not the author thought of it */
 	if ((context->place & TEMPLATE_IN_URL) != 0 &&
-		(expression->nfilters == 0 ||
-		 strcmp(expression->filters[expression->nfilters - 1].filter->name, "url") != 0))
+		(expression->nfilters == 0 || !expression->filters[expression->nfilters - 1].filter->escapes))
 		expression->filters[expression->nfilters++].filter = act_filter_find("url");
 	settle_filters(expression);
 	return expression;

@@ -18,6 +18,7 @@ typedef enum PathKind
 {
 	PATH_SYNC_NAME,
 	PATH_SYNC_OBJECT,
+	PATH_SYNC_FILE,
 	PATH_SYNC_MATCH,
 	PATH_OBJECT,
 	PATH_RUN_ID,
@@ -26,6 +27,7 @@ typedef enum PathKind
 	PATH_BATCH_DIGEST,
 	PATH_BATCH_SIZE,
 	PATH_BATCH_BY,
+	PATH_BATCH_FIELDS,
 	PATH_ROW_OP,
 	PATH_ROW_KEY,
 	PATH_ROW_KEY_COLUMN,
@@ -36,6 +38,7 @@ typedef enum PathKind
 	PATH_ROW_UNLISTED,
 	PATH_ROW_MATCH,
 	PATH_ROW_MATCH_FIELD,
+	PATH_ROW_MATCHED,
 	PATH_ROW_EXTERNAL_ID,
 	PATH_ROW_REMEMBERED,
 	PATH_ROW_FOUND,
@@ -67,6 +70,7 @@ typedef struct Expression
 	const char *source;			/* as written, for messages */
 	PathKind	path;
 	bool		each;			/* rows.*: of all rows, as an array */
+	int			neach;			/* so many filters first, of each row's value */
 	const char *name;			/* of the option, secret, column ... */
 	const ConnectorOption *option;	/* of the document's */
 	char	  **fields;			/* row.fields.a.b: NULL-ended */
@@ -203,11 +207,14 @@ extern Expression *act_expression_compile(const PathContext *context, const char
 /*
  * template_value.c
  */
+extern TemplateResult act_value_of_each(const Expression *expression, TemplateInput *input, Value *value);
 extern TemplateResult act_value_of(const Expression *expression, TemplateInput *input, Value *value);
 /* The fields as the operation sends them, or NULL. */
 extern const char *act_value_row_fields(const Row *row);
 /* The member that the names lead to, in an object that is JSON text. */
 extern Value act_value_member(const char *object, char *const *names);
+/* The match fields as an object, however many; MISSING: there are none. */
+extern Value act_value_match_fields(const Row *row, TemplateInput *input);
 extern const char *act_value_option(const Expression *expression, const ConnectorScope *scope);
 /* Not known before the request is made, and so no mistake of the row before. */
 extern bool act_value_comes_later(const Expression *expression);

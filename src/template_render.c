@@ -185,10 +185,16 @@ static TemplateResult
 render_spread(const Expression *expression, TemplateInput *input, StringInfo out)
 {
 	Value		value;
-	TemplateResult result = act_value_of(expression, input, &value);
+	TemplateResult result = TEMPLATE_DONE;
 	const char *start;
 	const char *end;
 
+	if (expression->path == PATH_ROW_MATCH && expression->nfilters == 0 && !expression->each)
+		value = act_value_match_fields(input->row, input);
+	else
+		result = act_value_of(expression, input, &value);
+	if (result == TEMPLATE_DONE && value.kind == VALUE_MISSING)
+		result = TEMPLATE_MISSING;
 	if (result == TEMPLATE_MISSING || (result == TEMPLATE_DONE && act_value_is_null(&value)))
 		return TEMPLATE_DONE;
 	if (result != TEMPLATE_DONE)

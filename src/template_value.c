@@ -17,7 +17,7 @@
 #include "template_private.h"
 
 static Value resolve_message(const Expression *expression, const TemplateInput *input);
-static TemplateResult apply_filters(const Expression *expression, TemplateInput *input, Value *value);
+static TemplateResult apply_filters(const Expression *expression, int first, int end, TemplateInput *input, Value *value);
 static TemplateResult gather_rows(const Expression *expression, TemplateInput *input, Value *value);
 
 static void
@@ -52,13 +52,23 @@ act_value_of(const Expression *expression, TemplateInput *input, Value *value)
 	if (result == TEMPLATE_DONE && expression->nfilters > 0)
 	{
 		if ((value->kind != VALUE_MISSING && !act_value_is_null(value)) || has_default(expression))
-			result = apply_filters(expression, input, value);
+			result = apply_filters(expression, expression->neach, expression->nfilters, input, value);
 	}
 	if (result == TEMPLATE_DONE && value->kind == VALUE_MISSING)
 		result = TEMPLATE_MISSING;
 	if (result != TEMPLATE_DONE)
 		input->culprit = expression->source;
 	return result;
+}
+
+/* What rows.* has of input->row. */
+TemplateResult
+act_value_of_each(const Expression *expression, TemplateInput *input, Value *value)
+{
+	*value = act_value_resolve(expression, input);
+	if (value->kind == VALUE_MISSING || act_value_is_null(value))
+		return TEMPLATE_MISSING;
+	return expression->neach == 0 ? TEMPLATE_DONE : apply_filters(expression, 0, expression->neach, input, value);
 }
 
 /* rows.*: an array; each row has to have one. */
@@ -77,13 +87,14 @@ gather_rows(const Expression *expression, TemplateInput *input, Value *value)
 
 		input->row = input->rows[i];
 		input->row_index = i;
-		one = act_value_resolve(expression, input);
-		if (one.kind == VALUE_MISSING || act_value_is_null(&one))
+		result = act_value_of_each(expression, input, &one);
+		if (result == TEMPLATE_MISSING && input->trial && act_value_comes_later(expression))
 		{
-			if (!input->trial || !act_value_comes_later(expression))
-				result = TEMPLATE_MISSING;
+			result = TEMPLATE_DONE;
 			continue;
 		}
+		if (result != TEMPLATE_DONE)
+			continue;
 		if (all.len > 1)
 			appendStringInfoChar(&all, ',');
 		act_value_put_json(&all, &one);
@@ -136,13 +147,29 @@ convert(TemplateInput *input, ValueKind kind, const Filter *filter)
 	swap_buffers(input);
 }
 
-/* Runs the filters; the value then stands in input->from. */
-static TemplateResult
-apply_filters(const Expression *expression, TemplateInput *input, Value *value)
+/* Of a list of HttpHeader; NULL: it is not in there. */
+static const char *
+named_text(const List *values, const char *name)
 {
-	ValueKind	kind = begin_filters(input, value, expression->filters[0].filter);
+	ListCell   *cell;
 
-	for (int i = 0; i < expression->nfilters; i++)
+	foreach(cell, values)
+	{
+		const HttpHeader *value = lfirst(cell);
+
+		if (strcmp(value->name, name) == 0)
+			return value->value;
+	}
+	return NULL;
+}
+
+/* Runs the filters from first to before end; the value then stands in input->from. */
+static TemplateResult
+apply_filters(const Expression *expression, int first, int end, TemplateInput *input, Value *value)
+{
+	ValueKind	kind = begin_filters(input, value, expression->filters[first].filter);
+
+	for (int i = first; i < end; i++)
 	{
 		const FilterCall *call = &expression->filters[i];
 		const Filter *filter = call->filter;
@@ -153,7 +180,9 @@ apply_filters(const Expression *expression, TemplateInput *input, Value *value)
 			continue;
 		if (filter->takes_argument == FILTER_SECRET)
 			argument = input->scope->secret(input->scope->arg, argument);
-		if (filter->takes_argument == FILTER_SECRET && argument == NULL)
+		if (filter->takes_argument == FILTER_SAVED)
+			argument = named_text(input->scope->saved, argument + strlen("saved."));
+		if (argument == NULL && (filter->takes_argument == FILTER_SECRET || filter->takes_argument == FILTER_SAVED))
 			return TEMPLATE_MISSING;
 		convert(input, kind, filter);
 		if (!filter->apply(argument, &input->from, &input->to))
@@ -240,22 +269,6 @@ act_value_option(const Expression *expression, const ConnectorScope *scope)
 	return text;
 }
 
-/* Of a list of HttpHeader; NULL: it is not in there. */
-static const char *
-named_text(const List *values, const char *name)
-{
-	ListCell   *cell;
-
-	foreach(cell, values)
-	{
-		const HttpHeader *value = lfirst(cell);
-
-		if (strcmp(value->name, name) == 0)
-			return value->value;
-	}
-	return NULL;
-}
-
 static bool
 is_named(const JsonMember *member, const char *const *names, int count)
 {
@@ -299,7 +312,18 @@ listed_fields(const Row *row, bool wanted, TemplateInput *input)
 	return some_fields(act_value_row_fields(row), names, names == NULL ? 0 : INT_MAX, wanted, input);
 }
 
-/* Of one match field the value; of several, an object: of rows that send no fields, too. */
+/* The match fields as an object, however many: of rows that send no fields, too. */
+Value
+act_value_match_fields(const Row *row, TemplateInput *input)
+{
+	const ConnectorScope *scope = input->scope;
+
+	if (row == NULL || scope->nmatch == 0)
+		return (Value) {VALUE_MISSING};
+	return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
+}
+
+/* Of one match field the value; of several, an object. */
 static Value
 match_value(const Row *row, TemplateInput *input)
 {
@@ -309,7 +333,7 @@ match_value(const Row *row, TemplateInput *input)
 	if (scope->nmatch == 0)
 		return (Value) {VALUE_MISSING};
 	if (scope->nmatch > 1)
-		return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
+		return act_value_match_fields(row, input);
 	field[0] = scope->match_names[0];
 	return act_value_member(row->fields, field);
 }
@@ -389,6 +413,8 @@ resolve_row(const Expression *expression, TemplateInput *input)
 			return match_value(row, input);
 		case PATH_ROW_MATCH_FIELD:
 			return match_field(row, expression->name, scope);
+		case PATH_ROW_MATCHED:
+			return act_value_match_fields(row, input);
 		case PATH_ROW_EXTERNAL_ID:
 			return text_value(row->external_id);
 		case PATH_ROW_REMEMBERED:
@@ -403,6 +429,19 @@ resolve_row(const Expression *expression, TemplateInput *input)
 	}
 }
 
+/* The digest of the batch, in scratch; false: there are no rows. */
+static bool
+write_digest(TemplateInput *input)
+{
+	if (input->unit_id != NULL)
+		append_hex(input->unit_id, ACT_DIGEST_LEN, input->scratch);
+	else if (input->nrows == 0)
+		return false;
+	else
+		act_template_batch_digest(input->rows, input->nrows, input->scratch);
+	return true;
+}
+
 static Value
 resolve_batch(const Expression *expression, TemplateInput *input)
 {
@@ -413,15 +452,67 @@ resolve_batch(const Expression *expression, TemplateInput *input)
 			return json_value(input->scratch);
 		case PATH_BATCH_BY:
 			return json_value(input->scope->batch_by);
+		case PATH_BATCH_FIELDS:
+			snprintf(input->scratch, sizeof(input->scratch), "%d", list_length(input->scope->fields));
+			return json_value(input->scratch);
 		default:
-			if (input->unit_id != NULL)
-				append_hex(input->unit_id, ACT_DIGEST_LEN, input->scratch);
-			else if (input->nrows == 0)
+			if (!write_digest(input))
 				return (Value) {VALUE_MISSING};
-			else
-				act_template_batch_digest(input->rows, input->nrows, input->scratch);
 			return (Value) {VALUE_PLAIN, input->scratch, ACT_BATCH_DIGEST_LEN};
 	}
+}
+
+static void
+append_time(StringInfo buf, TemplateInput *input, bool day_only)
+{
+	StringInfoData time;
+
+	initStringInfo(&time);
+	act_time_append_ms(&time, input->scope->run_started_ms);
+	if (day_only)
+		appendBinaryStringInfo(buf, time.data, (int) strcspn(time.data, "T"));
+	for (const char *c = time.data; !day_only && *c != '\0' && *c != '.'; c++)
+	{
+		if (*c != '-' && *c != ':')
+			appendStringInfoChar(buf, *c);
+	}
+	if (!day_only)
+		appendStringInfoChar(buf, 'Z');
+}
+
+/* The object as the name of a file: with <date>, <time>, <run> and <batch> filled in. */
+static Value
+file_value(TemplateInput *input)
+{
+	static const char *const names[] = {"<date>", "<time>", "<run>", "<batch>"};
+	const char *at = input->scope->object;
+	StringInfoData buf;
+
+	if (at == NULL)
+		return (Value) {VALUE_MISSING};
+	initStringInfo(&buf);
+	while (*at != '\0')
+	{
+		int			n = 0;
+
+		while (n < lengthof(names) && strncmp(at, names[n], strlen(names[n])) != 0)
+			n++;
+		if (n == lengthof(names))
+		{
+			appendStringInfoChar(&buf, *at++);
+			continue;
+		}
+		at += strlen(names[n]);
+		if (n < 2)
+			append_time(&buf, input, n == 0);
+		else if (n == 2)
+			appendStringInfo(&buf, INT64_FORMAT, input->scope->run_id);
+		else if (write_digest(input))
+			appendStringInfoString(&buf, input->scratch);
+		else
+			return (Value) {VALUE_MISSING};
+	}
+	return text_value(buf.data);
 }
 
 Value
@@ -435,6 +526,8 @@ act_value_resolve(const Expression *expression, TemplateInput *input)
 			return text_value(scope->sync_name);
 		case PATH_SYNC_OBJECT:
 			return text_value(scope->object);
+		case PATH_SYNC_FILE:
+			return file_value(input);
 		case PATH_SYNC_MATCH:
 			return text_value(scope->match);
 		case PATH_OBJECT:
@@ -449,6 +542,7 @@ act_value_resolve(const Expression *expression, TemplateInput *input)
 		case PATH_BATCH_DIGEST:
 		case PATH_BATCH_SIZE:
 		case PATH_BATCH_BY:
+		case PATH_BATCH_FIELDS:
 			return resolve_batch(expression, input);
 		case PATH_OPTION:
 			return text_value(act_value_option(expression, scope));

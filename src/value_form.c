@@ -363,6 +363,19 @@ write_by_class(Formed *formed, bool whole)
  * ----------------------------------------------------------------
  */
 
+/* What a destination wants around times; a field of texts has the time itself. */
+static void
+surround(Formed *formed, const char *const *in)
+{
+	char	   *text;
+
+	if (in[0] == NULL || formed->field == FIELD_TEXT)
+		return;
+	text = psprintf("%s%s%s", in[0], text_of(formed), in[1]);
+	replace(formed, text);
+	pfree(text);
+}
+
 static const char *
 write_time(Formed *formed, bool as_date)
 {
@@ -379,6 +392,7 @@ write_time(Formed *formed, bool as_date)
 	{
 		/* down, also before 1970 */
 		replace(formed, psprintf(INT64_FORMAT, since / unit - (since % unit < 0 ? 1 : 0)));
+		surround(formed, as_date ? formed->forms->date_in : formed->forms->timestamp_in);
 		return NULL;
 	}
 	if (timestamp2tm(formed->time, NULL, &tm, &fraction, NULL, NULL) != 0 || tm.tm_year < 1 || tm.tm_year > 9999)
@@ -400,6 +414,7 @@ write_time(Formed *formed, bool as_date)
 	}
 	replace_with_string(formed, text.data, text.len);
 	pfree(text.data);
+	surround(formed, as_date ? formed->forms->date_in : formed->forms->timestamp_in);
 	return NULL;
 }
 

@@ -41,6 +41,8 @@ static const Probe probes[] = {
 	{"rule", "{\"rules\": [{" STRANGER "}], \"operations\": {}}"},
 	{"check", "{\"check\": {" STRANGER "}, \"operations\": {}}"},
 	{"types", "{\"types\": {" STRANGER "}, \"operations\": {}}"},
+	{"dateIn", "{\"types\": {\"date\": {" STRANGER "}}, \"operations\": {}}"},
+	{"timestampIn", "{\"types\": {\"timestamp\": {" STRANGER "}}, \"operations\": {}}"},
 	{"account", "{\"account\": {" STRANGER "}, \"operations\": {}}"},
 	{"limits", "{\"limits\": {" STRANGER "}, \"operations\": {}}"},
 	{"discover", "{\"discover\": {" STRANGER "}, \"operations\": {}}"},
