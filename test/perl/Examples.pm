@@ -150,6 +150,7 @@ sub read
 		}
 		else
 		{
+			$out =~ s/^ \w+ *\n-+\n *\n+//mg;    # of functions that return nothing
 			s/^\n+//, s/[ \t]+$//mg, s/\n+\z/\n/ foreach $out, $text;
 			is($out, $text, "$name: what is shown") or diag $err;
 		}

@@ -80,7 +80,7 @@ sub problems
 	}
 	return () unless ref $said eq 'HASH' && ($said->{type} // '') =~ m{^https://stoplight\.io/prism/errors#(\w+)};
 	my $what = $1;
-	return () if $what =~ /^(?:NOT_ACCEPTABLE|NO_COMPLEX_OBJECT_TEXT|NO_RESPONSE_DEFINED|VIOLATIONS)$/;
+	return () if $what =~ /^(?:NOT_ACCEPTABLE|NO_COMPLEX_OBJECT_TEXT|NO_RESPONSE_DEFINED|SCHEMA_TOO_COMPLEX|VIOLATIONS)$/;
 	return ("$what: " . ($said->{detail} // $said->{title} // ''));
 }
 

@@ -36,7 +36,24 @@ my $planning = Vendor->start(sub {
 });
 
 my $page = Examples->start('planning_api.md', servers => { planning => { base_url => $planning->url } }, at => {
-	});
+	first_run => sub
+	{
+		my $state = $planning->state;
+		is(scalar keys %{ $state->{forecasts}{LYS} }, 120, 'each article has its forecast');
+		is($state->{tokens}, 2, 'after a new token');
+		is_deeply($state->{forecasts}{LYS}{A1}[0], { week => '2026-W48', qty => 101 }, 'with its weeks');
+	},
+	second_run => sub
+	{
+		my $state = $planning->state;
+		is($state->{forecasts}{LYS}{A7}[1]{qty}, 118, 'a change is there');
+		is_deeply($state->{forecasts}{LYS}{A8}, [], 'and what left is empty');
+	} });
 $page->read;
+my @secret = grep { ($_->{headers}{authorization} // '') =~ /Bearer/ && $_->{path} eq '/oauth/token' } $planning->requests;
+is(scalar @secret, 0, 'the token endpoint is not given tokens');
+my ($token) = grep { $_->{path} eq '/oauth/token' } $planning->requests;
+is_deeply($token->{form}, { grant_type => 'client_credentials', client_id => 'warehouse', client_secret => 'a secret of the planning tool', scope => 'forecasts:write' },
+	'it is asked as OAuth has it');
 
 done_testing();
