@@ -78,6 +78,17 @@ act_batch_same_request(const ConnectorOperation *a, const ConnectorOperation *b)
 	return a->mix != NULL && b->mix != NULL && strcmp(a->mix, b->mix) == 0;
 }
 
+/* The next one that is to be sent, or NULL. */
+static Row *
+next_row(Run *run)
+{
+	Row		   *row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
+
+	if (row != NULL)
+		act_connector_row_own_id(&run->scope, row);
+	return row;
+}
+
 /*
  * Mode replace: one batch, whatever its size.  What differs is claimed and
  * settled; there may be nothing, when only the order does.
@@ -312,7 +323,7 @@ add_fresh(BatchReader *reader, BatchFilling *filling)
 		MemoryContextSwitchTo(batch->fresh->context);
 		reader->ahead = NULL;
 		if (row == NULL)
-			row = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
+			row = next_row(run);
 		if (row == NULL)
 			reader->done = true;
 		else if (act_filling_add(reader, filling, row))
@@ -361,7 +372,7 @@ act_batch_read_ahead(BatchReader *reader)
 		return;
 	context = AllocSetContextCreate(run->context, "pg_activate rows", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	reader->ahead = run->canary != NULL ? act_canary_next(run) : act_diff_next(&run->diff);
+	reader->ahead = next_row(run);
 	reader->ahead_context = context;
 	if (reader->ahead != NULL)
 		return;

@@ -40,7 +40,7 @@ static const char *const by_id_members[] = {
 	"steps", "poll", "results", "abort", NULL
 };
 static const char *const large_members[] = {
-	"from_rows", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs",
+	"from_rows", "nulls", "idempotent", "batch", "request", "answer", "absent", "accepted_codes", "remember", "rules", "needs",
 	"lookup", "missing", "by_id", "steps", "poll", "results", "abort", NULL
 };
 static const char *const batch_members[] = {
@@ -374,6 +374,21 @@ compile_check(const Document *document, const cJSON *check, Connector *connector
 	act_rules_compile(document, act_document_array(document, check, "rules"), &connector->check_rules);
 }
 
+/* Whether a member or a text of the tree is this word; trees are as deep as act_json_parse() lets them be. */
+static bool
+says(const cJSON *tree, const char *word)
+{
+	if ((tree->string != NULL && strcmp(tree->string, word) == 0) ||
+		(cJSON_IsString(tree) && strcmp(tree->valuestring, word) == 0))
+		return true;
+	for (const cJSON *child = tree->child; child != NULL; child = child->next)
+	{
+		if (says(child, word))
+			return true;
+	}
+	return false;
+}
+
 void
 act_connector_compile_operations(Document *document, const cJSON *operations, Connector *connector)
 {
@@ -412,6 +427,7 @@ act_connector_compile_operations(Document *document, const cJSON *operations, Co
 	for (int op = ROW_OP_NONE + 1; op < ROW_OP_COUNT; op++)
 		connector->operations[op] = connector->operations[act_row_op_sent((RowOp) op)];
 	act_flow_check(document, operations, connector);
+	connector->finds = connector->lookup != NULL || says(document->root, "found");
 }
 
 /* A member of the operation, or of the one it is like. */
@@ -532,6 +548,7 @@ compile_large(const Document *document, const cJSON *holder, Connector *connecto
 	compile_request_part(document, at, NULL, connector, large);
 	compile_by_id(document, at, connector, large);
 	operation->large_from = act_flow_compile_large(document, at);
+	large->clears = act_document_bool(document, at, "nulls", true) ? NULL : operation;
 	operation->large = large;
 }
 

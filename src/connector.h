@@ -40,6 +40,7 @@ typedef struct ConnectorScope
 	char	  **key_names;		/* model's key columns, UTF-8 */
 	int			nmatch;
 	char	  **match_names;	/* of match, one by one */
+	bool		match_is_id;	/* it is the destination's own id: what rows go by, and none of their fields */
 	List	   *object_parts;	/* of HttpHeader: object.<name>, what the pattern's {name} stand for */
 	List	   *token;			/* of HttpHeader: token.<name>, what was kept of the token's answer */
 	List	   *saved;			/* of HttpHeader: saved.<name>, from the answers to earlier steps of a job */
@@ -154,6 +155,12 @@ extern const ConnectorOperation *act_connector_operation(const Connector *connec
  * rows for which this is the same, or of one mix.  NULL: there is no such operation.
  */
 extern const ConnectorOperation *act_connector_row_operation(const Connector *connector, const Row *row);
+
+/* The sync's only match field is what the object calls the destination's own id. */
+extern bool act_connector_match_is_id(const Connector *connector, const ConnectorScope *scope);
+
+/* Such a row goes by its match as by an external id; in the row's memory context. */
+extern void act_connector_row_own_id(const ConnectorScope *scope, Row *row);
 
 /* So many rows are to be sent in this run: chooses what is asked for in large ones.  Once for each compiled connector. */
 extern void act_connector_expect(Connector *connector, int64 rows);
@@ -326,6 +333,9 @@ extern bool act_connector_goes_by_id(const Connector *connector, RowOp op);
 
 /* Why a row that is about to be sent cannot be rendered, now that all is known of it, or NULL. */
 extern char *act_connector_row_unready(const Connector *connector, const ConnectorScope *scope, Row *row);
+
+/* Whether a row may be given a record that was there before it. */
+extern bool act_connector_finds(const Connector *connector);
 
 /* A row that is refused since it is there: true where it goes on as an update of its record, or is looked up. */
 extern bool act_connector_row_is_there(const Connector *connector, Row *row);

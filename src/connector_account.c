@@ -26,6 +26,7 @@ struct AccountSection
 {
 	const RequestTemplate *request;
 	const Path *id;
+	const Template *id_text;	/* in place of id: said without looking */
 	const Path *name;
 	const Path *environment;
 	int			nmapped;
@@ -34,6 +35,22 @@ struct AccountSection
 	const Path *scopes;
 	List	   *needs;			/* of char * */
 };
+
+/* Where it stands in the answer, or {"text": what it is}. */
+static void
+compile_id(const Document *document, const cJSON *at, struct AccountSection *section)
+{
+	static const char *const members[] = {"text", NULL};
+
+	if (!cJSON_IsObject(at))
+	{
+		section->id = act_path_compile(document, at);
+		return;
+	}
+	act_document_check(document, at, members, NULL);
+	act_document_need(document, at, "text");
+	section->id_text = act_template_compile_member(document, at, "text", 0);
+}
 
 static void
 compile_environment(const Document *document, const cJSON *at, struct AccountSection *section)
@@ -74,8 +91,7 @@ act_account_compile(const Document *document, const cJSON *at, Connector *connec
 	act_document_check(document, at, account_members, NULL);
 	section = palloc0(sizeof(struct AccountSection));
 	section->request = act_connector_compile_request(document, act_document_need(document, at, "request"), 0);
-	act_document_need(document, at, "id");
-	section->id = act_path_compile_member(document, at, "id");
+	compile_id(document, act_document_need(document, at, "id"), section);
 	section->name = act_path_compile_member(document, at, "name");
 	compile_environment(document, act_document_member(at, "environment"), section);
 	section->scopes = act_path_compile_member(document, at, "scopes");
@@ -125,6 +141,19 @@ text_at(const AccountReading *reading, const Path *path, const cJSON *root)
 	if (strlen(text) > MAX_TEXT)
 		text[act_utf8_clip(text, strlen(text), MAX_TEXT)] = '\0';
 	return text;
+}
+
+static char *
+account_id(const AccountReading *reading, const cJSON *root)
+{
+	const struct AccountSection *section = reading->connector->account;
+	TemplateInput input = {.scope = reading->scope};
+	StringInfoData text;
+
+	if (section->id_text == NULL)
+		return text_at(reading, section->id, root);
+	initStringInfo(&text);
+	return act_template_render_text(section->id_text, &input, &text) == TEMPLATE_DONE ? text.data : NULL;
 }
 
 /* An array of them, or text of words. */
@@ -180,7 +209,7 @@ read_account(const cJSON *root, const char *problem, ConnectorAnswer *answer, vo
 	ConnectorAccount *account = reading->account;
 	ListCell   *cell;
 
-	account->id = text_at(reading, section->id, root);
+	account->id = account_id(reading, root);
 	if (account->id == NULL)
 	{
 		answer->verdict = VERDICT_CONFIGURATION;

@@ -489,6 +489,7 @@ authorize_url(const Connector *connector, const Auth *auth, TemplateInput *input
 	const char *query = request->url + path_len;
 	StringInfoData path;
 	StringInfoData url;
+	bool		only_query;		/* the path stays as it is, to its last slash */
 
 	initStringInfo(&path);
 	act_auth_text(auth->path, input, &path);
@@ -497,11 +498,12 @@ authorize_url(const Connector *connector, const Auth *auth, TemplateInput *input
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("connector \"%s\": the secret that ends the address %s", connector->name,
 						act_url_suffix_problem(path.data))));
-	while (path_len > 0 && request->url[path_len - 1] == '/')
+	only_query = *path.data == '?';
+	while (!only_query && path_len > 0 && request->url[path_len - 1] == '/')
 		path_len--;
 	initStringInfo(&url);
 	appendBinaryStringInfo(&url, request->url, (int) path_len);
-	appendStringInfo(&url, "/%s", path.data + strspn(path.data, "/"));
+	appendStringInfo(&url, "%s%s", only_query ? "" : "/", path.data + strspn(path.data, "/"));
 	if (*query != '\0')
 		appendStringInfo(&url, "%c%s", strchr(path.data, '?') != NULL ? '&' : '?', query + 1);
 	request->url = url.data;

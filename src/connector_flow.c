@@ -150,11 +150,19 @@ act_connector_goes_by_id(const Connector *connector, RowOp op)
 	return operation != NULL && operation->flow.needs_id && operation->flow.missing == MISSING_ABSENT;
 }
 
-/* Whatever is known of the row. */
+/*
+ * Whatever is known of the row.  One that may have something to clear is as
+ * good as one that has: a text with the word is only sent another way.
+ */
 static const Operation *
 base_operation(const Connector *connector, const Row *row)
 {
-	return connector->operations[row->ask != ROW_OP_NONE ? row->ask : row->op];
+	const Operation *operation = connector->operations[row->ask != ROW_OP_NONE ? row->ask : row->op];
+
+	if (operation != NULL && operation->clears != NULL && row->was_there && row->fields != NULL &&
+		strstr(row->fields, "null") != NULL)
+		return operation->clears;
+	return operation;
 }
 
 const Operation *
@@ -248,6 +256,37 @@ say(Row *row, RowOutcome outcome, const char *code, char *message)
 	row->outcome = outcome;
 	row->code = code == NULL ? NULL : pstrdup(code);
 	row->message = message;
+}
+
+bool
+act_connector_match_is_id(const Connector *connector, const ConnectorScope *scope)
+{
+	const ConnectorObject *object = act_connector_object(connector);
+
+	return object != NULL && object->match_id != NULL && scope->nmatch == 1 &&
+		strcmp(object->match_id, scope->match_names[0]) == 0;
+}
+
+/* Where the record is gone there is nothing else that it could be found by. */
+void
+act_connector_row_own_id(const ConnectorScope *scope, Row *row)
+{
+	const char *value;
+	size_t		len;
+	StringInfoData id;
+
+	if (!scope->match_is_id || row->fields == NULL ||
+		!act_json_find_member(row->fields, strlen(row->fields), scope->match_names[0], &value, &len) ||
+		(len == 4 && memcmp(value, "null", 4) == 0))
+		return;
+	initStringInfo(&id);
+	if (*value == '"')
+		act_json_append_unescaped(&id, value, len);
+	else
+		appendBinaryStringInfo(&id, value, len);
+	if (id.len > 0)
+		take_record(row, id.data);
+	row->forgot_id = true;
 }
 
 void
@@ -386,6 +425,12 @@ act_connector_row_found(const Connector *connector, Row *row, const ConnectorFou
 		say(row, ROW_REJECTED, "lookup_incomplete",
 			psprintf("record %s was found, but not its %s, which operation \"%s\" needs", row->external_id, lacking,
 					 act_row_op_sent_name(row->op)));
+}
+
+bool
+act_connector_finds(const Connector *connector)
+{
+	return connector->finds;
 }
 
 bool

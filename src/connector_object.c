@@ -23,7 +23,7 @@ static const char *const object_members[] = {
 	"discover", "operations", "rules", "reason", NULL
 };
 
-static const char *const match_members[] = {"fields", "default", "compare", "any", NULL};
+static const char *const match_members[] = {"fields", "default", "compare", "any", "id", NULL};
 static const char *const document_match_members[] = {"compare", NULL};
 
 /* In the order of ObjectKind. */
@@ -170,6 +170,7 @@ compile_match(const Document *document, const cJSON *match, ConnectorObject *obj
 		return;
 	act_document_check(document, match, match_members, NULL);
 	object->match_any = act_document_bool(document, match, "any", false);
+	object->match_id = act_document_string(document, match, "id");
 	fields = act_document_array(document, match, "fields");
 	object->matches = palloc0(((fields == NULL ? 0 : cJSON_GetArraySize(fields)) + 1) * sizeof(ObjectMatch));
 	for (const cJSON *at = fields == NULL ? NULL : fields->child; at != NULL; at = at->next)

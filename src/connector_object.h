@@ -59,6 +59,7 @@ typedef struct ConnectorObject
 	ObjectMatch *matches;
 	const ObjectMatch *match_default;	/* or NULL */
 	bool		match_any;
+	const char *match_id;		/* the field that is the destination's own id, or NULL */
 	const struct Filter **match_compare;	/* NULL-ended */
 	const char *const *key_fields;	/* NULL-ended; NULL: none */
 	int			nfields;

@@ -108,6 +108,7 @@ struct Operation
 	const Operation *by_id;		/* of rows whose external id is known; NULL: the same */
 	const Operation *large;		/* of runs with so many rows: */
 	int64		large_from;
+	const Operation *clears;	/* of one that is large and cannot clear: what does it for rows that were there; or NULL */
 	ResultCodes accepted_codes; /* of this one, beside the answer's own */
 	NamedPointers remember;		/* in each row's result, beside the answer's own */
 	AnswerRules rules;			/* of owners: before the connector's */
@@ -222,6 +223,7 @@ struct Connector
 	StatusRanges check_fails;	/* none: whatever is not 2xx */
 	AnswerRules check_rules;	/* before that */
 	const Lookup *lookup;		/* NULL: it cannot be asked */
+	bool		finds;			/* rows may be given records that were there: looked up, or told by an answer */
 	int			nobject_lists;	/* requests that tell the objects */
 	struct Discovery *object_lists;
 	const struct Discovery *field_list; /* the fields of an object; NULL: they cannot be asked for */

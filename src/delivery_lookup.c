@@ -43,7 +43,7 @@ act_delivery_note_record(Delivery *delivery, const Row *row)
 {
 	const char *id = row->new_external_id != NULL ? row->new_external_id : row->id_changed ? row->external_id : NULL;
 
-	if (id == NULL || act_row_op_removes(row->op))
+	if (id == NULL || act_row_op_removes(row->op) || !act_connector_finds(delivery->run->destination->connector))
 		return;
 	if (delivery->owners == NULL)
 		delivery->owners = act_owners_create(delivery->context);
@@ -209,6 +209,22 @@ act_delivery_ready(Delivery *delivery, Batch *batch)
  * ----------------------------------------------------------------
  */
 
+/* An id that the row is to be found by anew is still its own: the lookup may find just that one. */
+static bool
+forgets(Delivery *delivery, Row *row)
+{
+	char	   *id = row->external_id != NULL ? pstrdup(row->external_id) : NULL;
+
+	if (!act_connector_row_forgets(delivery->run->destination->connector, row))
+		return false;
+	if (id == NULL)
+		return true;
+	if (delivery->owners == NULL)
+		delivery->owners = act_owners_create(delivery->context);
+	act_owners_note(delivery->owners, id, row->key);
+	return true;
+}
+
 static bool
 turns(Delivery *delivery, Row *row)
 {
@@ -225,7 +241,7 @@ turns(Delivery *delivery, Row *row)
 		row->new_external_id = NULL;
 		return false;
 	}
-	return exists ? act_connector_row_is_there(connector, row) : act_connector_row_forgets(connector, row);
+	return exists ? act_connector_row_is_there(connector, row) : forgets(delivery, row);
 }
 
 /*

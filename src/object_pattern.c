@@ -70,7 +70,7 @@ act_object_pattern_problem(const char *pattern)
 			return "a part whose name is no plain identifier";
 		for (const char *other = strchr(pattern, '{'); other < at; other = strchr(other + 1, '{'))
 		{
-			if (strncmp(other + 1, at + 1, len) == 0 && other[len + 1] == '}')
+			if (strncmp(other + 1, at + 1, len) == 0 && (other[len + 1] == '}' || other[len + 1] == '.'))
 				return "a part given twice";
 		}
 		at = after_part = close + 1;

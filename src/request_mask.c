@@ -41,6 +41,48 @@ mask_difference(const char *one, const char *other, const char *letters)
 	return psprintf("%.*s" ACT_REQUEST_MASK, start, one);
 }
 
+/* Where the string ends that a place in JSON is in: at its quote, or at the end of all. */
+static size_t
+string_end(const char *json, size_t len, size_t at)
+{
+	while (at < len && json[at] != '"')
+		at += json[at] == '\\' ? 2 : 1;
+	return Min(at, len);
+}
+
+/* Credentials in a body are strings within JSON: {"routing_key": "********"} */
+static void
+mask_body(HttpRequest *request, const HttpRequest *other)
+{
+	StringInfoData masked;
+	size_t		a = 0;
+	size_t		b = 0;
+	int			start = 0;		/* of the string that a is in, in what is masked */
+
+	if (request->body == NULL || other->body == NULL ||
+		(request->body_len == other->body_len && memcmp(request->body, other->body, request->body_len) == 0))
+		return;
+	initStringInfo(&masked);
+	while (a < request->body_len && b < other->body_len)
+	{
+		if (request->body[a] == other->body[b])
+		{
+			appendStringInfoCharMacro(&masked, request->body[a]);
+			if (request->body[a] == '"')
+				start = masked.len;
+			a++;
+			b++;
+			continue;
+		}
+		masked.len = start;
+		appendStringInfoString(&masked, ACT_REQUEST_MASK);
+		a = string_end(request->body, request->body_len, a);
+		b = string_end(other->body, other->body_len, b);
+	}
+	request->body = masked.data;
+	request->body_len = masked.len;
+}
+
 /* Credentials may take the place of a header that is there: not in the original. */
 static List *
 copy_headers(List *copies, const List *headers)
@@ -80,6 +122,7 @@ act_request_mask(HttpRequest *request, const HttpRequest *other)
 	ListCell   *b;
 
 	request->url = mask_difference(request->url, other->url, "/?&=");
+	mask_body(request, other);
 	forboth(a, request->headers, b, other->headers)
 	{
 		const HttpHeader *header = lfirst(a);

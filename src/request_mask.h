@@ -21,7 +21,8 @@ extern void act_request_mask(HttpRequest *request, const HttpRequest *other);
 
 /*
  * bare is a request before its credentials were put on; now_s when it goes
- * out, in Unix seconds.  In the current memory context; the body is bare's.
+ * out, in Unix seconds.  In the current memory context; the body is bare's
+ * where no credentials are in it.
  */
 extern HttpRequest act_request_masked(const Run *run, const HttpRequest *bare, int64 now_s);
 

@@ -265,6 +265,7 @@ act_run_scope(Run *run)
 		scope->match_names[i] = pg_server_to_any(sync->match[i], strlen(sync->match[i]), PG_UTF8);
 		scope->match = i == 0 ? scope->match_names[i] : psprintf("%s,%s", scope->match, scope->match_names[i]);
 	}
+	scope->match_is_id = act_connector_match_is_id(run->destination->connector, scope);
 	scope->run_id = run->run_id;
 	scope->run_started_ms = act_unix_ms(run->started_at != 0 ? run->started_at : act_now());
 	scope->nkeys = sync->nkeys;

@@ -14,6 +14,7 @@
 
 #include "json_text.h"
 #include "template_private.h"
+#include "url.h"
 
 typedef struct Builder
 {
@@ -681,6 +682,8 @@ compile_string(Builder *builder, const char *text, size_t len, bool is_json)
 
 		if (is_json)
 			act_json_append_escaped(&builder->literal, text, stop - text);
+		else if ((builder->place & TEMPLATE_IN_URL) != 0)
+			act_url_append(&builder->literal, text, stop - text);
 		else
 			appendBinaryStringInfo(&builder->literal, text, stop - text);
 		if (open == NULL)
@@ -692,7 +695,6 @@ compile_string(Builder *builder, const char *text, size_t len, bool is_json)
 		text = close + 2;
 	}
 }
-
 
 static Expression *
 compile_expression(Builder *builder, const char *source, size_t len)

@@ -312,14 +312,24 @@ listed_fields(const Row *row, bool wanted, TemplateInput *input)
 	return some_fields(act_value_row_fields(row), names, names == NULL ? 0 : INT_MAX, wanted, input);
 }
 
-/* The match fields as an object, however many: of rows that send no fields, too. */
+/*
+ * The match fields as an object, all of them: of rows that send no fields,
+ * too.  Some of them alone would be true of more records than the row's own.
+ */
 Value
 act_value_match_fields(const Row *row, TemplateInput *input)
 {
 	const ConnectorScope *scope = input->scope;
 
-	if (row == NULL || scope->nmatch == 0)
+	if (row == NULL || scope->nmatch == 0 || row->fields == NULL)
 		return (Value) {VALUE_MISSING};
+	for (int i = 0; i < scope->nmatch; i++)
+	{
+		char	   *name[2] = {scope->match_names[i], NULL};
+
+		if (act_value_member(row->fields, name).kind == VALUE_MISSING)
+			return (Value) {VALUE_MISSING};
+	}
 	return some_fields(row->fields, (const char *const *) scope->match_names, scope->nmatch, true, input);
 }
 
@@ -399,6 +409,9 @@ resolve_row(const Expression *expression, TemplateInput *input)
 		case PATH_ROW_KEY_COLUMN:
 			return act_value_member(row->key, column);
 		case PATH_ROW_FIELDS:
+			if (scope->match_is_id)
+				return some_fields(act_value_row_fields(row), (const char *const *) scope->match_names, scope->nmatch,
+								   false, input);
 			return json_value(act_value_row_fields(row));
 		case PATH_ROW_FIELD:
 			return act_value_member(act_value_row_fields(row), expression->fields);

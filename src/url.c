@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * url.c
- *	  URLs that somebody typed as an option.
+ *	  URLs that somebody typed, as an option or in a document.
  *
  * Stricter than the network library that gets them later: where two readers
  * could differ about which host a URL names (user info, backslashes, escapes
@@ -158,4 +158,18 @@ act_url_origin(const char *url)
 	if (parsed.host_len > 1 && host[parsed.host_len - 1] == '.')
 		host[parsed.host_len - 1] = '\0';
 	return psprintf("%s://%s:%d", parsed.tls ? "https" : "http", host, parsed.port);
+}
+
+void
+act_url_append(StringInfo out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = text[i];
+
+		if (c <= ' ' || c >= 0x7F || strchr("\"#<>\\^`{|}", c) != NULL)
+			appendStringInfo(out, "%%%02X", c);
+		else
+			appendStringInfoChar(out, c);
+	}
 }

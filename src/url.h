@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * url.h
- *	  URLs that somebody typed as an option.
+ *	  URLs that somebody typed, as an option or in a document.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef ACT_URL_H
 #define ACT_URL_H
+
+#include "lib/stringinfo.h"
 
 /* What is wrong with it, or NULL for a URL to send to. */
 extern const char *act_url_problem(const char *url);
@@ -22,5 +24,8 @@ extern const char *act_url_suffix_problem(const char *suffix);
  * URL to send to.
  */
 extern char *act_url_origin(const char *url);
+
+/* Appends text of a document to an address; what can stand in none is percent-encoded. */
+extern void act_url_append(StringInfo out, const char *text, size_t len);
 
 #endif							/* ACT_URL_H */

@@ -9,6 +9,7 @@ Clickhouse - ClickHouse as Debian ships it, for TAP tests
   use Clickhouse;
   my $ch = Clickhouse->start;
   $ch->url;                            # http://127.0.0.1:port
+  $ch->tcp_port;                       # for clickhouse-client
   $ch->query('CREATE TABLE ...');      # the answer's text; dies on errors
   $ch->rows('SELECT ...');             # [{...}], every number as text
   $ch->stop('KILL'); $ch->restart;     # the same port and data
@@ -83,6 +84,7 @@ sub restart
 }
 
 sub url { return "http://127.0.0.1:$_[0]{port}" }
+sub tcp_port { return $_[0]{tcp} }
 
 sub query
 {

@@ -15,7 +15,7 @@ Soak - what a process costs while it sends very many requests, for TAP tests
 One session sends a row a request: half of the requests in many runs, the
 other half in one. Its own memory and its descriptors are looked at all the
 while, and the growth for a thousand requests, from the line that fits best,
-must be below C<bound> bytes. From the second run on another session holds a snapshot,
+must be below C<bound> bytes; the first half of each is a warm-up. From the second run on another session holds a snapshot,
 so that nothing dead can be removed, and the tables of the extension must stay in
 bounds all the same.
 
@@ -32,22 +32,22 @@ use Chaos;
 use Destination;
 use Session;
 
-# Requests before which a process takes what it then keeps: caches, arenas.
-use constant WARM_UP => 2000;
+# The share of its requests before which a process takes what it then keeps: caches, arenas.
+use constant WARM_UP => 0.5;
 
 # What the destination takes for an answer: a run must last long enough to be
 # looked at more than twice, however fast the machine is.
 use constant ANSWER_MS => 8;
 
-# Pages of its own, in bytes, and open descriptors; nothing once it is gone.
+# Memory of its own, in bytes, and open descriptors; nothing once it is gone.
+# Not pages of files: whether others have them, too, makes those private or not.
 sub _look
 {
 	my ($pid) = @_;
 	open my $rollup, '<', "/proc/$pid/smaps_rollup" or return;
-	my $private = 0;
-	$private += 1024 * $1 while join('', <$rollup>) =~ /^Private_(?:Clean|Dirty):\s+(\d+)/mg;
+	my ($own) = map { /^Anonymous:\s+(\d+)/ ? 1024 * $1 : () } <$rollup>;
 	opendir my $folder, "/proc/$pid/fd" or return;
-	return ($private, scalar grep { !/^\./ } readdir $folder);
+	return ($own, scalar grep { !/^\./ } readdir $folder);
 }
 
 # Least squares: growth of the second for one of the first.
@@ -140,7 +140,8 @@ sub _grows_little
 {
 	my ($name, $bound, $points) = @_;
 	my $first = $points->[0][0] // 0;
-	my @warm = grep { $_->[0] >= $first + WARM_UP } @$points;
+	my $last = @$points ? $points->[-1][0] : 0;
+	my @warm = grep { $_->[0] >= $first + WARM_UP * ($last - $first) } @$points;
 	my $slope = 1000 * _slope(@warm);
 	ok(@warm > 2, "$name: looked at " . @warm . ' times');
 	Chaos::tell('%s: %.0f bytes of its own memory for 1000 requests', $name, $slope);

@@ -202,6 +202,17 @@ is(paths($since), 'POST /crm/v3/objects/contacts/batch/read POST /crm/v3/objects
 $t->rows_become('who is not there is told', 'known', { 1 => 'accepted', 2 => 'accepted', 3 => 'absent' });
 is($t->sql('SELECT string_agg(activate_external_id, $$ $$ ORDER BY id) FROM activate_data.known WHERE activate_external_id IS NOT NULL'), '71 72', 'ids are kept');
 
+$t->model('owned', { id => 71, score => 8 }, { id => 79, score => 8 });
+$t->sync('owned', 'owned', key => 'id', destination => 'e', object => 'contacts', match => 'hs_object_id', mode => 'mirror', on_removed => 'delete',
+	mapping => 'id AS hs_object_id, score', %options);
+$since = count();
+$t->run('owned');
+is(paths($since), 'POST /crm/v3/objects/contacts/batch/update', 'matched by HubSpot\'s own id nothing is looked up');
+$t->rows_become('and no record made', 'owned', { 71 => 'accepted', 79 => 'absent OBJECT_NOT_FOUND' });
+is_deeply([ sort keys %{ contacts()->{71} } ], [ 'email', 'score' ], 'the id is no property');
+$t->sql('DELETE FROM owned WHERE id = 71');
+$t->run('owned');
+ok(!contacts()->{71}, 'it is archived by it, too');
 $t->model('clear', { id => 1, ref => 'c1', plan => 'pro' }, { id => 2, ref => 'c2', plan => 'pro' });
 $t->sync('clear', 'clear', key => 'id', destination => 'e', object => 'companies', match => 'ref', mode => 'mirror', on_removed => 'clear', mapping => 'ref, plan', %options);
 $t->run('clear');
@@ -230,6 +241,13 @@ is($t->sql(q(SELECT key ->> 'company' || ' ' || state || ' ' || code || ' ' || m
 $t->sql('DELETE FROM links WHERE company <> 501');
 $run = $t->run('links');
 is_deeply([ sort keys %{ $t->vendor->state->{links} } ], ['contacts 71 companies 501 '], 'and taken apart');
+$t->model('employees', { person => 1, company => 1 }, { person => 3, company => 1 });
+$t->sync('employees', 'employees', key => 'person, company', destination => 'e', object => 'contacts/companies', mode => 'mirror', on_removed => 'remove',
+	mapping => q(activate.external_id('known', person) AS from_id, activate.external_id('clear', company) AS to_id), %options);
+$t->run('employees');
+my ($company) = map { $_->{activate_external_id} } @{ $t->rows('SELECT activate_external_id FROM activate_data.clear WHERE id = 1') };
+ok($t->vendor->state->{links}{"contacts 71 companies $company "}, 'by the ids of other syncs');
+is($t->sql(q(SELECT state FROM activate.pending WHERE sync = 'employees')), 'waiting', 'and waits for those that there are not yet');
 $t->model('labels', { contact => 71, company => 501, label => 37 }, { contact => 72, company => 501, label => 37 });
 $t->sync('labels', 'labels', key => 'contact, company, label', destination => 'e', object => 'contacts/companies/labels', mode => 'mirror', on_removed => 'remove',
 	mapping => q(contact AS from_id, company AS to_id, 'USER_DEFINED' AS category, label AS type_id), %options);

@@ -83,11 +83,12 @@ my $handler = sub {
 };
 
 my $t = ConnectorTest->start('mailchimp', $handler, spec => 'mailchimp/mailchimp.com.subset.json',
-	options => { dc => 'us21' }, secrets => { api_key => 'key-us21' });
+	options => { dc => 'us21' }, secrets => { api_key => 'key-us21' }, conf => 'pg_activate.debug_late_off = on');
 
 sub of { my ($method, $path) = @_; return grep { $_->{method} eq $method && $_->{path} =~ $path } $t->requests }
 
 # ------------------------------------------------------------- what there is
+like($t->sql(q{SELECT * FROM activate.check_destination('d')}), qr/a1.*Acme/s, 'a check says whose account it is');
 is_deeply($t->rows(q{SELECT pointer, message FROM activate.check_connector((SELECT spec FROM activate.connector WHERE name = 'mailchimp')) WHERE kind = 'error'}),
 	[], 'the document has no problems');
 $t->sql(q{CALL activate.refresh_destination('d', ARRAY['L1/members'])});

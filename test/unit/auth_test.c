@@ -606,6 +606,23 @@ test_basic_without_password(void)
 	CHECK_TEXT(act_connector_secret_problem(connector, &scope), "the value of secret \"password\" is empty");
 }
 
+/* A secret at the end of the address, which is a part of its path or its query. */
+static void
+test_end_of_address(void)
+{
+	Connector  *connector = document("[\"api_key\"]", "{\"kind\": \"url\", \"path\": \"{{secret.api_key}}\"}");
+	HttpRequest request;
+
+	set_secrets("api_key", "?key=a", "x", "y");
+	request = authorized(connector, "GET", "https://api.test/v1", NULL);
+	CHECK_TEXT(request.url, "https://api.test/v1?key=a");
+	request = authorized(connector, "GET", "https://api.test/v1/?b=c", NULL);
+	CHECK_TEXT(request.url, "https://api.test/v1/?key=a&b=c");
+	set_secrets("api_key", "/T1/B2", "x", "y");
+	request = authorized(connector, "GET", "https://api.test/v1/", NULL);
+	CHECK_TEXT(request.url, "https://api.test/v1/T1/B2");
+}
+
 /* Whatever stands in an answer, it is read or refused in words. */
 static void
 test_broken_answers(void)
@@ -651,6 +668,7 @@ main(void)
 	test_digest();
 	test_token_request();
 	test_basic_without_password();
+	test_end_of_address();
 	test_broken_answers();
 	stub_reset();
 	EVP_PKEY_free(signing_key);

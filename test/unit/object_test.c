@@ -123,9 +123,9 @@ static void
 test_what_is_no_pattern(void)
 {
 	static const char *const wrong[] = {
-		"", "{", "}", "a}", "{a", "{}", "{A}", "{a b}", "{a}{b}", "{a}/{a}", "{a...}x", "{a...}/{b}", "{...}", "{a}/{a...}"
+		"", "{", "}", "a}", "{a", "{}", "{A}", "{a b}", "{a}{b}", "{a}/{a}", "{a...}/{a}", "{...}", "{a}/{a...}"
 	};
-	static const char *const right[] = {"a", "{a}", "{a}/{b}", "{a1_}", "x{a...}", "{ab}/{a}"};
+	static const char *const right[] = {"a", "{a}", "{a}/{b}", "{a1_}", "x{a...}", "{ab}/{a}", "{a...}x", "{a...}/{b}"};
 
 	for (int i = 0; i < lengthof(wrong); i++)
 	{
@@ -367,6 +367,58 @@ test_options_stand_for_other_texts(void)
 	CHECK(!THROWS(act_connector_compile("t", "{\"rate\":{\"reset\":{\"header\":\"X\",\"as\":\"epoch\"}}," OPERATIONS "}")));
 }
 
+static char *
+body_of(const Connector *connector, const ConnectorScope *scope, Row *row)
+{
+	HttpRequest request = {0};
+
+	act_connector_render(connector, scope, &row, 1, &request);
+	return pnstrdup(request.body, request.body_len);
+}
+
+static void
+test_a_match_that_is_the_id(void)
+{
+	static const char document[] = "{\"base_url\": \"https://api.test\", \"objects\": [{\"object\": \"{type}\", \"match\": {\"any\": true, \"id\": \"own\"},"
+		" \"operations\": {\"upsert\": {\"request\": {\"body\": {\"$row\": {\"new\": \"{{row.fields}}\"}}}, \"by_id\": {\"absent\": \"match\","
+		" \"request\": {\"body\": {\"$row\": {\"id\": \"{{row.external_id}}\", \"fields\": \"{{row.fields}}\"}}}}}}}]}";
+	Connector  *connector = act_connector_compile_object("t", document, "x");
+	char	   *own = "own";
+	char	   *email = "email";
+	ConnectorScope scope = {.object = "x",.match = "own",.nmatch = 1,.match_names = &own};
+	Row			row = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":9007199254740993,\"email\":\"a\"}"};
+	Row			without = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":null}"};
+	Row			other;
+
+	scope.match_is_id = act_connector_match_is_id(connector, &scope);
+	CHECK(scope.match_is_id);
+	act_connector_row_own_id(&scope, &row);
+	act_connector_row_own_id(&scope, &without);
+	CHECK_TEXT(row.external_id, "9007199254740993");
+	CHECK(row.id_changed && without.external_id == NULL);
+	CHECK_TEXT(body_of(connector, &scope, &row), "{\"id\":\"9007199254740993\",\"fields\":{\"email\":\"a\"}}");
+
+	/* there is nothing else that it could be found by */
+	row.outcome = ROW_ABSENT;
+	CHECK(!act_connector_row_forgets(connector, &row) && row.external_id != NULL);
+
+	/* another record than before */
+	other = row;
+	other.fields = "{\"own\":\"z\"}";
+	act_connector_row_own_id(&scope, &other);
+	CHECK_TEXT(other.external_id, "z");
+
+	/* matched by anything else it is a field like others */
+	scope.match = email;
+	scope.match_names = &email;
+	scope.match_is_id = act_connector_match_is_id(connector, &scope);
+	CHECK(!scope.match_is_id);
+	row.external_id = NULL;
+	act_connector_row_own_id(&scope, &row);
+	CHECK(row.external_id == NULL);
+	CHECK_TEXT(body_of(connector, &scope, &row), "{\"new\":{\"own\":9007199254740993,\"email\":\"a\"}}");
+}
+
 #define RUN(test) (test(), stub_reset())
 
 int
@@ -380,6 +432,7 @@ main(void)
 	RUN(test_wrong_objects_are_refused_by_name);
 	RUN(test_documents_extend_others);
 	RUN(test_options_stand_for_other_texts);
+	RUN(test_a_match_that_is_the_id);
 	printf("object_test: %d checks, %d failed\n", checks, failures);
 	return failures > 0;
 }

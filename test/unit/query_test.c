@@ -167,6 +167,18 @@ test_filters_before_join_are_of_each_row(void)
 			   "https://api.test/t?f=[%7B%22email%22%3A%22a%2C%5C%22b%22%7D%2C%7B%22email%22%3A7%7D]");
 }
 
+/* {} would be true of everything. */
+static void
+test_a_row_without_its_match_is_no_filter(void)
+{
+	char	   *names[] = {"site", "sku", NULL};
+	ConnectorScope scope = scope_of(names, 2);
+	Row			a = {.op = ROW_OP_DELETE,.key = "{\"id\": 1}",.fields = "{\"site\":\"a\"}"};
+	Row		   *rows[] = {&a};
+
+	CHECK_TEXT(pnstrdup(address_of(BY_FILTER, &scope, rows, 1), 35), "connector \"test\": {{rows.matched|js");
+}
+
 static void
 test_names_of_destinations_may_begin_with_a_dollar(void)
 {
@@ -186,6 +198,7 @@ main(void)
 	test_without_a_match_there_is_no_request();
 	test_match_is_of_one_row();
 	test_filters_before_join_are_of_each_row();
+	test_a_row_without_its_match_is_no_filter();
 	test_names_of_destinations_may_begin_with_a_dollar();
 	fprintf(stderr, "query_test: %d checks, %d failed\n", checks, failures);
 	return failures > 0;
