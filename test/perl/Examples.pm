@@ -12,7 +12,7 @@ Examples - a page of doc/examples as its reader would go through it, for TAP tes
       files => { 'google.pem' => '...' },                       # in pg_activate.secrets_directory
       conf => "...\n",
       at => { token_expires => sub { $vendor->tell(...) } });   # what happens where the page says <!--at token_expires-->
-  $page->read;                     # a test for each block, for each answer that the page shows, and for each link
+  $page->read;                     # a test for each block, and one for each answer that the page shows
   $page->sql('...'); $page->rows('...'); $page->activate;
   $page->fits($vendor, spec => 'hubspot/objects.prism.json', only => sub { ... });   # the vendor's own file accepts what it was asked
 
@@ -155,10 +155,6 @@ sub read
 			s/^\n+//, s/[ \t]+$//mg, s/\n+\z/\n/ foreach $out, $text;
 			is($out, $text, "$name: what is shown") or diag $err;
 		}
-	}
-	foreach my $target (slurp_file($self->{path}) =~ /\]\(([^):#]+)(?:#[^)]*)?\)/g)
-	{
-		ok(-e "doc/examples/$target", "$self->{path} links to $target");
 	}
 	is_deeply([ sort keys %done ], [ sort keys %{ $self->{at} // {} } ], "$self->{path}: all happened");
 	return;
