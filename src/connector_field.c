@@ -243,6 +243,36 @@ act_connector_filter_problem(const Connector *connector, const ConnectorScope *s
 	return NULL;
 }
 
+/* Neither null nor the empty text. */
+static bool
+has_value(const Row *row, const char *name)
+{
+	const char *value;
+	size_t		len;
+
+	return act_json_find_member(row->fields, strlen(row->fields), name, &value, &len) &&
+		!(len == 4 && memcmp(value, "null", 4) == 0) && !(len == 2 && memcmp(value, "\"\"", 2) == 0);
+}
+
+char *
+act_connector_any_of_problem(const Connector *connector, const Row *row)
+{
+	const char *const *any_of = connector->object == NULL ? NULL : connector->object->any_of;
+	RowOp		op = act_row_op_sent(row->op);
+	StringInfoData names;
+
+	if (any_of == NULL || row->fields == NULL || (op != ROW_OP_INSERT && op != ROW_OP_UPSERT && op != ROW_OP_ADD))
+		return NULL;
+	initStringInfo(&names);
+	for (const char *const *name = any_of; *name != NULL; name++)
+	{
+		if (has_value(row, *name))
+			return NULL;
+		appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", *name);
+	}
+	return psprintf("none of the fields %s has a value, and %s needs one", names.data, connector->name);
+}
+
 Row *
 act_connector_sent_row(const Connector *connector, const ConnectorScope *scope, Row *row)
 {

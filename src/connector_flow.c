@@ -427,6 +427,16 @@ act_connector_row_found(const Connector *connector, Row *row, const ConnectorFou
 					 act_row_op_sent_name(row->op)));
 }
 
+/*
+ * It was sent as that record already: what was remembered of it is not so any
+ * more, and sent again it would say the same.
+ */
+static bool
+went_as(const Connector *connector, const Row *row, const char *id)
+{
+	return row->external_id != NULL && strcmp(row->external_id, id) == 0 && connector->lookup != NULL;
+}
+
 bool
 act_connector_finds(const Connector *connector)
 {
@@ -443,8 +453,9 @@ act_connector_row_is_there(const Connector *connector, Row *row)
 	row->turns++;
 	row->exists = false;
 	row->looked_up = false;
-	if (row->new_external_id == NULL)
+	if (row->new_external_id == NULL || went_as(connector, row, row->new_external_id))
 	{
+		row->new_external_id = NULL;
 		forget_record(row);
 		row->look_up = true;
 		return true;

@@ -19,7 +19,7 @@
 #define MAX_OBJECTS 1000
 
 static const char *const object_members[] = {
-	"object", "title", "kind", "match", "takes_key", "key_fields", "fields", "more_fields", "types",
+	"object", "title", "kind", "match", "takes_key", "key_fields", "fields", "more_fields", "any_of", "types",
 	"discover", "operations", "rules", "reason", NULL
 };
 
@@ -272,6 +272,7 @@ compile_description(const Document *document, const cJSON *at, Connector *connec
 	ConnectorObject *object = palloc0(sizeof(ConnectorObject));
 	const cJSON *match = act_document_member(at, "match");
 	const cJSON *key_fields;
+	const cJSON *any_of;
 	bool		links;
 	int			nkeys;
 
@@ -295,6 +296,9 @@ compile_description(const Document *document, const cJSON *at, Connector *connec
 		object->key_fields = compile_names(document, key_fields, &nkeys);
 	act_object_compile_fields(document, at, object);
 	object->more_fields = act_document_bool(document, at, "more_fields", !links);
+	any_of = act_document_array(document, at, "any_of");
+	if (any_of != NULL)
+		object->any_of = compile_names(document, any_of, &nkeys);
 	if (!object->more_fields && object->nfields == 0 && !links)
 		act_document_error(document, act_document_member(at, "more_fields"), "List them in \"fields\".",
 						   "an object without fields");

@@ -65,6 +65,7 @@ typedef struct ConnectorObject
 	int			nfields;
 	ObjectField *fields;
 	bool		more_fields;	/* others than those are taken, too */
+	const char *const *any_of;	/* NULL-ended: a row has a value of one of them at least; NULL: need not */
 	int			nfiltered;		/* fields that have filters */
 	const char *const *field_names; /* of fields, NULL-ended: ConnectorScope.listed_fields; NULL: it lists none */
 	const ConnectorOperation *operations[ROW_OP_COUNT]; /* by what a sync asks for; NULL: cannot be */
@@ -108,6 +109,9 @@ extern const ValueForms *act_connector_value_forms(const Connector *connector);
  */
 extern Row *act_connector_sent_row(const Connector *connector, const ConnectorScope *scope, Row *row);
 extern Row **act_connector_sent_rows(const Connector *connector, const ConnectorScope *scope, Row **rows, int nrows);
+
+/* What the object makes of a row must have a value of one of these fields: why it has not, or NULL. */
+extern char *act_connector_any_of_problem(const Connector *connector, const Row *row);
 extern char *act_connector_filter_problem(const Connector *connector, const ConnectorScope *scope, const Row *row);
 
 #endif							/* ACT_CONNECTOR_OBJECT_H */

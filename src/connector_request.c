@@ -220,8 +220,10 @@ render_problem(const Connector *connector, const ConnectorScope *scope, Row *row
 char *
 act_connector_row_problem(const Connector *connector, const ConnectorScope *scope, Row *row)
 {
-	char	   *problem = act_connector_filter_problem(connector, scope, row);
+	char	   *problem = act_connector_any_of_problem(connector, row);
 
+	if (problem == NULL)
+		problem = act_connector_filter_problem(connector, scope, row);
 	if (problem != NULL || !may_fail(act_flow_operation(connector, row)))
 		return problem;
 	return render_problem(connector, scope, row, true);

@@ -211,13 +211,14 @@ act_delivery_ready(Delivery *delivery, Batch *batch)
 
 /* An id that the row is to be found by anew is still its own: the lookup may find just that one. */
 static bool
-forgets(Delivery *delivery, Row *row)
+goes_on(Delivery *delivery, Row *row, bool exists)
 {
+	const Connector *connector = delivery->run->destination->connector;
 	char	   *id = row->external_id != NULL ? pstrdup(row->external_id) : NULL;
 
-	if (!act_connector_row_forgets(delivery->run->destination->connector, row))
+	if (exists ? !act_connector_row_is_there(connector, row) : !act_connector_row_forgets(connector, row))
 		return false;
-	if (id == NULL)
+	if (id == NULL || row->external_id != NULL)
 		return true;
 	if (delivery->owners == NULL)
 		delivery->owners = act_owners_create(delivery->context);
@@ -228,7 +229,6 @@ forgets(Delivery *delivery, Row *row)
 static bool
 turns(Delivery *delivery, Row *row)
 {
-	const Connector *connector = delivery->run->destination->connector;
 	bool		exists = row->outcome == ROW_REJECTED && row->exists;
 
 	if (!exists && row->outcome != ROW_ABSENT)
@@ -241,7 +241,7 @@ turns(Delivery *delivery, Row *row)
 		row->new_external_id = NULL;
 		return false;
 	}
-	return exists ? act_connector_row_is_there(connector, row) : forgets(delivery, row);
+	return goes_on(delivery, row, exists);
 }
 
 /*

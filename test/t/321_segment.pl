@@ -74,6 +74,13 @@ $t->sql('UPDATE orders SET amount = 1');
 is($t->run('orders')->{accepted}, 0, 'are not sent again when they change');
 refused(q(SELECT activate.create_sync('mirrored', 'orders', 'id', 'd', object => 'track', mapping => '{"event": "''x''"}', mode => 'mirror', on_removed => 'delete')), qr/mode/, 'nor mirrored');
 
+$t->model('visits', { id => 1, u => 'u1', a => undef }, { id => 2, u => undef, a => 'a-1' }, { id => 3, u => undef, a => undef });
+$t->sync('visits', 'visits', key => 'id', object => 'track', mode => 'append', options => '{"first_run": "send", "max_invalid": "100 %"}',
+	mapping => q({"event": "'Visit'", "userId": "u", "anonymousId": "a"}));
+$t->run('visits');
+is_deeply({ map { $_ => $t->states('visits')->{$_} =~ s/ .*//r } 1 .. 3 }, { 1 => 'accepted', 2 => 'accepted', 3 => 'invalid' }, 'an event of nobody, which Segment would drop, is never sent');
+like($t->sql(q(SELECT message FROM activate.pending WHERE sync = 'visits')), qr/"userId", "anonymousId"/, 'and why is said');
+
 # Groups, pages, screens, aliases
 $t->model('members', { account => 'acme', person => 'u1', seats => 420 }, { account => 'acme', person => 'u2', seats => 420 });
 $t->sync('members', 'members', key => 'account, person', object => 'group', mapping => q({"groupId": "account", "userId": "person", "employees": "seats"}));

@@ -176,10 +176,16 @@ foreach my $object ('plain.csv', 'a b/c+d=e&f,(ü)~/100%.csv', 'z.csv.gz')
 $t->vendor->clear;
 $t->sql(q{SELECT ok FROM activate.check_destination('signed')});
 ok(is_signed(($t->requests)[0], 'se/cr+et'), 'the check is signed, too');
+sub says { my ($code) = @_; return { 'Content-Type' => 'application/xml' }, "<?xml version=\"1.0\"?>\n<Error><Code>$code</Code><Message>m</Message><RequestId>1</RequestId></Error>" }
+foreach my $case ([ 403, 'AccessDenied', 't' ], [ 403, 'SignatureDoesNotMatch', 'f' ], [ 404, 'NoSuchBucket', 'f' ])
+{
+	my ($status, $code) = @$case;
+	$t->vendor->tell(next => [ [ $status, says($code) ] ]);
+	is($t->sql(q{SELECT ok FROM activate.check_destination('signed')}), $case->[-1], "$code is what the check takes it for");
+}
+$t->vendor->tell(next => []);
 
 # ----------------------------------------------------- answers, by a stand-in
-
-sub says { my ($code) = @_; return { 'Content-Type' => 'application/xml' }, "<?xml version=\"1.0\"?>\n<Error><Code>$code</Code><Message>m</Message><RequestId>1</RequestId></Error>" }
 
 $t->model('stock', { id => 1 }, { id => 2 });
 $t->sync('st', 'stock', key => 'id', object => 'st/<batch>.csv', mapping => 'id, v', mode => 'append', options => '{"first_run": "send"}');

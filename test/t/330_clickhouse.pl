@@ -96,7 +96,7 @@ $t->sync('people', 'people', key => 'id', @all, options => '{"remove_after": 0, 
 is($t->sql("SELECT match FROM activate.sync WHERE name = 'people'"), '{id}', 'the key column is the match');
 
 # given a server that is killed in mid run, then the run goes on, and what was not there is
-my $under_way = $t->activate->begin('people', set => { 'pg_activate.debug_retry_pause' => '200ms' });
+my $under_way = $t->activate->begin('people', set => { 'pg_activate.debug_retry_pause' => '1s' });
 until ($t->activate->has_ended($under_way) || $ch->query('SELECT count() FROM people') > 1000) { sleep 0.01 }
 $ch->stop('KILL');
 ok(!$t->activate->has_ended($under_way), 'the server is killed in mid run');

@@ -111,6 +111,8 @@ test_patterns_take_names_apart(void)
 		{"files/{bucket}/{path...}", "files/b/x/y.csv", "bucket=b path=x/y.csv"},
 		{"files/{bucket}/{path...}", "files/b/", NULL},
 		{"files/{bucket}/{path...}", "files//x", NULL},
+		{"{path...}.csv", "a/b.csv.csv", "path=a/b.csv"},
+		{"{path...}.csv", "a/b.json", NULL},
 		{"{a}", "\xc3\xa4 \xe2\x82\xac", "a=\xc3\xa4 \xe2\x82\xac"},
 		{"{a}x{b}x{c}", "1x2x3x4", "a=1 b=2 c=3x4"},
 	};
@@ -207,6 +209,24 @@ test_an_object_says_what_holds_for_it(void)
 	CHECK_TEXT(act_connector_sent_row(connector, &scope, &row)->fields, "{}");
 	row.fields = NULL;
 	CHECK(act_connector_sent_row(connector, &scope, &row) == &row);
+}
+
+/* What a destination would drop without a word is never sent. */
+static void
+test_one_of_several_fields_has_a_value(void)
+{
+	Connector  *connector = act_connector_compile_object("t", "{\"takes_key\":true," OPERATIONS ",\"objects\":[{\"object\":\"a\",\"any_of\":[\"x\",\"y\"]}]}", "a");
+	Row			row = {.op = ROW_OP_INSERT,.key = "{}",.fields = "{\"z\":1,\"y\":0}"};
+
+	CHECK_TEXT(act_connector_any_of_problem(connector, &row), NULL);
+	row.fields = "{\"x\":null,\"y\":\"\",\"z\":1}";
+	CHECK_TEXT(act_connector_any_of_problem(connector, &row), "none of the fields \"x\", \"y\" has a value, and t needs one");
+	row.op = ROW_OP_CLEAR;
+	CHECK_TEXT(act_connector_any_of_problem(connector, &row), NULL);
+	row = (Row) {.op = ROW_OP_UPSERT,.key = "{}",.fields = "{}"};
+	CHECK(act_connector_any_of_problem(connector, &row) != NULL);
+	row = (Row) {.op = ROW_OP_DELETE,.key = "{}"};
+	CHECK_TEXT(act_connector_any_of_problem(connector, &row), NULL);
 }
 
 static void
@@ -385,7 +405,7 @@ test_a_match_that_is_the_id(void)
 	Connector  *connector = act_connector_compile_object("t", document, "x");
 	char	   *own = "own";
 	char	   *email = "email";
-	ConnectorScope scope = {.object = "x",.match = "own",.nmatch = 1,.match_names = &own};
+	ConnectorScope scope = {.object = "x",.match = "own",.nmatch = 1,.match_names = &own,.option = get_region,.arg = "eu"};
 	Row			row = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":9007199254740993,\"email\":\"a\"}"};
 	Row			without = {.op = ROW_OP_UPSERT,.key = "{\"k\":1}",.fields = "{\"own\":null}"};
 	Row			other;
@@ -428,6 +448,7 @@ main(void)
 	RUN(test_what_is_no_pattern);
 	RUN(test_the_first_that_fits_counts);
 	RUN(test_an_object_says_what_holds_for_it);
+	RUN(test_one_of_several_fields_has_a_value);
 	RUN(test_operations_stand_in_for_each_other);
 	RUN(test_wrong_objects_are_refused_by_name);
 	RUN(test_documents_extend_others);
