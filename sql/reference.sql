@@ -216,6 +216,19 @@ CALL activate.run_sync('shops');
 SELECT activate.external_id('shops', 'de', 7, '2024-01-01'), activate.external_id('shops', country, 7::int8, opened::timestamp) FROM reference_test.shops;
 SELECT activate.external_id('shops', 'it', 7, '2024-01-01');
 
+-- given a record that is cleared or updated when its row leaves, then it has its id as long as it is there, and what refers to it goes; archived or deleted it has none
+CREATE TABLE reference_test.lots (id int, name text);
+INSERT INTO reference_test.lots VALUES (1, 'a'), (2, 'b');
+SELECT activate.create_sync(name => 'lots', model => 'reference_test.lots', key => 'id', destination => 'reference_crm', object => 'lots',
+	mapping => 'name', mode => 'mirror', on_removed => 'clear') > 0 AS created;
+CALL activate.run_sync('lots');
+DELETE FROM reference_test.lots WHERE id = 1;
+CALL activate.run_sync('lots');
+SELECT id, activate_state, activate.external_id('lots', id) = activate_external_id AS known FROM activate_data.lots ORDER BY id;
+SELECT activate.alter_sync('lots', on_removed => 'archive');
+SELECT id, activate.external_id('lots', id) IS NOT NULL AS known FROM activate_data.lots ORDER BY id;
+SELECT activate.drop_sync('lots');
+
 -- definitions as code: whoever is referred to comes first, and goes last
 SELECT name, action FROM activate.apply('{"defaults": {"destination": "reference_crm", "key": "id"}, "syncs": {
 	"a_child": {"model": "reference_test.accounts", "mapping": "activate.external_id(''b_parent'', parent_id) AS parent"},

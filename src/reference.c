@@ -248,15 +248,17 @@ append_operator(StringInfo buf, Oid operator)
 	ReleaseSysCache(tuple);
 }
 
+/* kept: the destination has the records of rows that left, too, and links to them must be able to name them. */
 static SPIPlanPtr
-prepare_plan(const char *name, const ReferenceKey *keys, int nkeys)
+prepare_plan(const char *name, const ReferenceKey *keys, int nkeys, bool kept)
 {
 	Oid		   *types = palloc(sizeof(Oid) * nkeys);
 	StringInfoData sql;
 	SPIPlanPtr	plan;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT s.activate_external_id, s.activate_accepted_at IS NOT NULL FROM %s AS s WHERE ",
+	appendStringInfo(&sql, "SELECT s.activate_external_id, s.activate_accepted_at IS NOT NULL%s FROM %s AS s WHERE ",
+					 kept ? " OR (s.activate_state OPERATOR(pg_catalog.=) 'removed' AND s.activate_external_id IS NOT NULL)" : "",
 					 quote_qualified_identifier("activate_data", name));
 	for (int i = 0; i < nkeys; i++)
 	{
@@ -325,7 +327,7 @@ prepare_site(FunctionCallInfo fcinfo, ReferenceSite *site, const char *name)
 			fmgr_info_cxt(OidIsValid(key->literal) ? key->literal : key->cast, &site->converters[i], site->context);
 	}
 	MemoryContextSwitchTo(caller);
-	site->plan = prepare_plan(name, site->keys, site->nkeys);
+	site->plan = prepare_plan(name, site->keys, site->nkeys, act_reference_keeps_records(name));
 	site->name = MemoryContextStrdup(site->context, name);
 }
 

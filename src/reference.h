@@ -57,6 +57,12 @@ extern void act_reference_find_calls(Model *model, List *rewritten, int nkeys, c
 extern void act_reference_store(const Sync *sync, const Model *model);
 extern void act_reference_forget(int64 sync_id);
 
+/*
+ * Whether the record of a row that left that sync's model is there, and usable,
+ * as it is once it was cleared or updated.  With SPI connected.
+ */
+extern bool act_reference_keeps_records(const char *name);
+
 /* 2BP01 while other syncs (for a rename: any) refer to it. */
 extern void act_reference_refuse_drop(const Sync *sync);
 extern void act_reference_refuse_rename(const Sync *sync);

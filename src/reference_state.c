@@ -104,6 +104,19 @@ act_reference_forget(int64 sync_id)
 	act_identity_leave(&identity);
 }
 
+bool
+act_reference_keeps_records(const char *name)
+{
+	Identity	identity;
+	SqlArgument args[] = {SQL_TEXT(name)};
+	uint64		count;
+
+	act_identity_extension(&identity);
+	count = act_sql(SPI_OK_SELECT, "SELECT 1 FROM activate.sync WHERE name = $1 AND on_removed IN ('clear', 'update')", 1, args);
+	act_identity_leave(&identity);
+	return count > 0;
+}
+
 /* "a", "b" and "c"; NULL: nobody refers to it. */
 static char *
 referring_syncs(const Sync *sync, bool itself, char **first)

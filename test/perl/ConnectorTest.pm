@@ -60,6 +60,13 @@ sub start
 	return $self;
 }
 
+# Of a stand-in that another test asks: fits and broken alone.
+sub around
+{
+	my ($class, $vendor, %option) = @_;
+	return bless { vendor => $vendor, option => \%option }, $class;
+}
+
 sub vendor { return $_[0]{vendor} }
 sub activate { return $_[0]{activate} }
 sub sql { my ($self, $sql) = @_; return $self->{activate}->sql($sql) }

@@ -111,7 +111,7 @@ for my $path ('README.md', sort glob 'doc/*.md')
 }
 
 # No link of ours leads nowhere.
-for my $path ('README.md', sort glob 'doc/*.md')
+for my $path ('README.md', sort glob 'doc/*.md doc/*/*.md')
 {
 	my $page = slurp_file($path);
 	my ($folder) = $path =~ m{^(.*/)?};
