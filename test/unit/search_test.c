@@ -72,6 +72,11 @@ act_row_copy(const Row *row)
 	return unconstify(Row *, row);
 }
 
+void
+act_connector_row_own_id(const ConnectorScope *scope, Row *row)
+{
+}
+
 const ConnectorOperation *
 act_connector_row_operation(const Connector *connector, const Row *row)
 {
