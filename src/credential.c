@@ -137,6 +137,8 @@
 
 #define RENAME_DESTINATION \
 	"UPDATE activate.destination_state SET destination = $2 WHERE destination = $1"
+#define RENAME_JOBS \
+	"UPDATE activate.job SET destination = $2 WHERE destination = $1"
 #define FORGET_DESTINATION \
 	"DELETE FROM activate.destination_state WHERE destination = $1"
 
@@ -372,6 +374,7 @@ follow_rename(const RenameStmt *rename)
 
 	act_sql(SPI_OK_DELETE, FORGET_DESTINATION, 1, &args[1]);
 	act_sql(SPI_OK_UPDATE, RENAME_DESTINATION, lengthof(args), args);
+	act_sql(SPI_OK_UPDATE, RENAME_JOBS, lengthof(args), args);
 	act_stored_secrets_rename(strVal(rename->object), rename->newname);
 	act_catalog_rename(strVal(rename->object), rename->newname);
 }

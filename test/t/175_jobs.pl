@@ -317,6 +317,21 @@ is("$run->{accepted} " . jobs(), '10 0', 'a connector without jobs sends what th
 equal('altered', 'and it is there');
 connector('single', $upsert{single});
 
+# given a destination that gets another name meanwhile, then the job goes along, and its rows go once
+$crm->config({ job_polls => 100000 });
+$a->server('old_name', $crm, connector => 'bulk', timeout => '5s');
+create('renamed', 'old_name', 10);
+$under_way = $a->begin('renamed');
+$a->node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM activate.job WHERE state = 'polling'}) or die 'no job';
+$a->sql('SELECT activate.cancel_run((SELECT max(run_id) FROM activate.run))');
+$a->end($under_way);
+$a->sql(q{ALTER SERVER old_name RENAME TO new_name; SELECT activate.alter_sync('renamed', destination => 'new_name', resend => 'none')});
+$crm->config({ job_polls => 0 });
+$since = last_seq();
+is($a->run('renamed')->{accepted}, 10, 'a job whose destination has another name is settled');
+is(paths($since), 'GET /jobs/j GET /jobs/j/results', 'and nothing is sent twice');
+equal('renamed', 'all rows are there');
+
 # -------------------------------------------------------------------- crashes
 
 # given a run that is killed wherever, then rows are neither lost nor sent twice once the job is known,
