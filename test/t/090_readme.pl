@@ -85,8 +85,8 @@ sub wait_for_workers
 	$node->safe_psql($database, <<'END');
 DO $$ BEGIN
 	FOR i IN 1 .. 300 LOOP
-		-- what is due is cleared by the run that did it, before that lets its lock go
-		EXIT WHEN NOT EXISTS (SELECT FROM activate.sync_state JOIN activate.sync USING (sync_id) WHERE NOT paused AND retry_at <= clock_timestamp())
+		-- a run that was due says so until it begins, and then holds the lock
+		EXIT WHEN NOT EXISTS (SELECT FROM activate.sync_state JOIN activate.sync USING (sync_id) WHERE NOT paused AND least(next_run_at, retry_at) <= clock_timestamp())
 			AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks AS l JOIN activate.sync AS s ON l.objid::bigint = s.sync_id
 				WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objsubid = x'ac71'::int
 					AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()));
