@@ -537,6 +537,37 @@ test_answers(void)
 	CHECK_TEXT(token_of(connector, 503, "busy").problem, "the token endpoint answered 503");
 }
 
+static char *
+hide(void *arg, const char *text)
+{
+	const char *secret = arg;
+	char	   *hidden = pstrdup(text);
+	char	   *at;
+
+	while ((at = strstr(hidden, secret)) != NULL)
+		hidden = psprintf("%.*s***%s", (int) (at - hidden), hidden, at + strlen(secret));
+	return hidden;
+}
+
+/* given credentials in what a token endpoint says, wherever that is cut, then no part of them stays */
+static void
+test_secrets_go_before_the_cut(void)
+{
+	const char *secret = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7";
+	Connector  *connector = refreshing();
+
+	act_connector_set_redactor(connector, hide, (void *) secret);
+	for (int before = 360; before < 420; before++)
+	{
+		char	   *filler = psprintf("%0*d", before, 0);
+		ConnectorToken token = token_of(connector, 400, psprintf("{\"error_description\":\"%s%s is unknown\"}", filler, secret));
+
+		if (strstr(token.problem, "Zq") != NULL)
+			check_at(false, __LINE__, psprintf("%d bytes before the secret", before));
+		checks++;
+	}
+}
+
 /* The same credentials at the same place, whatever the time. */
 static void
 test_digest(void)
@@ -665,6 +696,7 @@ main(void)
 	test_grants();
 	test_jwt();
 	test_answers();
+	test_secrets_go_before_the_cut();
 	test_digest();
 	test_token_request();
 	test_basic_without_password();
