@@ -375,7 +375,7 @@ add_parameter(const char *url, const char *name, const char *value)
 	appendStringInfo(&buf, "%s%c%s=", url, strchr(url, '?') != NULL ? '&' : '?', name);
 	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
 	{
-		if (isalnum(*c) || strchr("-._~", *c) != NULL)
+		if (act_url_unreserved(*c))
 			appendStringInfoChar(&buf, *c);
 		else
 			appendStringInfo(&buf, "%%%02X", *c);
