@@ -81,6 +81,7 @@ test_interrupts(void)
 		{"query", "{" REQUEST("\"query\": {%s}, \"body\": \"{{row.key}}\"") "}", "\"x\""},
 		{"body", "{" REQUEST("\"body\": {%s}") "}", "\"{{row.key}}\""},
 		{"columns", "{" REQUEST("\"format\": \"csv\", \"columns\": {%s}") "}", "\"{{row.key.id}}\""},
+		{"accepted_codes", "{\"operations\": {\"upsert\": {\"idempotent\": true, \"accepted_codes\": [%s], \"request\": {\"body\": \"{{row.key}}\"}}}}", NULL},
 		{"any_of", "{\"objects\": [{\"object\": \"o\", \"any_of\": [%s], " OPERATIONS "}]}", NULL},
 	};
 
