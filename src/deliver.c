@@ -373,6 +373,14 @@ leave_jobs(Delivery *delivery)
 	if (now - delivery->only_jobs_since < delivery->patience_ms || !act_delivery_jobs_idle(delivery))
 		return;
 	job = act_delivery_first_job(delivery);
+	if (job == NULL)
+	{
+		act_delivery_await_others(delivery);
+		act_run_stop(run, RUN_PARTIAL,
+					 psprintf("other syncs have as many jobs as destination \"%s\" takes", run->destination->name),
+					 "Its rows are delayed: a later run looks whether one of them is over.", NULL);
+		return;
+	}
 	act_run_stop(run, run->resuming ? RUN_POSTPONED : RUN_PARTIAL,
 				 psprintf("job %s of destination \"%s\" is not done yet", act_job_title(job), run->destination->name),
 				 run->resuming ? "Nothing else was done: what the job's rows are there is not known before it is." :

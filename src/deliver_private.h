@@ -130,6 +130,7 @@ extern bool act_delivery_is_job(const Delivery *delivery, const Batch *batch);
 extern bool act_delivery_job_waits(const Batch *batch); /* it stands in activate.job, and is asked for */
 extern bool act_delivery_job_may_begin(Delivery *delivery);
 extern bool act_delivery_only_jobs(const Delivery *delivery);
+extern void act_delivery_await_others(Delivery *delivery);	/* the run ends for want of a place for its job */
 extern bool act_delivery_jobs_idle(const Delivery *delivery);	/* of only jobs: none is to be asked for now */
 extern const struct Job *act_delivery_first_job(const Delivery *delivery);	/* that is asked for next; or NULL */
 extern void act_delivery_job_render(Delivery *delivery, Batch *batch);

@@ -87,16 +87,23 @@ all_wait(const Delivery *delivery, List *batches)
 	return true;
 }
 
-/* Nothing is to be done but to ask for jobs; what is not sent yet waits for them. */
+/* Nothing is to be done but to ask for jobs, maybe only of others; what is not sent yet waits for them. */
 bool
 act_delivery_only_jobs(const Delivery *delivery)
 {
-	if (act_delivery_first_job(delivery) == NULL && delivery->in_flight == NIL)
+	if (act_delivery_first_job(delivery) == NULL && delivery->in_flight == NIL && !delivery->jobs_full)
 		return false;
 	if (!delivery->first_batch_pending && !delivery->jobs_full &&
 		(delivery->unclaimed != NIL || !act_delivery_all_read(delivery)))
 		return false;
 	return delivery->job_writes == NIL && all_wait(delivery, delivery->ready) && all_wait(delivery, delivery->in_flight);
+}
+
+/* The jobs are those of other syncs: nothing of the run's own says when to look again. */
+void
+act_delivery_await_others(Delivery *delivery)
+{
+	delivery->run->job_due_at = act_now() + PUT_BY_PAUSE_MIN;
 }
 
 /* And each has just been asked for in vain. */

@@ -149,12 +149,50 @@ step_refused(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
 	act_delivery_follow(delivery, batch, answer);
 }
 
+/* The job is not there, or not told of. */
+static bool
+has_vanished(const ConnectorAnswer *answer)
+{
+	switch (answer->verdict)
+	{
+		case VERDICT_REFUSED:
+		case VERDICT_TOO_LARGE:
+			return true;
+		case VERDICT_CONFIGURATION:
+			return answer->http_status == 404 || answer->http_status == 410;
+		default:
+			return false;
+	}
+}
+
+/*
+ * The last step, asked for again, is refused: perhaps because it had been done
+ * before, and the job knows; perhaps because there is no job any more.
+ */
+static void
+step_repeated(Delivery *delivery, Batch *batch, const HttpResponse *response, ConnectorAnswer *answer)
+{
+	if (act_job_polls(batch->job->plan))
+	{
+		after_last_step(delivery, batch, response, answer);
+		return;
+	}
+	lose(delivery, batch, false, "job_lost",
+		 psprintf("job %s cannot be asked for any more: %s", act_job_title(batch->job), answer->message),
+		 answer->http_status);
+}
+
 static void
 judge_step(Delivery *delivery, Batch *batch, const HttpResponse *response, ConnectorAnswer *answer)
 {
 	Job		   *job = batch->job;
 	bool		rows = act_job_step_has_rows(job->plan, job->place.number);
 
+	if (!rows && job->last_sent && has_vanished(answer))
+	{
+		step_repeated(delivery, batch, response, answer);
+		return;
+	}
 	switch (answer->verdict)
 	{
 		case VERDICT_ROWS:
@@ -162,12 +200,6 @@ judge_step(Delivery *delivery, Batch *batch, const HttpResponse *response, Conne
 			return;
 		case VERDICT_REFUSED:
 		case VERDICT_TOO_LARGE:
-			/* Perhaps because it had been done before: the job knows. */
-			if (!rows && job->last_sent && act_job_polls(job->plan))
-			{
-				after_last_step(delivery, batch, response, answer);
-				return;
-			}
 			if (!rows)
 			{
 				step_refused(delivery, batch, answer);
@@ -264,20 +296,14 @@ poll_again(Delivery *delivery, Batch *batch, const JobPoll *poll, const Connecto
 	ask_next(delivery, batch, pause);
 }
 
-/* The job is not there, or not told of. */
+/* Whatever is asked, what comes is no word of it, and its time is over. */
 static bool
-has_vanished(const ConnectorAnswer *answer)
+is_mute(const Batch *batch, const HttpResponse *response, const ConnectorAnswer *answer)
 {
-	switch (answer->verdict)
-	{
-		case VERDICT_REFUSED:
-		case VERDICT_TOO_LARGE:
-			return true;
-		case VERDICT_CONFIGURATION:
-			return answer->http_status == 404 || answer->http_status == 410;
-		default:
-			return false;
-	}
+	const Job  *job = batch->job;
+
+	return answer->verdict == VERDICT_UNCERTAIN && response->transport == HTTP_ANSWERED &&
+		batch->tries >= REQUEST_MAX_TRIES && job->deadline != 0 && act_now() >= job->deadline;
 }
 
 /* True: it is dealt with.  What could not be asked is asked again, and harms nothing. */
@@ -303,6 +329,13 @@ static void
 judge_poll(Delivery *delivery, Batch *batch, const HttpResponse *response, const JobPoll *poll,
 		   ConnectorAnswer *answer)
 {
+	if (is_mute(batch, response, answer))
+	{
+		lose(delivery, batch, true, "job_timeout",
+			 psprintf("job %s was given up: its state cannot be told: %s", act_job_title(batch->job), answer->message),
+			 answer->http_status);
+		return;
+	}
 	if (judge_asking(delivery, batch, answer))
 		return;
 	if (poll->state == JOB_DONE || (poll->state == JOB_FAILED && poll->tells))

@@ -35,7 +35,7 @@ waiting_for(const Delivery *delivery, char *text, size_t len)
 		const Job  *job = act_delivery_first_job(delivery);
 
 		if (job == NULL)
-			return "answer";
+			return delivery->in_flight != NIL ? "answer" : "jobs of other syncs";
 		snprintf(text, len, "job %s at %s", act_job_title(job), delivery->run->destination->name);
 		return text;
 	}

@@ -23,6 +23,7 @@
 #include "utils/uuid.h"
 
 #include "column.h"
+#include "fault.h"
 #include "identity.h"
 #include "job.h"
 #include "json_text.h"
@@ -287,14 +288,14 @@ act_job_remove(const int64 *ids, int count)
 int
 act_job_count_others(const Run *run)
 {
-	SqlArgument args[] = {SQL_TEXT(run->destination->name), SQL_INT8(run->sync->sync_id)};
+	SqlArgument args[] = {SQL_TEXT(run->destination->name), SQL_INT8(run->sync->sync_id), SQL_TIME(act_now())};
 	Identity	identity;
 	int			count;
 
 	act_identity_extension(&identity);
 	act_sql(SPI_OK_SELECT,
 			"SELECT pg_catalog.count(*) FROM activate.job WHERE destination = $1 AND sync_id <> $2"
-			" AND state <> 'aborting'", lengthof(args), args);
+			" AND state <> 'aborting' AND (deadline > $3) IS NOT FALSE", lengthof(args), args);
 	count = (int) act_sql_int64(0, 1);
 	act_identity_leave(&identity);
 	return count;

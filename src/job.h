@@ -59,7 +59,7 @@ extern JobDurable act_job_durable(const Job *job);
 extern void act_job_write(Run *run, Job *job);
 extern void act_job_remove(const int64 *ids, int count);
 
-/* Jobs of other syncs at the same destination. */
+/* Jobs of other syncs at the same destination; of a paused one for no longer than they may take. */
 extern int	act_job_count_others(const Run *run);
 
 /*

@@ -669,6 +669,9 @@ resume_jobs(const Run *run, RunStatus status, SyncState *state)
 		state->retry_at = run->job_due_at;
 		state->failures = 0;
 	}
+	/* What keeps failing is not asked more often for its jobs: they wait as long as the rest. */
+	else if (status == RUN_FAILED && !is_part(run, status))
+		state->retry_at = Max(state->retry_at, run->job_due_at);
 	else
 		state->retry_at = earlier(state->retry_at, run->job_due_at);
 	state->retry_rows = is_manual(run->sync->schedule) && !(run->in_worker && run->cause == CAUSE_MANUAL);

@@ -189,6 +189,19 @@ $crm->config({ job_polls => 1 });
 $a->outlive_late('slow');
 is($a->run('slow')->{status}, 'succeeded', 'which the next run sends again');
 
+# given a job of which nothing can be told, then it is asked again, but not for longer than its timeout
+create('mute', 'short', 5);
+$crm->script({ match => { path => '/jobs/j*', method => 'GET' }, status => 500, times => -1 });
+is($a->run('mute')->{delayed} . ' ' . jobs(), '5 1', 'a job whose polls fail stays');
+my $mute = $a->run('mute', set => { 'pg_activate.debug_clock_offset' => 60 });
+is(states('mute'), 'doubt 5', 'until its time is over: then its rows are in doubt') or diag $mute->{text};
+like($a->row('mute', 1)->{activate_message}, qr/job j\d+ was given up: its state cannot be told: HTTP 500/, 'and say why');
+is($a->sql('SELECT string_agg(state, $$ $$) FROM activate.job WHERE row_count = 0'), 'aborting', 'the destination is still to be told');
+$crm->script([]);
+is($a->run('mute', set => { 'pg_activate.debug_clock_offset' => 120 })->{status}, 'succeeded', 'the next run sends them again');
+equal('mute', 'all rows are there');
+is(jobs(), 0, 'and no job is left');
+
 # given a poll that is throttled, fails, hangs up or makes no sense, then it is asked again
 create('bumpy', 'bulk', 5);
 my $since = last_seq();
@@ -331,6 +344,18 @@ foreach my $fault ('after_claim:kill', (map { ("before_job:kill:$_", "after_job:
 	my @closed = grep { $_->{method} eq 'PATCH' && $_->{body} =~ /closed/ && $_->{status} == 200 } @{ $crm->requests($since) };
 	is(scalar @closed, 1, "$fault: rows were applied once");
 }
+# given a job that is forgotten after the last step was lost in a crash, then its rows are in doubt, and go again
+$crm->config({ job_polls => 0 });
+create('closing', 'crash_bulk', 5);
+$a->run('closing', faults => 'after_send:kill:2');
+is($a->sql('SELECT state FROM activate.job'), 'starting', 'killed while it asked for the last step');
+$crm->config({ forget_jobs => 1 });
+$run = $a->run('closing');
+is($run->{status}, 'partial', 'a job that is forgotten before it was known to be begun') or diag $run->{text};
+is("$run->{accepted} " . jobs(), '5 0', 'keeps nothing from going again');
+equal('closing', 'all rows are there');
+$crm->config({ job_polls => 2 });
+
 $a->sums_hold('crashes');
 is(scalar(grep { $_->{object} eq 'crash' && $_->{state} eq 'open' } @{ $crm->jobs }) <= 4 ? 1 : 0, 1, 'jobs that nobody had heard of apart, none is left open');
 

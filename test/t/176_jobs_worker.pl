@@ -130,4 +130,40 @@ last_run('paused', "r.run_id = $queued");
 value(q{SELECT activate.drop_sync('paused')});
 is(jobs(), '', 'a sync that is dropped leaves no job');
 
+# given credentials that are refused when a job is asked for, then the next run is as long in coming as after any failure
+$s->sync('locked', destination => 'slow', rows => 2, schedule => '1 day');
+my $locked = value(q{SELECT activate.queue_run('locked')});
+last_run('locked', "r.run_id = $locked");
+$crm->script({ match => { method => 'GET', path => '/jobs/*' }, status => 401, times => -1 });
+$ahead += 120;
+$s->clock($ahead);
+$locked = last_run('locked', "r.run_id > $locked")->{run_id};
+is(value(qq{SELECT retry_at > r.finished_at + interval '20 seconds' FROM activate.sync_state AS t JOIN activate.run AS r USING (sync_id) WHERE r.run_id = $locked}), 't', 'a job that cannot be asked for is left alone for a while') or $s->diagnose;
+$crm->script({ match => { path => '/limits' }, body => '{"rows": 4, "at_once": 3}', times => -1 });
+$crm->config({ job_polls => 0 });
+$ahead += 2400;
+$s->clock($ahead);
+last_run('locked', "r.status = 'succeeded'");
+is(jobs(), '', 'and settled in the end');
+
+# given jobs of another sync that take all the places, then the worker that waits for one is free, too
+$s->value(q{UPDATE activate.connector SET spec = jsonb_set(spec::jsonb, '{rate,jobs}', '1')::json WHERE name = 'jobs'});
+$s->configure('pg_activate.max_workers = 1');
+$crm->config({ job_polls => 1000000 });
+$s->sync('takes', destination => 'slow', rows => 2, schedule => '1 day');
+my $takes = value(q{SELECT activate.queue_run('takes')});
+last_run('takes', "r.run_id = $takes");
+$s->sync('waits', destination => 'slow', rows => 2, schedule => '1 day');
+my $waits = value(q{SELECT activate.queue_run('waits')});
+$run = last_run('waits', "r.run_id = $waits");
+is("$run->{status} $run->{delayed}", 'partial 2', 'a run that waits for the jobs of others ends');
+like($run->{error}, qr/as many jobs as destination "slow" takes/, 'and says for what');
+$crm->config({ job_polls => 0 });
+$ahead += 120;
+$s->clock($ahead);
+last_run('takes', "r.status = 'succeeded'");
+$ahead += 120;
+$s->clock($ahead);
+last_run('waits', "r.status = 'succeeded'");
+is(jobs(), '', 'both are done');
 done_testing();
