@@ -112,6 +112,20 @@ SELECT activate.create_sync('health', 'catalog_test.customers', 'id', 'crm', 'co
 	mapping => $$email, health_score, 'me' AS created_by, birth AS born, seen_at AS last_seen, vip, tier AS full_name$$);
 SELECT activate.alter_sync('health', mapping => '{"email": "email", "full_name": "full_name", "tier": 7, "hs_health_score": "health_score"}');
 SELECT activate.alter_sync('health', mapping => '{"email": "email", "full_name": "full_name", "tier": {"$sql": "tier"}}');
+-- constants that are none of the field's values, and one that is; a text into an array
+SELECT activate.alter_sync('health', mapping => $$email, full_name, 'golden' AS tier, tier AS topics$$);
+SELECT activate.alter_sync('health', mapping => $${"email": "email", "full_name": "full_name", "tier": "'it''s'"}$$);
+SELECT activate.alter_sync('health', mapping => $$email, full_name,  'gold'  AS tier$$);
+SELECT activate.alter_sync('health', mapping => $$email, full_name,  'silver;gold'  AS tier$$);
+SELECT activate.alter_sync('health', mapping => $$email, full_name,  'silver;gould'  AS tier$$);
+-- no update is offered where the object has none
+CREATE SERVER catalog_braze FOREIGN DATA WRAPPER activate OPTIONS (connector 'braze');
+CREATE USER MAPPING FOR PUBLIC SERVER catalog_braze OPTIONS (api_key 'x');
+SELECT activate.create_sync('happened', 'catalog_test.customers', 'id', 'catalog_braze', 'events',
+	mapping => $$email, 'signed_up' AS name$$, mode => 'append', options => '{"first_run": "send"}') > 0 AS created;
+SELECT activate.drop_sync('happened');
+DROP SERVER catalog_braze CASCADE;
+SELECT activate.alter_sync('health', mapping => '{"email": "email", "full_name": "full_name", "tier": {"$sql": "tier"}}');
 SET client_min_messages = warning;
 SELECT activate.alter_sync('health', schedule => '1 hour');
 SET client_min_messages = notice;

@@ -25,6 +25,7 @@
 
 #include "aws_signature.h"
 #include "filter.h"
+#include "url.h"
 
 #define HASH_BYTES 32
 #define DAY_LETTERS 8			/* of a time, those that name the day */
@@ -110,16 +111,10 @@ act_aws_host(const char *url)
 	return copy;
 }
 
-static bool
-is_unreserved(unsigned char c)
-{
-	return isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~';
-}
-
 static void
 append_encoded(StringInfo buf, unsigned char c)
 {
-	if (is_unreserved(c))
+	if (act_url_unreserved(c))
 		appendStringInfoChar(buf, (char) c);
 	else
 		appendStringInfo(buf, "%%%02X", c);
@@ -144,7 +139,7 @@ append_once(StringInfo buf, const char *text, size_t len, const char *kept)
 			char		digits[3] = {c[1], c[2], '\0'};
 			unsigned char byte = (unsigned char) strtol(digits, NULL, 16);
 
-			if (is_unreserved(byte))
+			if (act_url_unreserved(byte))
 				appendStringInfoChar(buf, (char) byte);
 			else
 				appendStringInfo(buf, "%%%02X", byte);

@@ -109,8 +109,11 @@ ask_page(CatalogQuestion *question, const char *next, DiscoveredPage *page)
 			tries = REQUEST_MAX_TRIES;
 		}
 		else
+		{
 			act_connector_read_discovery(destination->connector, &question->scope, question->number,
 										 response, act_unix_ms(act_now()), &answer, page);
+			pfree(response->body);	/* there may be a thousand of them */
+		}
 		act_exchange_told(question->exchange, &answer);
 		if (answer.message != NULL)
 			answer.message = act_destination_redact(destination, answer.message);

@@ -14,10 +14,12 @@
 
 #include "catalog/pg_type.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "catalog.h"
+#include "connector.h"
 #include "identity.h"
 #include "mapping.h"
 
@@ -79,19 +81,19 @@ static const struct
 	{"text", CLASS_OBJECT, "an object is no text", "::text"},
 	{"text", CLASS_JSON, "JSON may be no text", "::text"},
 	{"integer", CLASS_NUMBER, "it may have a fraction", "::bigint"},
-	{"integer", CLASS_TEXT, "text is no number", "::bigint"},
+	{"integer", CLASS_TEXT, "text may be no whole number", "::bigint"},
 	{"integer", CLASS_BOOLEAN, "a boolean is no number", "::int"},
 	{"integer", CLASS_DATE, "a date is no number", NULL},
 	{"integer", CLASS_TIMESTAMP, "a time is no number", NULL},
 	{"integer", CLASS_ARRAY, "an array is no number", NULL},
 	{"integer", CLASS_OBJECT, "an object is no number", NULL},
-	{"number", CLASS_TEXT, "text is no number", "::numeric"},
+	{"number", CLASS_TEXT, "text may be no number", "::numeric"},
 	{"number", CLASS_BOOLEAN, "a boolean is no number", "::int"},
 	{"number", CLASS_DATE, "a date is no number", NULL},
 	{"number", CLASS_TIMESTAMP, "a time is no number", NULL},
 	{"number", CLASS_ARRAY, "an array is no number", NULL},
 	{"number", CLASS_OBJECT, "an object is no number", NULL},
-	{"boolean", CLASS_TEXT, "text is no boolean", "::boolean"},
+	{"boolean", CLASS_TEXT, "of texts it takes true and false only", "::boolean"},
 	{"boolean", CLASS_INTEGER, "a number is no boolean", "::int::boolean"},
 	{"boolean", CLASS_NUMBER, "a number is no boolean", NULL},
 	{"boolean", CLASS_DATE, "a date is no boolean", NULL},
@@ -105,13 +107,13 @@ static const struct
 	{"date", CLASS_BOOLEAN, "a boolean is no date", NULL},
 	{"date", CLASS_ARRAY, "an array is no date", NULL},
 	{"date", CLASS_OBJECT, "an object is no date", NULL},
-	{"timestamp", CLASS_DATE, "a date has no time of day", "::timestamptz"},
 	{"timestamp", CLASS_TEXT, "text may be no time", "::timestamptz"},
 	{"timestamp", CLASS_INTEGER, "a number is no time", NULL},
 	{"timestamp", CLASS_NUMBER, "a number is no time", NULL},
 	{"timestamp", CLASS_BOOLEAN, "a boolean is no time", NULL},
 	{"timestamp", CLASS_ARRAY, "an array is no time", NULL},
 	{"timestamp", CLASS_OBJECT, "an object is no time", NULL},
+	{"array", CLASS_TEXT, "text is no array", NULL},
 	{"array", CLASS_INTEGER, "a number is no array", NULL},
 	{"array", CLASS_NUMBER, "a number is no array", NULL},
 	{"array", CLASS_BOOLEAN, "a boolean is no array", NULL},
@@ -154,6 +156,7 @@ typedef struct CatalogCheck
 	const Sync *sync;
 	const Model *model;
 	const Catalog *catalog;
+	const Connector *connector; /* of the sync's object */
 	const List *match_fields;
 	List	   *problems;
 } CatalogCheck;
@@ -214,33 +217,91 @@ check_type(CatalogCheck *check, const CatalogField *field, int leaf)
 	if (problem == NULL)
 		return;
 	add(check, false, field->name,
-		psprintf("field \"%s\" on %s is a %s and what is mapped to it is of type %s: %s", field->name, place(check),
-				 field->type, check->model->leaf_type_names[leaf], problem),
+		psprintf("field \"%s\" on %s is %s %s and what is mapped to it is of type %s: %s", field->name, place(check),
+				 strchr("aio", field->type[0]) != NULL ? "an" : "a", field->type, check->model->leaf_type_names[leaf], problem),
 		cast == NULL ? NULL :
 		psprintf("mapping => '(...)%s AS %s'", cast, quote_identifier(field->name)));
 }
 
+/* What 'text' stands for where that is the whole of an expression, else NULL. */
+static char *
+literal_text(const char *expression)
+{
+	StringInfoData text;
+	const char *next = expression + strspn(expression, " \t\r\n");
+
+	if (*next++ != '\'')
+		return NULL;
+	initStringInfo(&text);
+	for (; *next != '\0'; next++)
+	{
+		if (*next == '\'' && *++next != '\'')
+			return next[strspn(next, " \t\r\n")] == '\0' ? text.data : NULL;
+		appendStringInfoCharMacro(&text, *next);
+	}
+	return NULL;
+}
+
+/* What every row has in a field: a constant of JSON, or a text in SQL.  NULL: it is not known, or null. */
+static const char *
+constant_text(const Mapping *mapping, int index)
+{
+	const MappingNode *node = mapping->root->children[index];
+	int			leaf = act_mapping_field_leaf(mapping, index);
+
+	if (leaf >= 0)
+		return literal_text(mapping->leaves[leaf].expression);
+	return node->kind == NODE_CONSTANT && strcmp(node->constant, "null") != 0 ? node->constant : NULL;
+}
+
+/* One of the values, or several as fields of several are written: a;b.  No text at all empties a field. */
+static bool
+is_among(const char *text, const List *values)
+{
+	ListCell   *cell;
+
+	foreach(cell, values)
+	{
+		if (strcmp(text, lfirst(cell)) == 0)
+			return true;
+	}
+	while (*text != '\0')
+	{
+		size_t		len = strcspn(text, ";");
+		bool		found = false;
+
+		CHECK_FOR_INTERRUPTS();
+		foreach(cell, values)
+		{
+			const char *value = lfirst(cell);
+
+			found = found || (strlen(value) == len && strncmp(text, value, len) == 0);
+		}
+		if (!found)
+			return false;
+		text += text[len] == ';' ? len + 1 : len;
+	}
+	return true;
+}
+
 /* A constant that is none of the values that there are. */
 static void
-check_constant(CatalogCheck *check, const CatalogField *field, const MappingNode *node)
+check_constant(CatalogCheck *check, const CatalogField *field, int index)
 {
+	const char *text = constant_text(check->model->mapping, index);
 	StringInfoData list;
 	ListCell   *cell;
 
-	if (node->kind != NODE_CONSTANT || field->values == NIL || node->constant[0] != '"')
+	if (text == NULL || field->values == NIL || is_among(text, field->values))
 		return;
 	initStringInfo(&list);
 	foreach(cell, field->values)
 	{
-		const char *value = lfirst(cell);
-
-		if (strlen(node->constant) == strlen(value) + 2 && strncmp(node->constant + 1, value, strlen(value)) == 0)
-			return;
 		if (list_length(field->values) <= 20)
-			appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", value);
+			appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", (char *) lfirst(cell));
 	}
 	add(check, true, field->name,
-		psprintf("field \"%s\" on %s does not take %s", field->name, place(check), node->constant),
+		psprintf("field \"%s\" on %s does not take \"%s\"", field->name, place(check), text),
 		list.len > 0 ? psprintf("It takes: %s.", list.data) : NULL);
 }
 
@@ -263,8 +324,7 @@ check_field(CatalogCheck *check, int index)
 			pstrdup("Leave it out of the mapping."));
 	if (leaf >= 0)
 		check_type(check, field, leaf);
-	else
-		check_constant(check, field, mapping->root->children[index]);
+	check_constant(check, field, index);
 }
 
 static void
@@ -284,7 +344,9 @@ check_required(CatalogCheck *check)
 		if (!mapped)
 			add(check, true, field->name,
 				psprintf("a new record on %s must have field \"%s\", which is not mapped", place(check), field->name),
-				psprintf("mapping => '... AS %s', or mode => 'update', which makes no records", quote_identifier(field->name)));
+				psprintf("mapping => '... AS %s'%s", quote_identifier(field->name),
+						 act_connector_operation(check->connector, ROW_OP_UPDATE) != NULL ?
+						 ", or mode => 'update', which makes no records" : ""));
 	}
 }
 
@@ -314,7 +376,7 @@ List *
 act_catalog_problems(const Sync *sync, const Model *model, const Connector *connector)
 {
 	Catalog    *catalog = act_catalog_load(sync->destination, connector, sync->object);
-	CatalogCheck check = {.sync = sync,.model = model,.catalog = catalog};
+	CatalogCheck check = {.sync = sync,.model = model,.catalog = catalog,.connector = connector};
 
 	check.match_fields = act_catalog_match_fields(catalog, connector);
 	if (catalog->fields == NIL)

@@ -183,7 +183,8 @@ append_unfit(StringInfo buf, const Suggestion *suggestion, int column)
 	const char *cast;
 	const char *problem = act_catalog_type_problem(field->type, TupleDescAttr(suggestion->columns, column)->atttypid, &cast);
 
-	appendStringInfo(buf, "-- %s is a %s there: %s", in_comment(quote_identifier(field->name)), field->type, problem);
+	appendStringInfo(buf, "-- %s is %s %s there: %s", in_comment(quote_identifier(field->name)),
+					 strchr("aio", field->type[0]) != NULL ? "an" : "a", field->type, problem);
 	if (cast != NULL)
 		appendStringInfo(buf, "; perhaps: %s%s AS %s", in_comment(name), cast, in_comment(quote_identifier(field->name)));
 	appendStringInfoChar(buf, '\n');

@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "connector_private.h"
 
 #define SPEC_VERSION 1
@@ -341,6 +343,7 @@ act_connector_compile_named(const Document *document, const cJSON *object, const
 	{
 		NamedTemplate *item = &compiled.items[compiled.count];
 
+		CHECK_FOR_INTERRUPTS();
 		if (!cJSON_IsString(member))
 			act_document_error(document, member, NULL, "a string is expected");
 		if (are_headers && !is_header_name(member->string))

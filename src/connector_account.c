@@ -160,6 +160,7 @@ account_id(const AccountReading *reading, const cJSON *root)
 static List *
 read_scopes(const AccountReading *reading, const Path *path, const cJSON *root)
 {
+	const Connector *connector = reading->connector;
 	List	   *scopes = NIL;
 	ListCell   *cell;
 
@@ -170,7 +171,8 @@ read_scopes(const AccountReading *reading, const Path *path, const cJSON *root)
 		for (const cJSON *one = cJSON_IsArray(place) ? place->child : place; one != NULL;
 			 one = cJSON_IsArray(place) ? one->next : NULL)
 		{
-			char	   *next = cJSON_IsString(one) ? pstrdup(one->valuestring) : NULL;
+			char	   *next = !cJSON_IsString(one) ? NULL : connector->redact == NULL ? pstrdup(one->valuestring) :
+				connector->redact(connector->redact_arg, one->valuestring);
 
 			while (next != NULL && list_length(scopes) < MAX_SCOPES)
 			{

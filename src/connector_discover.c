@@ -375,7 +375,7 @@ add_parameter(const char *url, const char *name, const char *value)
 	appendStringInfo(&buf, "%s%c%s=", url, strchr(url, '?') != NULL ? '&' : '?', name);
 	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
 	{
-		if (isalnum(*c) || strchr("-._~", *c) != NULL)
+		if (act_url_unreserved(*c))
 			appendStringInfoChar(&buf, *c);
 		else
 			appendStringInfo(&buf, "%%%02X", *c);
@@ -546,14 +546,26 @@ read_values(const DiscoveryReading *reading, const cJSON *item)
 	return values;
 }
 
+/* As it is told, without secrets; NULL: that would be no JSON any more, or it is too long. */
 static char *
-read_document(const cJSON *item)
+read_document(const DiscoveryReading *reading, const cJSON *item)
 {
+	const Connector *connector = reading->connector;
 	StringInfoData buf;
+	cJSON	   *tree;
+	char	   *text;
+	char	   *problem;
 
 	initStringInfo(&buf);
 	act_json_append(&buf, item, MAX_DOCUMENT);
-	return buf.len < MAX_DOCUMENT ? buf.data : NULL;
+	if (buf.len >= MAX_DOCUMENT)
+		return NULL;
+	text = connector->redact == NULL ? buf.data : connector->redact(connector->redact_arg, buf.data);
+	if (strcmp(text, buf.data) == 0)
+		return text;
+	tree = act_json_parse(text, strlen(text), JSON_ANSWER, &problem);
+	cJSON_Delete(tree);
+	return tree == NULL ? NULL : text;
 }
 
 /* NULL: it has no name that could be used. */
@@ -591,7 +603,7 @@ read_item(const DiscoveryReading *reading, const cJSON *item)
 	found->has_unique = discovery->unique != NULL;
 	found->is_unique = found->has_unique && holds(reading, discovery->unique, item, name);
 	found->values = read_values(reading, item);
-	found->document = clip(reading, read_document(item), MAX_DOCUMENT);
+	found->document = read_document(reading, item);
 	reading->page->items = lappend(reading->page->items, found);
 }
 

@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "connector_extend.h"
 #include "json.h"
 
@@ -86,6 +88,7 @@ merge(cJSON *target, cJSON *patch)
 		cJSON	   *next = member->next;
 		cJSON	   *old = cJSON_GetObjectItemCaseSensitive(target, member->string);
 
+		CHECK_FOR_INTERRUPTS();
 		if (cJSON_IsNull(member))
 		{
 			if (old != NULL)

@@ -16,6 +16,7 @@
 #include "url.h"
 
 #define MAX_SAVED 2000			/* bytes of a value */
+#define MAX_NEXT 8000			/* no longer address is taken anywhere */
 
 /* ----------------------------------------------------------------
  *		Requests
@@ -130,6 +131,7 @@ act_job_render_rows(const Connector *connector, const ConnectorScope *scope, Row
 /* One answer being read by one of the readers below. */
 typedef struct JobReading
 {
+	const Connector *connector;
 	const JobPlan *plan;
 	const HttpResponse *response;
 	int			number;
@@ -203,7 +205,7 @@ act_job_read_step(const Connector *connector, const JobPlan *plan, int step, con
 				  int64 now_ms, List **saved, ConnectorAnswer *answer)
 {
 	JobReading	reading = {
-		.plan = plan,.response = response,.number = step,.saved = saved
+		.connector = connector,.plan = plan,.response = response,.number = step,.saved = saved
 	};
 
 	act_answer_read_step(connector, plan->operation, response, now_ms, read_step, &reading, answer);
@@ -242,6 +244,7 @@ read_poll(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 	const JobPlan *plan = reading->plan;
 	JobPoll    *poll = reading->poll;
 	const cJSON *value;
+	char	   *state;
 
 	if (root == NULL || !act_answer_is_success(reading->response))
 	{
@@ -250,10 +253,11 @@ read_poll(const cJSON *root, const char *problem, ConnectorAnswer *answer, void 
 		return;
 	}
 	value = act_json_pointer_resolve(plan->state, root);
-	poll->state_text = value == NULL ? NULL : act_json_scalar_text(value);
-	poll->state = state_of(plan, poll->state_text);
-	value = plan->message == NULL ? NULL : act_json_pointer_resolve(plan->message, root);
-	poll->message = value == NULL ? NULL : act_json_scalar_text(value);
+	state = value == NULL ? NULL : act_json_scalar_text(value);
+	poll->state = state_of(plan, state);
+	/* Each row may get them. */
+	poll->state_text = state == NULL ? NULL : act_answer_words(reading->connector, state, ACT_ANSWER_MAX_CODE);
+	poll->message = act_answer_text(reading->connector, plan->message, root, ACT_ANSWER_MAX_MESSAGE);
 	for (int i = 0; i < plan->nresults; i++)
 	{
 		const JobResult *result = &plan->results[i];
@@ -267,7 +271,7 @@ void
 act_job_read_poll(const Connector *connector, const JobPlan *plan, const HttpResponse *response,
 				  int64 now_ms, JobPoll *poll, ConnectorAnswer *answer)
 {
-	JobReading	reading = {.plan = plan,.response = response,.poll = poll};
+	JobReading	reading = {.connector = connector,.plan = plan,.response = response,.poll = poll};
 
 	memset(poll, 0, sizeof(JobPoll));
 	poll->state = JOB_STRANGE;
@@ -309,6 +313,11 @@ find_next(JobReading *reading, const JobResult *result, const cJSON *root, Conne
 
 	if (text == NULL || *text == '\0' || strcmp(text, "null") == 0)
 		return;
+	if (strlen(text) > MAX_NEXT)
+	{
+		doubt(answer, reading->response, "it says of the next page more than an address can have");
+		return;
+	}
 	if (is_address(text) && *text != '/')
 	{
 		char	   *origin = act_url_origin(text);
@@ -316,7 +325,8 @@ find_next(JobReading *reading, const JobResult *result, const cJSON *root, Conne
 
 		if (origin == NULL || base == NULL || strcmp(origin, base) != 0)
 		{
-			doubt(answer, reading->response, psprintf("the next page is at another host: %s", text));
+			doubt(answer, reading->response, psprintf("the next page is at another host: %s",
+															  act_answer_words(reading->connector, text, ACT_ANSWER_MAX_CODE)));
 			return;
 		}
 	}
@@ -342,7 +352,8 @@ act_job_read_results(JobResults *results, int number, const HttpResponse *respon
 					 char **next, ConnectorAnswer *answer)
 {
 	JobReading	reading = {
-		.plan = results->operation->job,.response = response,.number = number,.results = results,.next = next
+		.connector = results->connector,.plan = results->operation->job,.response = response,
+		.number = number,.results = results,.next = next
 	};
 
 	*next = NULL;

@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "connector_private.h"
 #include "nearest.h"
 
@@ -112,6 +114,7 @@ compile_names(const Document *document, const cJSON *names, int *count)
 		act_document_error(document, names, NULL, "an empty list");
 	for (const cJSON *at = names->child; at != NULL; at = at->next)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!cJSON_IsString(at) || *at->valuestring == '\0')
 			act_document_error(document, at, NULL, "the name of a field is expected");
 		for (int i = 0; i < n; i++)

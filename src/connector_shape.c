@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "connector_private.h"
 
 #define MAX_REMEMBERED 20
@@ -111,6 +113,7 @@ add_codes(const Document *document, const cJSON *at, const char *name, RowOutcom
 		char	   *code = act_json_scalar_text(value);
 		int			place = codes->count;
 
+		CHECK_FOR_INTERRUPTS();
 		if (code == NULL)
 			act_document_error(document, value, NULL, "a string or number is expected");
 		while (place > 0 && strcmp(codes->items[place - 1].code, code) > 0)

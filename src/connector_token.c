@@ -258,7 +258,7 @@ append_form_encoded(StringInfo buf, const char *text)
 	{
 		unsigned char c = (unsigned char) *text;
 
-		if (isalnum(c) || strchr("-_.~", c) != NULL)
+		if (act_url_unreserved(c))
 			appendStringInfoChar(buf, (char) c);
 		else
 			appendStringInfo(buf, "%%%02X", c);

@@ -42,7 +42,7 @@ text_at(const JsonPointer *pointer, const cJSON *root)
 
 /* What an answer says of why: as OAuth has it, as many others do, or as it stands. */
 static char *
-answer_reason(const cJSON *root)
+answer_reason(const Connector *connector, const cJSON *root)
 {
 	static const char *const pointers[] = {
 		"/error_description", "/error/message", "/message", "/errors/0/message", "/error"
@@ -52,11 +52,9 @@ answer_reason(const cJSON *root)
 	{
 		char	   *text = text_at(act_json_pointer_compile(pointers[i]), root);
 
+		/* Secrets go first: a part of one is none that could be found. */
 		if (text != NULL && *text != '\0')
-		{
-			text[act_utf8_clip(text, strlen(text), REASON_MAX_BYTES)] = '\0';
-			return text;
-		}
+			return act_answer_words(connector, text, REASON_MAX_BYTES);
 	}
 	return NULL;
 }
@@ -74,10 +72,10 @@ safe_text(char *text)
 }
 
 static void
-refuse(const HttpResponse *response, const cJSON *root, ConnectorToken *token)
+refuse(const Connector *connector, const HttpResponse *response, const cJSON *root, ConnectorToken *token)
 {
 	char	   *code = root == NULL ? NULL : text_at(act_json_pointer_compile("/error"), root);
-	char	   *reason = safe_text(answer_reason(root));
+	char	   *reason = safe_text(answer_reason(connector, root));
 
 	if (code != NULL && (strlen(code) > 64 || act_request_value_problem(code, strlen(code)) != NULL))
 		code = NULL;
@@ -172,7 +170,7 @@ act_connector_read_token(const Connector *connector, const ConnectorScope *scope
 	{
 		root = act_json_parse(response->body, response->body_len, JSON_ANSWER, &problem);
 		if (response->status < 200 || response->status > 299)
-			refuse(response, root, token);
+			refuse(connector, response, root, token);
 		else if (root == NULL)
 			token->problem = psprintf("the token endpoint's answer cannot be read: as JSON, %s", problem);
 		else
@@ -180,7 +178,7 @@ act_connector_read_token(const Connector *connector, const ConnectorScope *scope
 		/* Some say no with a yes. */
 		if (token->problem != NULL && !token->code && response->status < 300 && root != NULL &&
 			text_at(act_json_pointer_compile("/error"), root) != NULL)
-			refuse(response, root, token);
+			refuse(connector, response, root, token);
 	}
 	PG_FINALLY();
 	{

@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "document.h"
 #include "nearest.h"
 
@@ -146,6 +148,8 @@ act_document_check(const Document *document, const cJSON *at,
 const cJSON *
 act_document_member(const cJSON *object, const char *name)
 {
+	/* Members are looked for among all others: large documents take long. */
+	CHECK_FOR_INTERRUPTS();
 	return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 

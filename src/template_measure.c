@@ -13,6 +13,7 @@
 
 #include "json_text.h"
 #include "template_private.h"
+#include "url.h"
 
 #define SHORT_VALUE 40			/* ids, numbers, names of operations, times */
 #define FILTERED_VALUE 64		/* at least, of a digest */
@@ -227,7 +228,7 @@ encoded_bytes(const char *text, size_t len)
 	size_t		bytes = 0;
 
 	for (size_t i = 0; i < len; i++)
-		bytes += isalnum((unsigned char) text[i]) || strchr("-._~", text[i]) != NULL ? 1 : 3;
+		bytes += act_url_unreserved((unsigned char) text[i]) ? 1 : 3;
 	return bytes;
 }
 

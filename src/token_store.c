@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "json_text.h"
 #include "token_store.h"
 
 /* Advisory locks of SQL have the classes 1 and 2, runs 0xAC71. */
@@ -270,7 +271,8 @@ act_token_store_put(const uint8 *key, const ConnectorToken *token)
 void
 act_token_store_fail(const uint8 *key, const TokenFailure *failure, int64 until_s)
 {
-	char	   *problem = pnstrdup(failure->problem, MAX_PROBLEM);
+	size_t		len = strlen(failure->problem);
+	char	   *problem = pnstrdup(failure->problem, act_utf8_clip(failure->problem, len, MAX_PROBLEM));
 	TokenStore *store = open_store();
 	TokenEntry *entry = make_entry(store, key);
 

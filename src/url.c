@@ -160,6 +160,14 @@ act_url_origin(const char *url)
 	return psprintf("%s://%s:%d", parsed.tls ? "https" : "http", host, parsed.port);
 }
 
+/* Not isalnum(): in locales of one byte it takes parts of UTF-8 for letters. */
+bool
+act_url_unreserved(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		c == '-' || c == '.' || c == '_' || c == '~';
+}
+
 void
 act_url_append(StringInfo out, const char *text, size_t len)
 {

@@ -25,6 +25,9 @@ extern const char *act_url_suffix_problem(const char *suffix);
  */
 extern char *act_url_origin(const char *url);
 
+/* Letters and digits of ASCII, and -._~: never escaped. */
+extern bool act_url_unreserved(unsigned char c);
+
 /* Appends text of a document to an address; what can stand in none is percent-encoded. */
 extern void act_url_append(StringInfo out, const char *text, size_t len);
 

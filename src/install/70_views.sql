@@ -80,7 +80,7 @@ COMMENT ON VIEW activate.rejections IS 'pending rows that the destination or the
 GRANT SELECT ON activate.rejections TO PUBLIC;
 
 CREATE VIEW activate.jobs WITH (security_barrier) AS
-SELECT j.job_id, s.name AS sync, j.destination, j.saved[2] AS job, j.operation, j.state, j.row_count AS rows, j.run_id,
+SELECT j.job_id, s.name AS sync, j.destination, CASE WHEN s.owned THEN j.saved[2] END AS job, j.operation, j.state, j.row_count AS rows, j.run_id,
 	j.submitted_at, j.next_poll_at, j.deadline
 FROM activate.job AS j JOIN activate.visible_sync AS s ON s.sync_id OPERATOR(pg_catalog.=) j.sync_id;
 COMMENT ON VIEW activate.jobs IS 'rows that a destination was handed as a job and works on';

@@ -51,7 +51,7 @@ run_test()
 	fi
 	prepare
 	if $everything; then
-		suite_unit test/unit/*_test.c || STATUS=1
+		unit_begin test/unit/*_test.c
 	fi
 	if [ ${#regress[@]} -gt 0 ] || [ ${#isolation[@]} -gt 0 ]; then
 		prepare_cluster
@@ -66,6 +66,9 @@ run_test()
 		fi
 		cluster_stop "$CLUSTER"
 		destination_stop
+	fi
+	if $everything; then
+		unit_end test/unit/*_test.c || STATUS=1
 	fi
 	[ ${#tap[@]} -eq 0 ] || suite_tap "${tap[@]}" || STATUS=1
 	summary || STATUS=1

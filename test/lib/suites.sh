@@ -55,22 +55,39 @@ suite_regress()
 	run_pg_regress "$PGXS_DIR/src/test/regress/pg_regress" . contrib_regression "$@"
 }
 
-# What needs no server, under sanitizers: one program for each file.
-suite_unit()
+# What needs no server, under sanitizers: one program for each file. It goes
+# on beside what comes next, as most of it computes; unit_end tells of it.
+unit_begin()
+{
+	[ $# -gt 0 ] || return 0
+	mkdir -p build/unit-logs
+	(
+		make -s -k -j"$(nproc)" -C test/unit PG_CONFIG="$PG_CONFIG" build >build/unit-logs/build 2>&1
+		for file; do
+			name=$(basename "$file" .c)
+			make -s -C test/unit PG_CONFIG="$PG_CONFIG" "run-$name" >"build/unit-logs/$name" 2>&1 &&
+				touch "build/unit-logs/$name.passed"
+		done
+	) </dev/null &
+	UNIT_PID=$!
+}
+
+unit_end()
 {
 	local file name status=0
 	[ $# -gt 0 ] || return 0
+	wait "$UNIT_PID"
 	echo "== unit"
 	for file; do
 		name=$(basename "$file" .c)
-		if make -s -C test/unit PG_CONFIG="$PG_CONFIG" "run-$name" >build/unit.log 2>&1; then
+		if [ -e "build/unit-logs/$name.passed" ]; then
 			PASSED=$((PASSED + 1))
-			echo "$name: $(tail -1 build/unit.log)"
+			echo "$name: $(tail -1 "build/unit-logs/$name")"
 		else
 			FAILED=$((FAILED + 1))
 			status=1
 			echo "unit test $name" >>build/failures
-			cat build/unit.log
+			cat "build/unit-logs/$name"
 		fi
 	done
 	return $status

@@ -64,8 +64,17 @@ sub node { return $_[0]->{node} }
 sub sql
 {
 	my ($self, $sql) = @_;
+	my $until = time + 60;
 	return $self->ask($sql) if $self->{quick};
-	return $self->{node}->safe_psql($self->{database} // 'postgres', $sql);
+	while (1)
+	{
+		my $answer = eval { $self->{node}->safe_psql($self->{database} // 'postgres', $sql) };
+		return $answer if defined $answer;
+		# A server that goes down may have answered a moment ago; nothing was asked of it.
+		croak $@ if $@ !~ /FATAL: +the database system is (?:starting up|not yet accepting connections|in recovery mode)/ || time > $until;
+		sleep 0.02;
+	}
+	return;
 }
 
 # By a session that stays open.  When a crash takes it, the question is asked

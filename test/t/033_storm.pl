@@ -23,8 +23,15 @@ is($report->{sums}, '', 'the sums of all runs hold');
 note explain $report;
 
 # given neither claims nor doubt, when the same happens, then it ends wrong: the storm can tell
-my $control = Storm->new($cluster, name => 'control', removed => 'delete')->rage(seed => $seed, faults => $ENV{FAULTS} // 100, claims => 0);
-isnt($control->{difference}, '', 'without claims the storm ends wrong');
+# With luck a storm does not: faults come at other moments each time.
+my $wrong = '';
+foreach my $try (1 .. 4)
+{
+	my $control = Storm->new($cluster, name => "control$try", removed => 'delete');
+	$wrong = $control->rage(seed => $seed + $try - 1, faults => $ENV{FAULTS} // 100, claims => 0)->{difference};
+	last if $wrong ne '';
+}
+isnt($wrong, '', 'without claims the storm ends wrong');
 
 # given the fault points of the source, then storms come by each of them, or a test of its own does, and README.md names it
 my %in_storms = map { $_ => 1 } Storm->points_of_storms;

@@ -75,9 +75,32 @@ sub blocks
 	return grep { $_->[1] ne 'norun' } @blocks;
 }
 
+# What a block asked of workers (a row that is tried again, a start that was
+# due) is done before the next one begins: a reader is not that fast, and a run
+# under way makes run_sync() and reset_sync() answer 55006.
+sub wait_for_workers
+{
+	my ($node, $database) = @_;
+	return if $node->safe_psql($database, "SELECT to_regclass('activate.sync_state') IS NULL") eq 't';
+	$node->safe_psql($database, <<'END');
+DO $$ BEGIN
+	FOR i IN 1 .. 300 LOOP
+		-- a run that was due says so until it begins, and then holds the lock
+		EXIT WHEN NOT EXISTS (SELECT FROM activate.sync_state JOIN activate.sync USING (sync_id) WHERE NOT paused AND least(next_run_at, retry_at) <= clock_timestamp())
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks AS l JOIN activate.sync AS s ON l.objid::bigint = s.sync_id
+				WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objsubid = x'ac71'::int
+					AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()));
+		PERFORM pg_catalog.pg_sleep(0.1);
+	END LOOP;
+END $$;
+END
+	return;
+}
+
 sub run_block
 {
 	my ($node, $database, $text) = @_;
+	wait_for_workers($node, $database) if $node == $nodes{workers};
 	my ($out, $err) = ('', '');
 	my $script = "\\set VERBOSITY verbose\n" . substitute($node, $text);
 	my $run = IPC::Run::run(

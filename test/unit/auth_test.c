@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include <locale.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -537,6 +538,72 @@ test_answers(void)
 	CHECK_TEXT(token_of(connector, 503, "busy").problem, "the token endpoint answered 503");
 }
 
+/* false: it cannot be had here */
+static bool
+enter_latin1(void)
+{
+	char		directory[] = "/tmp/auth_test.XXXXXX";
+	bool		entered;
+
+	if (mkdtemp(directory) == NULL)
+		return false;
+	entered = system(psprintf("localedef -i en_US -f ISO-8859-1 %s/en_US.ISO-8859-1 >/dev/null 2>&1", directory)) >= 0 &&
+		setenv("LOCPATH", directory, 1) == 0 && setlocale(LC_CTYPE, "en_US.ISO-8859-1") != NULL;
+	unsetenv("LOCPATH");
+	return system(psprintf("rm -rf %s", directory)) == 0 && entered;
+}
+
+/* given a database whose locale knows letters beyond ASCII, then what is signed and sent is the same */
+static void
+test_locale_changes_nothing(void)
+{
+	static const char url[] = "https://h/%C3%A9t%C3%A9?a=%C3%A9";
+	static const char auth[] = "{\"kind\": \"oauth2\", \"grant\": \"client_credentials\", " OAUTH_URL ", " OAUTH_CLIENT "}";
+	List	   *plain = header(header(NIL, "host", "h"), "x-amz-date", AWS_TIME);
+	const char *wanted = signature("s3", "GET", url, NULL, AWS_TIME, plain);
+
+	if (!enter_latin1())
+	{
+		printf("auth_test: no locale of one byte can be made here, not tested\n");
+		return;
+	}
+	CHECK_TEXT(signature("s3", "GET", url, NULL, AWS_TIME, plain), wanted);
+	set_secrets("client_id", "i", "client_secret", "\xc3\xa9");
+	CHECK(strstr(token_request(document(OAUTH_SECRETS, auth)).body, "client_secret=%C3%A9") != NULL);
+	setlocale(LC_CTYPE, "C");
+}
+
+static char *
+hide(void *arg, const char *text)
+{
+	const char *secret = arg;
+	char	   *hidden = pstrdup(text);
+	char	   *at;
+
+	while ((at = strstr(hidden, secret)) != NULL)
+		hidden = psprintf("%.*s***%s", (int) (at - hidden), hidden, at + strlen(secret));
+	return hidden;
+}
+
+/* given credentials in what a token endpoint says, wherever that is cut, then no part of them stays */
+static void
+test_secrets_go_before_the_cut(void)
+{
+	const char *secret = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7";
+	Connector  *connector = refreshing();
+
+	act_connector_set_redactor(connector, hide, (void *) secret);
+	for (int before = 360; before < 420; before++)
+	{
+		char	   *filler = psprintf("%0*d", before, 0);
+		ConnectorToken token = token_of(connector, 400, psprintf("{\"error_description\":\"%s%s is unknown\"}", filler, secret));
+
+		if (strstr(token.problem, "Zq") != NULL)
+			check_at(false, __LINE__, psprintf("%d bytes before the secret", before));
+		checks++;
+	}
+}
+
 /* The same credentials at the same place, whatever the time. */
 static void
 test_digest(void)
@@ -661,10 +728,12 @@ main(void)
 	test_hmac();
 	test_aws_vectors();
 	test_aws_spellings();
+	test_locale_changes_nothing();
 	test_aws_kind();
 	test_grants();
 	test_jwt();
 	test_answers();
+	test_secrets_go_before_the_cut();
 	test_digest();
 	test_token_request();
 	test_basic_without_password();

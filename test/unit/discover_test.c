@@ -286,6 +286,50 @@ test_accounts(void)
 	CHECK_TEXT(account_of(section, "[]"), "HTTP 200, but the answer does not say which account it is");
 }
 
+/* The secret is 4711. */
+static char *
+hide(void *arg, const char *text)
+{
+	char	   *hidden = pstrdup(text);
+	char	   *at;
+
+	while ((at = strstr(hidden, "4711")) != NULL)
+		hidden = psprintf("%.*s****%s", (int) (at - hidden), hidden, at + 4);
+	return hidden;
+}
+
+static const char *
+document_of(const char *body)
+{
+	Connector  *connector = document("discover", "{\"fields\": {\"request\": {\"method\": \"GET\"}, \"items\": \"\", \"field\": \"/f\"}}");
+	HttpResponse response = answer_of(body, strlen(body));
+	ConnectorAnswer answer;
+	DiscoveredPage page;
+
+	act_connector_set_redactor(connector, hide, NULL);
+	act_connector_read_discovery(connector, &scope, DISCOVER_FIELDS, &response, NOW, &answer, &page);
+	return ((Discovered *) linitial(page.items))->document ? ((Discovered *) linitial(page.items))->document : "not kept";
+}
+
+/* A secret that is told goes out of what is kept, and what is kept of JSON is JSON. */
+static void
+test_secrets_that_are_told(void)
+{
+	Connector  *connector = document("account", "{\"request\": {\"method\": \"GET\"}, \"id\": \"/id\", \"scopes\": \"/scope\"}");
+	static const char body[] = "{\"id\": \"n4711\", \"scope\": \"read key-4711\"}";
+	HttpResponse response = answer_of(body, strlen(body));
+	ConnectorAnswer answer;
+	ConnectorAccount account;
+
+	CHECK_TEXT(document_of("[{\"f\": \"a\", \"by\": \"u4711\", \"at\": 17}]"), "{\"f\":\"a\",\"by\":\"u****\",\"at\":17}");
+	CHECK_TEXT(document_of("[{\"f\": \"a\", \"at\": 47110}]"), "not kept");
+
+	act_connector_set_redactor(connector, hide, NULL);
+	act_connector_read_account(connector, &scope, &response, NOW, &answer, &account);
+	CHECK_TEXT(account.id, "n****");
+	CHECK_TEXT(lsecond(account.scopes), "key-****");
+}
+
 /* Whatever a destination answers, nothing is thrown and nothing read that is not there. */
 static void
 test_any_answer_is_read(void)
@@ -316,6 +360,7 @@ main(void)
 		test_objects,
 		test_next_page_is_at_the_same_destination,
 		test_accounts,
+		test_secrets_that_are_told,
 		test_any_answer_is_read,
 	};
 

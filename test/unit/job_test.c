@@ -13,6 +13,7 @@
 
 #include "connector_job.h"
 #include "connector_limits.h"
+#include "connector_private.h"
 #include "json_text.h"
 #include "pg_stub.h"
 
@@ -338,6 +339,14 @@ test_polls(void)
 	CHECK(state_of(connector, "{\"state\": \"done\", \"left\": 0}", &poll) == JOB_DONE && poll.wanted[0] && !poll.wanted[1]);
 	CHECK(state_of(connector, "{\"state\": \"done\", \"left\": 2}", &poll) == JOB_DONE && poll.wanted[1]);
 	CHECK(state_of(connector, "{\"state\": \"failed\", \"left\": 2}", &poll) == JOB_FAILED && poll.tells);
+
+	/* What each row gets of it is no longer than what any other answer says of a row. */
+	CHECK(state_of(connector, psprintf("{\"state\": \"failed\", \"why\": \"%0*d\"}", 500000, 0), &poll) == JOB_FAILED);
+	CHECK(strlen(poll.message) == ACT_ANSWER_MAX_MESSAGE);
+	CHECK(state_of(connector, psprintf("{\"state\": \"%0*d\"}", 500000, 0), &poll) == JOB_STRANGE);
+	CHECK(strlen(poll.state_text) == ACT_ANSWER_MAX_CODE);
+	CHECK(state_of(connector, "{\"state\": \"failed\", \"why\": {\"code\": 7}}", &poll) == JOB_FAILED);
+	CHECK_TEXT(poll.message, "{\"code\":7}");
 }
 
 static ConnectorAnswer
@@ -375,6 +384,10 @@ test_results(void)
 	results = act_job_results_begin(connector, &scope, plan, rows, 3);
 	answer = add_page(results, 0, "{\"r\": [], \"next\": \"https://evil.test/steal\"}", &next);
 	CHECK(answer.verdict == VERDICT_UNCERTAIN && next == NULL && strstr(answer.message, "another host") != NULL);
+	answer = add_page(results, 0, psprintf("{\"r\": [], \"next\": \"https://evil.test/%0*d\"}", 5000, 0), &next);
+	CHECK(next == NULL && strlen(answer.message) < 400);
+	answer = add_page(results, 0, psprintf("{\"r\": [], \"next\": \"/%0*d\"}", 500000, 0), &next);
+	CHECK(answer.verdict == VERDICT_UNCERTAIN && next == NULL);
 	answer = add_page(results, 0, "{\"r\": [], \"next\": \"https://api.test/v1/jobs?page=2\"}", &next);
 	CHECK_TEXT(next, "https://api.test/v1/jobs?page=2");
 	answer = add_page(results, 0, "{\"r\": 7}", &next);

@@ -30,10 +30,12 @@ typedef struct Block
 } Block;
 
 volatile sig_atomic_t InterruptPending = false;
+int			stub_interrupts = 0;
 
 void
 ProcessInterrupts(void)
 {
+	stub_interrupts++;
 }
 
 StubError	stub_error;

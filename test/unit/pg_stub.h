@@ -20,6 +20,9 @@ typedef struct StubError
 
 extern StubError stub_error;
 
+/* How often interrupts were looked for while InterruptPending was set. */
+extern int	stub_interrupts;
+
 /* Frees everything palloc()ed so far. */
 extern void stub_reset(void);
 
