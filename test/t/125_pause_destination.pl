@@ -125,7 +125,7 @@ is(ended($run_id)->{status}, 'partial', 'a pause that somebody prepared ends the
 cmp_ok(sent_after($paused_at), '<', 1.5, sprintf 'after %.2f s', sent_after($paused_at));
 $s->crm->config({ delay_ms => 0 });
 resume();
-$s->wait_until('it is well again', sub { status_of('large')->{health} eq 'ok' });
+$s->wait_until('it is well again', sub { ($s->runs('large'))[-1]{status} eq 'succeeded' && status_of('large')->{health} eq 'ok' });
 
 # given a run that has not sent anything yet, then it is as if it had not begun
 my $locker = Session->start($s->node, 'postgres');
