@@ -45,8 +45,10 @@ typedef enum StoredColumn
 	STORED_MUTED_REASON,
 	STORED_REQUEST_ID
 } StoredColumn;
-#define STORED_SHOWN (STORED_PAYLOAD + 1)
 #define STORED_COLUMNS (STORED_REQUEST_ID + 1)
+
+/* Of explain_row(): what is stored up to the payload, with in_sync; three before, five after. */
+#define EXPLAIN_COLUMNS (3 + STORED_PAYLOAD + 1 + 5)
 
 typedef struct Explanation
 {
@@ -439,8 +441,8 @@ put_explanation(Preview *preview, const Explanation *explanation)
 	const DiffKey *key = &explanation->key;
 	bool		has_payload = key->found && key->problem == NULL &&
 		(explanation->in_model || key->decision.action == ACTION_SEND);
-	Datum		values[7 + STORED_SHOWN];
-	bool		nulls[7 + STORED_SHOWN] = {false};
+	Datum		values[EXPLAIN_COLUMNS];
+	bool		nulls[EXPLAIN_COLUMNS] = {false};
 	int			column = 3;
 
 	values[0] = BoolGetDatum(explanation->in_model);
@@ -465,7 +467,8 @@ put_explanation(Preview *preview, const Explanation *explanation)
 	values[column] = act_preview_changes(key->found ? key->row->changed : NULL, &nulls[column]);
 	column++;
 	values[column] = explanation->stored[STORED_REQUEST_ID];
-	nulls[column] = explanation->stored_nulls[STORED_REQUEST_ID];
+	nulls[column++] = explanation->stored_nulls[STORED_REQUEST_ID];
+	Assert(column == lengthof(values));
 	act_preview_put(preview, values, nulls);
 }
 

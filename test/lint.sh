@@ -109,19 +109,39 @@ check_sizes()
 # Collects what a pipeline found (a subshell cannot count).
 errors_list() { cat >>build/lint.errors; }
 
+# With and without what tests need; what the compiler says, if anything.
+compile_one()
+{
+	local compiler=$1 file=$2 define
+	shift 2
+	for define in -UACT_TEST -DACT_TEST; do
+		# shellcheck disable=SC2046
+		"$compiler" "$@" -Werror -O2 -fno-strict-aliasing -fwrapv -fPIC $define -D_GNU_SOURCE -Isrc \
+			-isystem "$("$PG_CONFIG" --includedir-server)" -c -o /dev/null "$file" && continue
+		echo "$file: ${compiler##*/} $define"
+		break
+	done
+}
+
 compile_all()
 {
-	local compiler=$1 file output define
+	local compiler=$1 file running=0
 	shift
+	rm -rf build/lint.compiled
+	mkdir -p build/lint.compiled
 	for file in src/*.c; do
-		for define in -UACT_TEST -DACT_TEST; do
-			# shellcheck disable=SC2046
-			output=$("$compiler" "$@" -Werror -O2 -fno-strict-aliasing -fwrapv -fPIC $define -D_GNU_SOURCE -Isrc \
-				-isystem "$("$PG_CONFIG" --includedir-server)" -c -o /dev/null "$file" 2>&1) && continue
-			error "$file: ${compiler##*/} $define"
-			echo "$output"
-			break
-		done
+		compile_one "$compiler" "$file" "$@" >"build/lint.compiled/$(basename "$file")" 2>&1 &
+		running=$((running + 1))
+		if [ $running -ge "$(nproc)" ]; then
+			wait -n || true
+			running=$((running - 1))
+		fi
+	done
+	wait
+	for file in build/lint.compiled/*; do
+		[ -s "$file" ] || continue
+		cat "$file"
+		error "$(tail -1 "$file")"
 	done
 }
 

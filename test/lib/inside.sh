@@ -67,10 +67,10 @@ run_test()
 		cluster_stop "$CLUSTER"
 		destination_stop
 	fi
+	[ ${#tap[@]} -eq 0 ] || suite_tap "${tap[@]}" || STATUS=1
 	if $everything; then
 		unit_end test/unit/*_test.c || STATUS=1
 	fi
-	[ ${#tap[@]} -eq 0 ] || suite_tap "${tap[@]}" || STATUS=1
 	summary || STATUS=1
 	cat build/summary
 	return $STATUS
