@@ -71,7 +71,9 @@ sub sql
 		my $answer = eval { $self->{node}->safe_psql($self->{database} // 'postgres', $sql) };
 		return $answer if defined $answer;
 		# A server that goes down may have answered a moment ago; nothing was asked of it.
-		croak $@ if $@ !~ /FATAL: +the database system is (?:starting up|not yet accepting connections|in recovery mode)/ || time > $until;
+		croak $@ if time > $until || $@ !~ /psql:\ error:\ connection\ to\ server\ [^\n]*failed:\ (?:server\ closed\ the\ connection\ unexpectedly|
+			FATAL:\ +(?:the\ database\ system\ is\ (?:starting\ up|not\ yet\ accepting\ connections|in\ recovery\ mode)|
+			terminating\ connection\ because\ of\ crash))/x;
 		sleep 0.02;
 	}
 	return;
