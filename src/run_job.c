@@ -46,6 +46,8 @@ lost_rows(Run *run, const Job *job)
 		row->message = psprintf("job %s cannot be asked for any more: its destination or connector is another one", act_job_title(job));
 		settled->row = row;
 		settled->uncertain = true;
+		/* The destination may still be at it. */
+		settled->late_ms = run->destination->policy.timeout_ms;
 		rows = lappend(rows, settled);
 		run->counts.outcomes[row->outcome]++;
 	}

@@ -317,6 +317,24 @@ is("$run->{accepted} " . jobs(), '10 0', 'a connector without jobs sends what th
 equal('altered', 'and it is there');
 connector('single', $upsert{single});
 
+# ... but no other version of a row, as long as the old job may still be applied
+$crm->config({ job_polls => 100000 });
+$a->server('single_late', $crm, connector => 'single', timeout => '4s');
+create('overtaken', 'single_late', 3);
+$under_way = $a->begin('overtaken');
+$a->node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM activate.job WHERE state = 'polling'}) or die 'no job';
+$a->sql('SELECT activate.cancel_run((SELECT max(run_id) FROM activate.run))');
+$a->end($under_way);
+connector('single', { idempotent => JSON::PP::true, batch => { max_rows => 100 },
+	request => { path => '/{{sync.object}}', body => { rows => $rows } }, answer => $answer });
+$a->sql("UPDATE m_overtaken SET v = v + 1000 WHERE id = 1");
+$run = $a->run('overtaken');
+is("$run->{accepted} $run->{delayed}", '2 4', 'a changed row of a lost job waits (lost are three, and one of them stays)') or diag $run->{text};
+$a->node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM activate_data.overtaken WHERE activate_late_until > clock_timestamp())}) or die 'waits for ever';
+is($a->run('overtaken')->{accepted}, 1, 'and goes when that is over');
+equal('overtaken', 'all is there');
+connector('single', $upsert{single});
+
 # given a destination that gets another name meanwhile, then the job goes along, and its rows go once
 $crm->config({ job_polls => 100000 });
 $a->server('old_name', $crm, connector => 'bulk', timeout => '5s');

@@ -162,11 +162,12 @@ $crm->config({ job_polls => 100000 });
 $under_way = $a->begin('renewed');
 $a->node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM activate.job WHERE state = 'polling'}) or die 'no job';
 $a->sql("ALTER USER MAPPING FOR PUBLIC SERVER renewed OPTIONS (SET bearer_token 'second-token-of-all')");
-$crm->config({ require_auth => 'Bearer second-token-of-all', job_polls => 0 });
+# what is counted begins before: the job is being asked for all the time
 $since = seq();
+$crm->config({ require_auth => 'Bearer second-token-of-all', job_polls => 0 });
 $run = $a->end($under_way);
 is("$run->{status} $run->{accepted}", 'succeeded 20', 'credentials that change while a job is asked for') or diag $run->{text};
-is(join(' ', map { "$_->{method} $_->{status}" } @{ $crm->requests($since) }), 'GET 401 GET 200 GET 200', 'it is asked for with the new ones, and nothing is sent again');
+is(join(' ', map { "$_->{method} $_->{status}" } @{ $crm->requests($since) }) =~ s/^(GET 200 )+(?=GET 401)//r, 'GET 401 GET 200 GET 200', 'it is asked for with the new ones, and nothing is sent again');
 is($a->sql('SELECT count(*) FROM activate.job'), 0, 'the job is read to its end');
 $crm->config({ require_auth => undef });
 
