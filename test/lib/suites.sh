@@ -120,6 +120,23 @@ prove_tests()
 	prove --timer --norc --exec 'perl -MSums' -j "$jobs" ${PROVE_FLAGS:-} "$@" </dev/null 2>&1
 }
 
+# Of each test that failed its first assertions that did and its last lines,
+# for those who look at nothing but the end of a long log.
+tap_failures()
+{
+	local line log
+	while read -r line; do
+		echo "$line"
+		log=build/tap/tmp_check/log/regress_log_$(basename "${line%%.pl *}")
+		[ -e "$log" ] || continue
+		{
+			grep -A 7 'Failed test' "$log" | head -24
+			echo '...'
+			tail -6 "$log"
+		} | sed -E 's/^\[[0-9:.]+\]\([0-9.]+s\) //; s/^/    /' | cut -c 1-300
+	done
+}
+
 # The tests bring their own clusters and destinations, so several go at a time;
 # those that say "Runs alone" measure time, processors or memory.
 suite_tap()
@@ -141,7 +158,6 @@ suite_tap()
 	passed=$(grep -cE '\.pl \.+ (ok|skipped)' "$log" || true)
 	PASSED=$((PASSED + passed))
 	FAILED=$((FAILED + $# - passed))
-	# Once more by name, where the end of a long log is all that is looked at.
-	grep -E '^\S+\.pl +\(Wstat' "$log" >>build/failures || true
+	grep -E '^\S+\.pl +\(Wstat' "$log" | tap_failures >>build/failures || true
 	[ "$passed" = $# ]
 }
