@@ -9,7 +9,20 @@
 # A thing counts as there when it works, however it was installed.
 set -euo pipefail
 
-PG_MAJOR=${PG_MAJOR:-15}
+# The PostgreSQL that this release brings, if nobody chose one.
+release_major()
+{
+	local ID='' VERSION_ID=''
+	# shellcheck source=/dev/null
+	[ ! -e /etc/os-release ] || . /etc/os-release
+	case "$ID $VERSION_ID" in
+		'debian 12') echo 15 ;;
+		'ubuntu 24.04') echo 16 ;;
+		'debian 13') echo 17 ;;
+		*) echo 18 ;;
+	esac
+}
+PG_MAJOR=${PG_MAJOR:-$(release_major)}
 
 header() { command -v gcc && echo "#include <$1>" | gcc -E -o /dev/null -x c -; }
 pgxs() { test -f "$("${PG_CONFIG:-pg_config}" --pgxs)"; }
@@ -50,6 +63,19 @@ missing()
 
 apt_line() { echo "apt-get install -y --no-install-recommends $*"; }
 
+# Not every release has all of the servers that only tests talk to: their
+# tests skip.
+offered()
+{
+	local package
+	for package; do
+		case $package in
+			clickhouse-server) apt-cache show "$package" >/dev/null 2>&1 || continue ;;
+		esac
+		echo "$package"
+	done
+}
+
 # Installing PostgreSQL on Debian starts a cluster unless told otherwise, and
 # other servers start themselves.
 install_packages()
@@ -63,8 +89,9 @@ install_packages()
 	local status=0 policy=/usr/sbin/policy-rc.d
 	if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' | $sudo install -m 755 /dev/stdin $policy; fi
 	{
+		# shellcheck disable=SC2046
 		$sudo apt-get -q update &&
-			$sudo apt-get -q install -y --no-install-recommends "$@"
+			$sudo apt-get -q install -y --no-install-recommends $(offered "$@")
 	} </dev/null >&2 || status=$?
 	$sudo rm -f "$conf" $policy
 	return $status

@@ -13,6 +13,8 @@ use ConnectorTest;
 
 use constant ROWS => 10_000;
 
+plan skip_all => 'needs clickhouse-server' unless Clickhouse->is_installed;
+
 my $t = ConnectorTest->start('clickhouse', sub { return [ 200, {}, '' ] }, secrets => { username => 'writer', password => 'secret' },
 	conf => "pg_activate.debug_late_off = on\n");
 my $ch = Clickhouse->start;
