@@ -105,6 +105,15 @@ SELECT activate.create_connector('crm', :'crm');
 ROLLBACK;
 SELECT connector FROM activate.connectors WHERE NOT builtin;
 
+-- Options that are a part of the address: a host, and one part of its name
+CREATE SERVER desk FOREIGN DATA WRAPPER activate OPTIONS (connector 'zendesk', subdomain 'acme.zendesk.com');
+CREATE SERVER desk FOREIGN DATA WRAPPER activate OPTIONS (connector 'zendesk', subdomain 'acme/x?');
+CREATE SERVER desk FOREIGN DATA WRAPPER activate OPTIONS (connector 'zendesk', subdomain 'acme-2');
+CREATE SERVER mail FOREIGN DATA WRAPPER activate OPTIONS (connector 'braze', instance 'https://rest.iad-01.braze.com');
+CREATE SERVER mail FOREIGN DATA WRAPPER activate OPTIONS (connector 'braze', instance 'me@rest.iad-01.braze.com');
+CREATE SERVER mail FOREIGN DATA WRAPPER activate OPTIONS (connector 'braze', instance 'rest.iad-01.braze.com:44x');
+CREATE SERVER mail FOREIGN DATA WRAPPER activate OPTIONS (connector 'braze', instance 'rest.iad-01.braze.com:8443');
+
 SET client_min_messages = warning;
 DROP TABLE people;
 DROP EXTENSION pg_activate CASCADE;

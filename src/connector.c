@@ -54,7 +54,7 @@ static const char *const absent_names[] = {"absent", "accepted", "match", NULL};
 
 /* In the order of OptionKind. */
 static const char *const option_kinds[] = {
-	"text", "url", "integer", "duration", "rate", "boolean", "json", "file", NULL
+	"text", "url", "host", "label", "integer", "duration", "rate", "boolean", "json", "file", NULL
 };
 StaticAssertDecl(lengthof(option_kinds) == OPTION_FILE + 2, "every kind of option has its name");
 

@@ -89,6 +89,8 @@ typedef enum OptionKind
 {
 	OPTION_TEXT,
 	OPTION_URL,
+	OPTION_HOST,				/* api.example.com, maybe with a port */
+	OPTION_LABEL,				/* one part of a host's name: acme */
 	OPTION_INTEGER,
 	OPTION_DURATION,
 	OPTION_RATE,

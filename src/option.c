@@ -408,6 +408,16 @@ check_value(const char *name, OptionKind kind, const OptionRule *rule, const cha
 			if (problem != NULL)
 				report_value(name, problem, "A URL as in 'https://api.example.com/v1'.");
 			break;
+		case OPTION_HOST:
+			problem = act_url_host_problem(value);
+			if (problem != NULL)
+				report_value(name, problem, "A host as in 'api.example.com'.");
+			break;
+		case OPTION_LABEL:
+			if (!act_url_is_label(value))
+				report_value(name, psprintf("\"%s\" is not one part of a host's name", value),
+							 "Only letters, digits and hyphens, as 'acme' of https://acme.example.com.");
+			break;
 		case OPTION_INTEGER:
 			valid = parse_integer(value, &number);
 			check_range(name, valid, number, rule,

@@ -90,6 +90,20 @@ act_url_problem(const char *url)
 	return parse(url, &parsed);
 }
 
+const char *
+act_url_host_problem(const char *host)
+{
+	if (strcspn(host, "/?#") != strlen(host))
+		return "it has more than the name of a host";
+	return act_url_problem(psprintf("https://%s", host));
+}
+
+bool
+act_url_is_label(const char *text)
+{
+	return strspn(text, "0123456789-" LETTERS) == strlen(text);
+}
+
 /* One segment of a path is "." or "..", which some readers resolve, escaped too. */
 static bool
 is_dots(const char *segment, size_t len)

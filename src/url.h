@@ -13,6 +13,12 @@
 /* What is wrong with it, or NULL for a URL to send to. */
 extern const char *act_url_problem(const char *url);
 
+/* What is wrong with it as the host of a URL, maybe with a port, or NULL. */
+extern const char *act_url_host_problem(const char *host);
+
+/* It is one part of a host's name: acme of acme.example.com. */
+extern bool act_url_is_label(const char *text);
+
 /*
  * What is wrong with it as the end of an address, path and query, or NULL.  It
  * is put after a slash as it is, so it cannot reach anything above.

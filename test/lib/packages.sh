@@ -9,13 +9,19 @@
 # A thing counts as there when it works, however it was installed.
 set -euo pipefail
 
-# The PostgreSQL that this release brings, if nobody chose one.
-release_major()
+# As in "debian 12".
+release()
 {
 	local ID='' VERSION_ID=''
 	# shellcheck source=/dev/null
 	[ ! -e /etc/os-release ] || . /etc/os-release
-	case "$ID $VERSION_ID" in
+	echo "$ID $VERSION_ID"
+}
+
+# The PostgreSQL that this release brings, if nobody chose one.
+release_major()
+{
+	case "$(release)" in
 		'debian 12') echo 15 ;;
 		'ubuntu 24.04') echo 16 ;;
 		'debian 13') echo 17 ;;
@@ -27,6 +33,8 @@ PG_MAJOR=${PG_MAJOR:-$(release_major)}
 header() { command -v gcc && echo "#include <$1>" | gcc -E -o /dev/null -x c -; }
 pgxs() { test -f "$("${PG_CONFIG:-pg_config}" --pgxs)"; }
 server() { test -x "$("${PG_CONFIG:-pg_config}" --bindir)/postgres"; }
+# Where it is not offered, its tests skip.
+has_clickhouse() { [ "$(release)" = 'debian 12' ]; }
 lint_clang() { compgen -c clang | grep -E '^clang(-[0-9]+)?$'; }
 
 # Prints the packages of what is missing.
@@ -57,24 +65,11 @@ missing()
 		eval "$probe" >/dev/null 2>&1 </dev/null || echo "$package"
 	done <<-END
 		npm|command -v npm
-		clickhouse-server|command -v clickhouse-server
+		clickhouse-server|command -v clickhouse-server || ! has_clickhouse
 	END
 }
 
 apt_line() { echo "apt-get install -y --no-install-recommends $*"; }
-
-# Not every release has all of the servers that only tests talk to: their
-# tests skip.
-offered()
-{
-	local package
-	for package; do
-		case $package in
-			clickhouse-server) apt-cache show "$package" >/dev/null 2>&1 || continue ;;
-		esac
-		echo "$package"
-	done
-}
 
 # Installing PostgreSQL on Debian starts a cluster unless told otherwise, and
 # other servers start themselves.
@@ -89,9 +84,8 @@ install_packages()
 	local status=0 policy=/usr/sbin/policy-rc.d
 	if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' | $sudo install -m 755 /dev/stdin $policy; fi
 	{
-		# shellcheck disable=SC2046
 		$sudo apt-get -q update &&
-			$sudo apt-get -q install -y --no-install-recommends $(offered "$@")
+			$sudo apt-get -q install -y --no-install-recommends "$@"
 	} </dev/null >&2 || status=$?
 	$sudo rm -f "$conf" $policy
 	return $status
