@@ -21,6 +21,7 @@
 
 #include "definition.h"
 #include "mapping.h"
+#include "schedule.h"
 
 /* As JSON, or null. */
 static char *
@@ -118,7 +119,7 @@ act_definition_argument_is_default(const Sync *sync, DefinitionArgument argument
 		case ARGUMENT_ON_REMOVED:
 			return sync->on_removed == REMOVED_IGNORE && sync->mode != MODE_MIRROR;
 		case ARGUMENT_SCHEDULE:
-			return strcmp(sync->schedule, "manual") == 0;
+			return act_schedule_is_manual(sync->schedule);
 		case ARGUMENT_OPTIONS:
 			return strcmp(act_sync_options_set(sync), "{}") == 0;
 		default:

@@ -24,6 +24,7 @@
 #include "identity.h"
 #include "model_check.h"
 #include "model_wait.h"
+#include "schedule.h"
 #include "snapshot.h"
 #include "sync_relation.h"
 #include "wakeup.h"
@@ -179,7 +180,7 @@ act_model_explain(const Sync *sync, ErrorData *error)
 static void
 try_later(const Sync *sync, SyncState *state, TimestampTz pause)
 {
-	state->retry_at = strcmp(sync->schedule, "manual") == 0 ? 0 : act_now() + pause;
+	state->retry_at = act_schedule_is_manual(sync->schedule) ? 0 : act_now() + pause;
 	state->retry_rows = false;
 }
 

@@ -22,13 +22,8 @@
 #include "run.h"
 #include "run_event.h"
 #include "run_job.h"
+#include "schedule.h"
 #include "transaction.h"
-
-static bool
-is_manual(const Sync *sync)
-{
-	return strcmp(sync->schedule, "manual") == 0;
-}
 
 /* Rows of a job that cannot be asked for any more: whether it was done is not known. */
 static List *
@@ -120,7 +115,7 @@ act_run_jobs(Run *run)
 	}
 	count(run);
 	/* Nobody asked for more than that. */
-	run->only_jobs = is_manual(run->sync) && run->retry_rows;
+	run->only_jobs = act_schedule_is_manual(run->sync->schedule) && run->retry_rows;
 	MemoryContextSwitchTo(caller);
 }
 

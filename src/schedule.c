@@ -463,6 +463,12 @@ refuse_word(const char *text)
 	refuse(text, NULL, nearest != NULL ? psprintf("Perhaps you meant schedule => '%s'.", nearest) : NULL);
 }
 
+bool
+act_schedule_is_manual(const char *text)
+{
+	return strcmp(text, "manual") == 0;
+}
+
 Schedule *
 act_schedule_parse(const char *text, const char *time_zone)
 {

@@ -55,6 +55,9 @@ typedef struct Schedule
  */
 extern Schedule *act_schedule_parse(const char *text, const char *time_zone);
 
+/* Whether a stored text says that its sync runs only when it is called. */
+extern bool act_schedule_is_manual(const char *text);
+
 /* The zone of a name; NULL: there is none, or it is an offset that is read backwards. */
 extern pg_tz *act_schedule_zone(const char *name);
 
