@@ -153,6 +153,7 @@ begin(Delivery *delivery, Batch *batch)
 	job->context = context;
 	job->plan = act_connector_job(delivery->run->destination->connector, batch->rows[0]);
 	job->batch = batch;
+	job->trusted = true;
 	job->nrows = batch->nrows;
 	job->rows = MemoryContextAllocHuge(context, sizeof(Row *) * batch->nrows);
 	memcpy(job->rows, batch->rows, sizeof(Row *) * batch->nrows);

@@ -34,6 +34,18 @@ lose(Delivery *delivery, Batch *batch, bool late, const char *code, const char *
 	act_delivery_finish_with(delivery, batch, ROW_DELAYED, code, message, http_status);
 }
 
+/* It is over, and was handed over before the server was set back: something newer may have gone since. */
+static void
+distrust(Delivery *delivery, Batch *batch, int http_status)
+{
+	const char *message = psprintf("job %s is over, but was handed over before this server was promoted or recovered",
+								   act_job_title(batch->job));
+
+	act_batch_doubt(batch, false);
+	act_delivery_job_done(delivery, batch);
+	act_delivery_finish_with(delivery, batch, ROW_DELAYED, "job_lost", message, http_status);
+}
+
 static void
 ask_next(Delivery *delivery, Batch *batch, int64 pause_ms)
 {
@@ -338,7 +350,9 @@ judge_poll(Delivery *delivery, Batch *batch, const HttpResponse *response, const
 	}
 	if (judge_asking(delivery, batch, answer))
 		return;
-	if (poll->state == JOB_DONE || (poll->state == JOB_FAILED && poll->tells))
+	if (!batch->job->trusted && (poll->state == JOB_DONE || poll->state == JOB_FAILED))
+		distrust(delivery, batch, answer->http_status);
+	else if (poll->state == JOB_DONE || (poll->state == JOB_FAILED && poll->tells))
 		job_ended(delivery, batch, poll, response, answer);
 	else if (poll->state == JOB_FAILED)
 		job_failed(delivery, batch, poll, answer);
@@ -357,6 +371,11 @@ finish_results(Delivery *delivery, Batch *batch, ConnectorAnswer *answer)
 	{
 		lose(delivery, batch, false, "job_unclear",
 			 psprintf("what became of job %s cannot be told: %s", act_job_title(job), why), answer->http_status);
+		return;
+	}
+	if (!job->trusted)
+	{
+		distrust(delivery, batch, answer->http_status);
 		return;
 	}
 	/* They go with the next run, which is soon. */

@@ -35,9 +35,6 @@
 /* In the order of JobDurable. */
 static const char *const state_names[] = {"filling", "sending", "starting", "polling", "aborting"};
 
-/* Whatever it was: what came of it is not to be believed. */
-static const char state_lost[] = "lost";
-
 /* Arrays with an element for each row; key_values has one for each of its key columns. */
 typedef enum JobColumn
 {
@@ -411,11 +408,11 @@ act_job_knows(const JobKeys *keys, char *const *key_values)
 void
 act_job_distrust(const Sync *sync)
 {
-	SqlArgument args[] = {SQL_INT8(sync->sync_id), SQL_TEXT(pstrdup(state_lost))};
+	SqlArgument args[] = {SQL_INT8(sync->sync_id)};
 	Identity	identity;
 
 	act_identity_extension(&identity);
-	act_sql(SPI_OK_UPDATE, "UPDATE activate.job SET state = $2 WHERE sync_id = $1", lengthof(args), args);
+	act_sql(SPI_OK_UPDATE, "UPDATE activate.job SET trusted = false WHERE sync_id = $1 AND trusted", lengthof(args), args);
 	act_identity_leave(&identity);
 }
 
@@ -574,8 +571,6 @@ load_place(const Run *run, Job *job, const char *state, int step, const char *op
 	job->place.stage = aborting ? JOB_ABORT : strcmp(state, state_names[JOB_POLLING]) == 0 ? JOB_POLL : JOB_STEP;
 	job->place.number = job->place.stage == JOB_STEP ? step : 0;
 	job->last_sent = job->place.stage == JOB_STEP;
-	if (strcmp(state, state_lost) == 0)
-		job->plan = NULL;
 	if (job->plan == NULL)
 		return;
 	if ((job->place.stage == JOB_ABORT && !act_job_aborts(job->plan, job->place.saved)) ||
@@ -596,7 +591,7 @@ act_job_load(Run *run, MemoryContext parent)
 
 	act_identity_extension(&identity);
 	count = act_sql(SPI_OK_SELECT,
-					"SELECT job_id, operation, state, step, destination, saved, submitted_at, next_poll_at, deadline, "
+					"SELECT job_id, operation, state, step, destination, saved, submitted_at, next_poll_at, deadline, trusted, "
 					JOB_ROW_COLUMNS " FROM activate.job WHERE sync_id = $1 ORDER BY job_id", 1, args);
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -610,7 +605,8 @@ act_job_load(Run *run, MemoryContext parent)
 		job->submitted_at = act_sync_state_time(i, 7);
 		job->next_poll_at = act_sync_state_time(i, 8);
 		job->deadline = act_sync_state_time(i, 9);
-		load_rows(job, i, 10, run->sync->nkeys, parent);
+		job->trusted = act_sql_bool(i, 10);
+		load_rows(job, i, 11, run->sync->nkeys, parent);
 		load_place(run, job, act_sql_text(i, 3), (int) act_sql_int64(i, 4), act_sql_text(i, 2), act_sql_text(i, 5));
 		job->batch->job = job;
 		MemoryContextSwitchTo(parent);

@@ -42,6 +42,7 @@ typedef struct Job
 	int			polls;
 	int			pages;
 	bool		last_sent;		/* its last step may have been asked for */
+	bool		trusted;		/* false: when it is over its rows are in doubt */
 	TimestampTz submitted_at;	/* 0: not yet */
 	TimestampTz next_poll_at;
 	TimestampTz deadline;
@@ -71,7 +72,11 @@ typedef struct JobKeys JobKeys;
 extern JobKeys *act_job_recover(const Sync *sync);
 extern bool act_job_knows(const JobKeys *keys, char *const *key_values);	/* NULL: none */
 
-/* The server was set back: what its jobs say of their rows may be older than what was sent since. */
+/*
+ * The server was set back: what its jobs say of their rows may be older than
+ * what was sent since.  They are waited for all the same, as they would
+ * overtake what is sent before they are over.
+ */
 extern void act_job_distrust(const Sync *sync);
 
 /* Whether some job of it is still to be asked for. */

@@ -285,12 +285,13 @@ CREATE TABLE activate.job (
 	run_id		pg_catalog.int8 NOT NULL,
 	destination	pg_catalog.text NOT NULL,
 	operation	pg_catalog.text NOT NULL,
-	state		pg_catalog.text NOT NULL CHECK (state IN ('filling', 'sending', 'starting', 'polling', 'aborting', 'lost')),
+	state		pg_catalog.text NOT NULL CHECK (state IN ('filling', 'sending', 'starting', 'polling', 'aborting')),
 	step		pg_catalog.int4 NOT NULL,
 	saved		pg_catalog.text[] NOT NULL,
 	submitted_at pg_catalog.timestamptz,
 	next_poll_at pg_catalog.timestamptz,
 	deadline	pg_catalog.timestamptz,
+	trusted		pg_catalog.bool NOT NULL DEFAULT true,
 	row_count	pg_catalog.int4 NOT NULL,
 	ops			pg_catalog.text[] NOT NULL,
 	key_values	pg_catalog.text[] NOT NULL,
@@ -313,12 +314,13 @@ COMMENT ON COLUMN activate.job.sync_id IS 'the sync whose rows it has';
 COMMENT ON COLUMN activate.job.run_id IS 'the run that handed them over';
 COMMENT ON COLUMN activate.job.destination IS 'where they are';
 COMMENT ON COLUMN activate.job.operation IS 'operation of the connector that describes the job';
-COMMENT ON COLUMN activate.job.state IS 'filling: nothing is applied yet; sending: the request that begins it has the rows; starting: it has not; polling: it is asked for; aborting: given up, and the destination is still to be told; lost: what it says is not believed, its rows are in doubt';
+COMMENT ON COLUMN activate.job.state IS 'filling: nothing is applied yet; sending: the request that begins it has the rows; starting: it has not; polling: it is asked for; aborting: given up, and the destination is still to be told';
 COMMENT ON COLUMN activate.job.step IS 'which of its steps is next, from 0';
 COMMENT ON COLUMN activate.job.saved IS 'what the answers to its steps gave, names and values in turn';
 COMMENT ON COLUMN activate.job.submitted_at IS 'when its last step was done';
 COMMENT ON COLUMN activate.job.next_poll_at IS 'when it is asked for next';
 COMMENT ON COLUMN activate.job.deadline IS 'when it is given up';
+COMMENT ON COLUMN activate.job.trusted IS 'false: the server was set back since, so that what it says of its rows may be older than what was sent; they are in doubt once it is over';
 COMMENT ON COLUMN activate.job.row_count IS 'how many rows it has';
 COMMENT ON COLUMN activate.job.ops IS 'operation on each row';
 COMMENT ON COLUMN activate.job.key_values IS 'key columns of the rows, row after row, as text';

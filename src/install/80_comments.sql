@@ -179,7 +179,7 @@ COMMENT ON COLUMN activate.jobs.sync IS 'name of the sync';
 COMMENT ON COLUMN activate.jobs.destination IS 'where its rows are';
 COMMENT ON COLUMN activate.jobs.job IS 'what the destination calls it: the first value that its steps saved, which may be a secret address; null for who only watches';
 COMMENT ON COLUMN activate.jobs.operation IS 'operation of the connector that describes it';
-COMMENT ON COLUMN activate.jobs.state IS 'filling, sending, starting: being handed over; polling: asked for; aborting: given up; lost: what it says is not believed';
+COMMENT ON COLUMN activate.jobs.state IS 'filling, sending, starting: being handed over; polling: asked for; aborting: given up';
 COMMENT ON COLUMN activate.jobs.rows IS 'how many rows it has';
 COMMENT ON COLUMN activate.jobs.run_id IS 'the run that handed them over';
 COMMENT ON COLUMN activate.jobs.submitted_at IS 'when its last step was done; null: it was not';
