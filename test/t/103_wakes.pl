@@ -48,8 +48,11 @@ sub arrives
 	my ($queuer, $dropper) = map { Session->start($node, 'a') } 1 .. 2;
 
 	# Of the two databases it is a that has the process.
-	$p->sql('a', 'SELECT activate.resume_sync($$s$$)');
-	$p->wait_for_one('scheduler', 'a');
+	foreach my $database (qw(b a))
+	{
+		$p->sql($database, q{SELECT activate.pause_sync('s'); SELECT activate.resume_sync('s')});
+		$p->wait_for_one('scheduler', $database);
+	}
 	$queuer->query('BEGIN; SELECT activate.queue_run($$s$$)');
 	$dropper->send('BEGIN; DROP EXTENSION pg_activate CASCADE');
 	$p->wait_until('the drop to wait', sub {
