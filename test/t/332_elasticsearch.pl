@@ -13,7 +13,7 @@ use Prism;
 my $json = JSON::PP->new->canonical->allow_nonref->allow_bignum->utf8;
 my %status = (index => 201, create => 201, update => 200, delete => 200);
 
-# Each action as it went, and what the state says of an _id: [status, type, reason].
+# Each action as it went, and what the state says of an _id: [status, type, reason, how often].
 sub usual
 {
 	my ($request, $state) = @_;
@@ -31,6 +31,7 @@ sub usual
 	{
 		my ($action) = keys %$line;
 		my $said = $state->{says}{ $line->{$action}{_id} };
+		$said = undef if $said && defined $said->[3] && $said->[3]-- <= 0;
 		shift @lines if $action ne 'delete';
 		push @items, { $action => !$said ? { status => $status{$action}, result => 'updated' } : !defined $said->[1] ? { status => $said->[0], result => 'not_found' }
 			: { status => $said->[0], error => { type => $said->[1], reason => $said->[2] } } };
@@ -84,13 +85,13 @@ END
 
 sub says { my (%says) = @_; $t->vendor->tell(says => \%says); return }
 
-says(8 => [ 400, 'document_parsing_exception', 'failed to parse field [score] of type [long]' ], 9 => [ 429, 'es_rejected_execution_exception', 'queue is full' ]);
+says(8 => [ 400, 'document_parsing_exception', 'failed to parse field [score] of type [long]' ], 9 => [ 429, 'es_rejected_execution_exception', 'queue is full', 3 ]);
 my $run = $t->means('partial failure', 's', []);
 is($t->states('s')->{8}, 'refused document_parsing_exception', 'a value that does not fit the mapping is refused for good');
 is($t->states('s')->{9007199254740993}, 'accepted', 'the others are accepted');
-is("$run->{accepted} $run->{rejected} $run->{delayed}", '1 1 1', 'a full queue is for later');
+is("$run->{accepted} $run->{rejected} $run->{delayed}", '2 1 0', 'a full queue is waited for');
 says();
-$t->means('when the queue is free', 's', [], status => 'succeeded', rows => all('accepted'));
+$t->means('after the mapping was altered', 's', [], status => 'succeeded', rows => all('accepted'));
 says(8 => [ 409, 'version_conflict_engine_exception', 'conflict' ], 9 => [ 503, 'unavailable_shards_exception', 'no shard' ],
 	9007199254740993 => [ 400, 'illegal_argument_exception', 'Limit of total fields [1000] has been exceeded' ]);
 $run = $t->means('conflict, no shard, no room', 's', []);
