@@ -72,6 +72,9 @@ case $command in
 		build
 		NAMES=()
 		for name; do NAMES+=("test/${name#test/}"); done
-		PROVE_FLAGS=${PROVE_FLAGS:--v} suite_tap "${NAMES[@]}"
+		tap_environment
+		rm -rf build/tap/tmp_check
+		unset PGHOST PGPORT PGUSER
+		PROVE_FLAGS=${PROVE_FLAGS:--v} prove_tests 1 "${NAMES[@]}"
 		;;
 esac
