@@ -300,7 +300,9 @@ wait_for_work(Scheduler *scheduler, TimestampTz passed_at)
 {
 	static uint32 wait_event = 0;
 
-	(void) act_worker_wait(scheduler->wait_until, "PgActivateScheduler", &wait_event);
+	/* A lock that the pass waited for has used up the latch of what was said meanwhile. */
+	if (!act_scheduler_told())
+		(void) act_worker_wait(scheduler->wait_until, "PgActivateScheduler", &wait_event);
 	while (!act_worker_asked_to_leave())
 	{
 		TimestampTz now = GetCurrentTimestamp();

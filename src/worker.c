@@ -378,6 +378,17 @@ act_scheduler_take_wake(void)
 	LWLockRelease(&act_shared->lock);
 }
 
+bool
+act_scheduler_told(void)
+{
+	bool		told;
+
+	LWLockAcquire(&act_shared->lock, LW_SHARED);
+	told = my_entry->wake || my_entry->leave;
+	LWLockRelease(&act_shared->lock);
+	return told;
+}
+
 void
 act_scheduler_publish(TimestampTz next_due)
 {

@@ -51,6 +51,9 @@ extern bool act_worker_asked_to_leave(void);
 /* The scheduler begins a pass: whoever wakes it from now on is not forgotten. */
 extern void act_scheduler_take_wake(void);
 
+/* It was woken since, or asked to leave. */
+extern bool act_scheduler_told(void);
+
 /*
  * When this database's scheduler will be needed next: stays for the launcher
  * when it leaves.  PG_INT64_MAX: not before somebody wakes it.

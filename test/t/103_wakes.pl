@@ -66,6 +66,25 @@ sub arrives
 	arrives('a', 'what was queued before the extension was not dropped');
 }
 
+# Asked to leave while it waits for a lock, which takes the latch for its own.
+{
+	my $locker = Session->start($node, 'a');
+
+	$crm->reset;
+	$p->sql($_, 'UPDATE model SET name = $$x$$') foreach qw(a b);
+	$p->sql('a', q{SELECT activate.pause_sync('s'); SELECT activate.resume_sync('s')});
+	my $scheduler = $p->wait_for_one('scheduler', 'a');
+	$locker->query('BEGIN; LOCK TABLE activate.destination_state IN ACCESS EXCLUSIVE MODE');
+	$p->sql('a', q{SELECT activate.pause_sync('s'); SELECT activate.resume_sync('s')});
+	$p->wait_until('the scheduler to wait for a lock', sub {
+		$p->sql('postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $scheduler") eq 'Lock' });
+	$p->sql('b', 'SELECT activate.queue_run($$s$$)');
+	$p->wait_until('it to be asked to leave', sub {
+		$p->sql('a', "SELECT state FROM activate.workers WHERE pid = $scheduler") eq 'leaving' });
+	$locker->query('ROLLBACK');
+	arrives('b', 'who waited for a lock leaves');
+}
+
 # A run worker that ends before it has a run to write that into: after five seconds.
 $node->append_conf('postgresql.conf', "max_worker_processes = 8\n");
 $node->restart;
