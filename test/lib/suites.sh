@@ -127,8 +127,9 @@ tap_failures()
 	local line log
 	while read -r line; do
 		echo "$line"
-		log=build/tap/tmp_check/log/regress_log_$(basename "${line%%.pl *}")
-		[ -e "$log" ] || continue
+		log=regress_log_$(basename "${line%%.pl *}")
+		log=$(find build/tap/log build/tap/tmp_check -name "$log" | head -1)	# until 15 there, from 16 on here
+		[ -n "$log" ] || continue
 		{
 			grep -A 7 'Failed test' "$log" | head -24
 			echo '...'

@@ -157,7 +157,7 @@ is(value("SELECT string_agg(status, ' ' ORDER BY run_id) FROM activate.run WHERE
 	'running queued queued', 'they wait');
 my $waiter = Session->start($node, 'postgres');
 $waiter->send("CALL activate.wait_for_run($in_block)");
-wait_until('the waiter', sub { value("SELECT wait_event FROM pg_stat_activity WHERE pid = @{[$waiter->pid]}") eq 'Extension' });
+wait_until('the waiter', sub { value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = @{[$waiter->pid]}") eq 'Extension' });
 is(value("SELECT backend_xmin IS NULL FROM pg_stat_activity WHERE pid = @{[$waiter->pid]}"), 't',
 	'who waits for a run holds no snapshot');
 like($session->query("CALL activate.wait_for_run($in_block, timeout => '1 millisecond')"),

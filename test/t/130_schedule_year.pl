@@ -82,7 +82,8 @@ sub utc
 }
 
 # One of the forms that a field can have. Day and weekday that both begin with
-# a star are left to the unit test: croniter takes them for restricted.
+# a star are left to the unit test, and all days of the week written as a
+# range: croniter, or a newer one, takes them for restricted.
 sub field
 {
 	my ($min, $max, $star) = @_;
@@ -98,6 +99,7 @@ sub random_cron
 {
 	my @days = rand() < 0.5 ? ('*', '*', '*') :
 		(field(1, 28), field(1, 12, 1), rand() < 0.5 ? field(0, 6) : ('mon-fri', 'sat,sun', 'tue', 'wed,7', '5-7')[ rand 5 ]);
+	$days[2] =~ s{^0-6(/1)?$}{*};
 	return join(' ', field(0, 59, 1), field(0, rand() < 0.5 ? 3 : 23, 1), @days);
 }
 

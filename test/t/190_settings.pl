@@ -126,6 +126,8 @@ is(scalar(() = $reference =~ /"op"/g), 19, 'row security holds: 19 rows of 20');
 like($reference, qr/"tz_text": ?"2026-03-05 00:30:00\+01"/, "the time zone is create_sync's");
 like($reference, qr/"n_char": ?"1,234,567\.89 ?"/, 'numbers are as in C');
 
+# Renamed with 16.
+my $parallel = $a->sql(q{SELECT current_setting('debug_parallel_query', true) IS NOT NULL}) eq 't' ? 'debug_parallel_query' : 'force_parallel_mode';
 my @settings = (
 	[ q{SET DateStyle = 'SQL, DMY'}, q{SET IntervalStyle = 'iso_8601'} ],
 	[ q{SET DateStyle = 'German'}, q{SET IntervalStyle = 'sql_standard'} ],
@@ -151,8 +153,8 @@ my @settings = (
 	[ q{SET idle_session_timeout = '30s'} ],
 	[ q{SET work_mem = '64kB'}, q{SET maintenance_work_mem = '1MB'}, q{SET hash_mem_multiplier = 1} ],
 	[ q{SET jit = on}, q{SET jit_above_cost = 0}, q{SET jit_inline_above_cost = 0}, q{SET jit_optimize_above_cost = 0} ],
-	[ q{SET force_parallel_mode = on}, q{SET parallel_setup_cost = 0}, q{SET parallel_tuple_cost = 0}, q{SET min_parallel_table_scan_size = 0} ],
-	[ q{SET force_parallel_mode = regress} ],
+	[ qq{SET $parallel = on}, q{SET parallel_setup_cost = 0}, q{SET parallel_tuple_cost = 0}, q{SET min_parallel_table_scan_size = 0} ],
+	[ qq{SET $parallel = regress} ],
 	[ q{SET max_parallel_workers = 0}, q{SET max_parallel_workers_per_gather = 0} ],
 	[ q{SET enable_seqscan = off}, q{SET enable_hashjoin = off}, q{SET enable_sort = off} ],
 	[ q{SET enable_mergejoin = off}, q{SET enable_hashjoin = off}, q{SET enable_material = off} ],

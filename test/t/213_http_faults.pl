@@ -149,6 +149,7 @@ foreach my $case ([ 'an endless body', { endless => 1 } ], [ 'a gzip bomb', { gz
 	if ($child == 0)
 	{
 		$node->{_pid} = undef;    # the parent's
+		$SIG{TERM} = 'DEFAULT';
 		open my $seen, '>', $log;
 		$seen->autoflush(1);
 		while (my $client = $server->accept)
