@@ -366,6 +366,7 @@ void
 act_batch_read_ahead(BatchReader *reader)
 {
 	Run		   *run = reader->run;
+	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 
 	if (reader->done || reader->ahead != NULL)
@@ -374,6 +375,7 @@ act_batch_read_ahead(BatchReader *reader)
 	MemoryContextSwitchTo(context);
 	reader->ahead = next_row(run);
 	reader->ahead_context = context;
+	MemoryContextSwitchTo(caller);
 	if (reader->ahead != NULL)
 		return;
 	reader->done = true;
@@ -402,7 +404,6 @@ act_batch_read(BatchReader *reader)
 		const Row  *first;
 
 		act_batch_read_ahead(reader);
-		MemoryContextSwitchTo(caller);
 		first = act_onward_first(reader);
 		if (first == NULL &&
 			(reader->nopen > 0 || (reader->ahead != NULL && act_batch_operation(run, reader->ahead)->by != NULL)))

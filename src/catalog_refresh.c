@@ -279,8 +279,8 @@ act_refresh_destination(PG_FUNCTION_ARGS)
 	act_transaction_open(false);
 	act_transaction_commit(true);
 	refresh_and_wipe(&refresh, named);
-	MemoryContextSwitchTo(caller);
 	SPI_finish();
+	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	PG_RETURN_VOID();
 }
