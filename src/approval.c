@@ -118,7 +118,6 @@ act_approve_run(PG_FUNCTION_ARGS)
 					 NULL);
 	if (served)
 		act_sync_state_run_now(sync);
-	SPI_finish();
 	if (sync->paused)
 		ereport(NOTICE,
 				(errmsg("run " INT64_FORMAT " goes out when sync \"%s\" is resumed, if it still is what was held",
@@ -133,6 +132,8 @@ act_approve_run(PG_FUNCTION_ARGS)
 				(errmsg("run " INT64_FORMAT " goes out with the next run of sync \"%s\", if it still is what was held",
 						run_id, sync->name),
 				 errhint("CALL activate.run_sync(%s);", quote_literal_cstr(sync->name))));
+	/* The sync goes with it. */
+	SPI_finish();
 	PG_RETURN_VOID();
 }
 
