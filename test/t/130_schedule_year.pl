@@ -90,7 +90,9 @@ sub field
 	my $first = $min + int(rand($max - $min + 1));
 	my $last = $first + int(rand($max - $first + 1));
 	my $step = 1 + int(rand(($max - $min) / 2));
-	my @forms = ($first, "$first-$last", "$first-$last/$step", "$last,$first", '*');
+	# A newer croniter takes 2-2 for every hour.
+	my $range = $first == $last ? $first : "$first-$last";
+	my @forms = ($first, $range, $range eq $first ? $first : "$range/$step", "$last,$first", '*');
 	push @forms, "*/$step" if $star;
 	return $forms[ rand @forms ];
 }
