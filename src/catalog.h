@@ -104,6 +104,9 @@ extern void act_catalog_apply_title(Sync *sync);
 /* What can be put into a field of this type (of the document's vocabulary; or NULL): NULL, or why not. */
 extern const char *act_catalog_type_problem(const char *field_type, Oid type, const char **cast);
 
+/* "an" or "a": what goes before the type of a field in a sentence. */
+extern const char *act_catalog_article(const char *field_type);
+
 /* In a NOTICE, that its fields are not known, and what to call. */
 extern void act_catalog_tell_unasked(const Catalog *catalog);
 

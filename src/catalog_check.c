@@ -146,6 +146,12 @@ act_catalog_type_problem(const char *field_type, Oid type, const char **cast)
 	return NULL;
 }
 
+const char *
+act_catalog_article(const char *field_type)
+{
+	return strchr("aio", field_type[0]) != NULL ? "an" : "a";
+}
+
 /* ----------------------------------------------------------------
  *		One thing after the other
  * ----------------------------------------------------------------
@@ -218,7 +224,7 @@ check_type(CatalogCheck *check, const CatalogField *field, int leaf)
 		return;
 	add(check, false, field->name,
 		psprintf("field \"%s\" on %s is %s %s and what is mapped to it is of type %s: %s", field->name, place(check),
-				 strchr("aio", field->type[0]) != NULL ? "an" : "a", field->type, check->model->leaf_type_names[leaf], problem),
+				 act_catalog_article(field->type), field->type, check->model->leaf_type_names[leaf], problem),
 		cast == NULL ? NULL :
 		psprintf("mapping => '(...)%s AS %s'", cast, quote_identifier(field->name)));
 }

@@ -184,7 +184,7 @@ append_unfit(StringInfo buf, const Suggestion *suggestion, int column)
 	const char *problem = act_catalog_type_problem(field->type, TupleDescAttr(suggestion->columns, column)->atttypid, &cast);
 
 	appendStringInfo(buf, "-- %s is %s %s there: %s", in_comment(quote_identifier(field->name)),
-					 strchr("aio", field->type[0]) != NULL ? "an" : "a", field->type, problem);
+					 act_catalog_article(field->type), field->type, problem);
 	if (cast != NULL)
 		appendStringInfo(buf, "; perhaps: %s%s AS %s", in_comment(name), cast, in_comment(quote_identifier(field->name)));
 	appendStringInfoChar(buf, '\n');

@@ -580,8 +580,8 @@ act_sample_option(const ConnectorSample *sample, const char *name)
 		const char *kind;
 		const char *value;
 	}			values[] = {
-		{"url", "https://api.example.com"}, {"host", "api.example.com"}, {"label", "acme"}, {"integer", "1"}, {"duration", "1 min"}, {"rate", "10/s"},
-		{"boolean", "on"}, {"json", "{}"}, {"file", "file"}
+		{"url", "https://api.example.com"}, {"host", "api.example.com"}, {"label", "acme"},
+		{"integer", "1"}, {"duration", "1 min"}, {"rate", "10/s"}, {"boolean", "on"}, {"json", "{}"}, {"file", "file"}
 	};
 	const cJSON *all = cJSON_GetObjectItemCaseSensitive(sample->document, "options");
 	const cJSON *option = cJSON_GetObjectItemCaseSensitive(all, name);

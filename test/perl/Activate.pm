@@ -25,6 +25,8 @@ Activate - a cluster with the extension, and runs in it, for TAP tests
 
   $a->alive;                                     # waits until the server takes connections
   $a->crash;                                     # pg_ctl stop -m immediate, and start
+  $a->same_values($destination, 'contacts', 'public.model', 'name');
+                                                 # one test: field v is the same on both sides
   $a->sums_hold('name');                         # one test: added + changed + removed = ...
   my $row = $a->row('s', 7);                     # a row of the snapshot, by its key, as a hash
 
@@ -116,6 +118,17 @@ sub rows
 {
 	my ($self, $sql) = @_;
 	return $json->decode($self->sql("SELECT coalesce(json_agg(q), '[]') FROM ($sql) AS q"));
+}
+
+# One test: the records of an object have the field v that the rows of a table
+# have, both by id.
+sub same_values
+{
+	my ($self, $destination, $object, $table, $what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 2;
+	my %there = map { $_->{key}{id} => $_->{fields}{v} } @{ $destination->records($object) };
+	my %here = map { $_->{id} => $_->{v} } @{ $self->rows("SELECT id, v FROM $table") };
+	return is_deeply(\%there, \%here, $what);
 }
 
 sub server

@@ -81,10 +81,7 @@ sub create
 sub equal
 {
 	my ($name, $what) = @_;
-	my %there = map { $_->{key}{id} => $_->{fields}{v} } @{ $crm->records($name) };
-	my %here = map { $_->{id} => $_->{v} } @{ $a->rows("SELECT id, v FROM m_$name") };
-	is_deeply(\%there, \%here, $what);
-	return;
+	return $a->same_values($crm, $name, "m_$name", $what);
 }
 
 sub jobs { return $a->sql('SELECT count(*) FROM activate.job') }
