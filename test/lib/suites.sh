@@ -128,7 +128,7 @@ tap_failures()
 	while read -r line; do
 		echo "$line"
 		log=regress_log_$(basename "${line%%.pl *}")
-		log=$(find build/tap/log build/tap/tmp_check -name "$log" | head -1)	# until 15 there, from 16 on here
+		log=$(find build/tap/log build/tap/tmp_check -name "$log" | head -1)	# the first from 16 on, else the second
 		[ -n "$log" ] || continue
 		{
 			grep -A 7 'Failed test' "$log" | head -24
